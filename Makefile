@@ -1,0 +1,62 @@
+# Two commands do all the set-up: `make run` and `make test`.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+BIN := .venv/bin
+MEMBERS := $(shell sed -n '/^members = \[/,/^\]/s/^ *"\(.*\)",$$/\1/p' pyproject.toml)
+# Members stay out of the locks: their entries would hold paths of one machine.
+NO_EMIT := $(foreach m,$(MEMBERS),--no-emit-package hive-$(notdir $(m)))
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group build $(NO_EMIT)
+
+.PHONY: help run test check protos bench lock format clean
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/run.stamp: requirements/run.lock pyproject.toml $(addsuffix /pyproject.toml,$(MEMBERS))
+	@echo "Setting up .venv from requirements/run.lock (hash-checked; about a minute the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(PIP) install --require-hashes --no-deps --only-binary :all: -r requirements/run.lock
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PIP) install --no-deps --no-build-isolation $(foreach m,$(MEMBERS),-e ./$(m))
+	@touch $@
+
+.venv/dev.stamp: .venv/run.stamp requirements/dev.lock
+	@echo "Adding the development tools from requirements/dev.lock"
+	@$(PIP) install --require-hashes --no-deps --only-binary :all: -r requirements/dev.lock
+	@touch $@
+
+tests/node/node_modules/.stamp: tests/node/package-lock.json
+	@cd tests/node && npm ci --silent --no-audit --no-fund && touch node_modules/.stamp
+
+run: .venv/run.stamp ## set up what is missing and serve on http://127.0.0.1:8080
+	@exec $(BIN)/modelhive serve
+
+test: .venv/dev.stamp tests/node/node_modules/.stamp ## the whole suite, set-up included
+	$(BIN)/python -m pytest
+
+check: .venv/dev.stamp ## format, lint, types, import contracts, protos, freshness of generated files
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/protos.py --check
+	$(BIN)/python scripts/docs.py --check
+
+format: .venv/dev.stamp ## rewrite the code as `make check` wants it
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+protos: .venv/dev.stamp ## lint the protos and generate libs/contracts from them
+	$(BIN)/python scripts/protos.py
+
+bench: .venv/dev.stamp ## measure this gateway beside the budget it has to keep
+	$(BIN)/python -m benchmarks.run
+
+lock: .venv/dev.stamp ## resolve the dependencies again (hashes, no addresses)
+	$(COMPILE) pyproject.toml -o requirements/run.lock
+	$(COMPILE) --group dev -c requirements/run.lock pyproject.toml -o requirements/dev.lock
+
+clean: ## remove the virtual environment and the data folder
+	rm -rf .venv .modelhive tests/node/node_modules

@@ -1,0 +1,1 @@
+"""The process: which adapter stands behind each port, the two listeners, start and drain."""

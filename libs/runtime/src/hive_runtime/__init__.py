@@ -1,0 +1,1 @@
+"""What every process needs: errors, clock, settings, telemetry, health, blobs, sealing."""

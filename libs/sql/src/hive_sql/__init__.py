@@ -1,0 +1,1 @@
+"""Engine, transactions and migrations for the services that own tables."""

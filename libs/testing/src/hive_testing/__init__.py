@@ -1,0 +1,1 @@
+"""Provider simulator, fakes and fixtures for tests and benchmarks."""

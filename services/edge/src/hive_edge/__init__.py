@@ -1,0 +1,1 @@
+"""Authenticates requests, forwards them, and streams the answers back."""

@@ -1,0 +1,1 @@
+"""Talks to model providers: choice of deployment, retries, fallbacks, streams."""

@@ -1,0 +1,1 @@
+"""One file per provider dialect: the file list is the support matrix."""

@@ -1,0 +1,60 @@
+"""The provider port: one call to one model, answered in the OpenAI dialect as raw bytes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds: to connect, until the first byte of the answer, between two bytes, for the whole call."""
+
+    connect: float = 5.0
+    first_byte: float = 120.0
+    idle: float = 60.0
+    total: float = 600.0
+
+
+@dataclass(slots=True)
+class ProviderCall:
+    """One attempt at one deployment.
+
+    endpoint: `chat/completions`, `completions` or `embeddings`.
+    model: the provider's own name.
+    body: the client's JSON with the closed list of splices done.
+    attempt_id: unique per attempt; the provider gets it as `x-client-request-id`.
+    """
+
+    endpoint: str
+    model: str
+    body: bytes
+    stream: bool
+    attempt_id: str
+    timeouts: Timeouts
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class ProviderAnswer:
+    """Status, lower-case headers, and the body as it comes; `body.aclose()` ends the provider's work at once."""
+
+    status: int
+    headers: dict[str, str]
+    body: AsyncGenerator[bytes, None]
+
+
+class Provider(Protocol):
+    async def send(self, call: ProviderCall) -> ProviderAnswer:
+        """Returns when the head of the answer is there.
+
+        Raises HiveError: `invalid` where this provider cannot do what the body asks (with the parameter),
+        `unavailable` (could not connect), `timeout`, `upstream_failed` (the connection broke). Iterating
+        `body` raises the same kinds. Cancelling ends the provider's work within a second.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Free connections and processes; calls in flight fail."""
+        ...
