@@ -5,18 +5,30 @@ Which topic a message travels on, its key and its delivery are options of the pr
 the message when publishing, and from `fields` when subscribing.
 
 REQUEST  at most once: a record is committed when fetched. A handler's failure is reported, never retried.
-         Each group gets a record once; handlers run concurrently up to the bound.
+         Each group gets a record once; handlers run concurrently up to the bound. A group starts at the end:
+         what is published while it has no subscription is lost, or refused as `unavailable`.
 EVENT    at least once, in order per key within a group. A handler that raises is retried with backoff;
          after the last try the record goes to `<topic>.dlq` as a `DeadLetter` and the next one is taken.
-         Above the dead-letter ratio the subscription stops and `failure` says why.
-STATE    compacted: a new subscriber first gets the last record of every key, then each change in order.
-         A retired key is delivered as a change without message. Every subscriber gets everything:
-         groups mean nothing here.
+         Above the dead-letter ratio the subscription stops and `failure` says why. A group that subscribes
+         for the first time starts with the oldest record that the adapter still keeps (a broker by its
+         retention, memory a bounded number of the newest); from then on it misses nothing, not even while
+         it has no subscription.
+STATE    compacted: a new subscriber first gets the last record of every key in the order of their changes,
+         and nothing of keys that are retired; then each change in order, where one that is behind may get
+         the newest change of a key alone. A retired key is delivered as a change without message. A handler
+         that raises is retried with backoff; after the last try the change is reported and passed over, and
+         above the dead-letter ratio the subscription stops. Every subscriber gets everything: groups mean
+         nothing here, and a slow one delays nobody else.
+
+A message belongs to the bus once it is published: neither the publisher nor a handler may change it, since
+others may hold the same object. Once a `subscribe_…` has returned, whatever is published reaches the
+subscription. A handler runs in a copy of the context (`contextvars`) in which it was subscribed, never in
+the publisher's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
@@ -35,16 +47,29 @@ class StateChange(Generic[M]):
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How often an EVENT handler is tried; the pause doubles from `first_pause` to `longest_pause` seconds."""
+    """How often a handler is tried; the pause doubles from `first_pause` to `longest_pause` seconds."""
 
     tries: int = 5
     first_pause: float = 0.1
     longest_pause: float = 10.0
 
+    def __post_init__(self) -> None:
+        if self.tries < 1:
+            raise ValueError(f"Retry.tries is {self.tries}: a handler is tried at least once")
+
+    def pauses(self) -> Iterator[float]:
+        """The seconds to wait after each try but the last."""
+        return map(self.pause_after, range(self.tries - 1))
+
+    def pause_after(self, failures: int) -> float:
+        """The seconds to wait where so many pauses were taken before."""
+        # Capped before the power is taken: what retries for ever comes to large numbers.
+        return min(self.first_pause * 2.0 ** min(failures, 60), self.longest_pause)
+
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterLimit:
-    """The subscription stops when, of the last `window` records, more than `ratio` were dead-lettered."""
+    """The subscription stops when more than `ratio * window` of its last `window` records failed for good."""
 
     ratio: float = 0.5
     window: int = 20
@@ -57,19 +82,30 @@ class Batch:
     size: int
     seconds: float
 
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ValueError(f"Batch.size is {self.size}: a batch has at least one record")
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """Bounds of one subscription.
 
-    concurrency: handlers running at once (EVENT: of different keys).
+    concurrency: handlers running at once (EVENT: of different keys). Batches and STATE changes are
+        always handed over one after another.
     fields: values for the place holders in the topic's name.
+    grace: seconds that `close` gives the handlers that run before it cancels them.
     """
 
     concurrency: int = 256
     fields: Mapping[str, str] = field(default_factory=dict)
     retry: Retry = Retry()
     dead_letters: DeadLetterLimit = DeadLetterLimit()
+    grace: float = 10.0
+
+    def __post_init__(self) -> None:
+        if self.concurrency < 1:
+            raise ValueError(f"Options.concurrency is {self.concurrency}: at least one handler must run")
 
 
 class Subscription(Protocol):
@@ -81,19 +117,30 @@ class Subscription(Protocol):
         ...
 
     async def caught_up(self) -> None:
-        """STATE: returns once all that stood on the topic at the time of subscribing was handled."""
+        """STATE: returns once all that stood on the topic at the time of subscribing was handled.
+
+        Has no bound of its own. Raises `failure`, or RuntimeError after `close`, where that can no longer
+        come true. Returns at once for the other deliveries.
+        """
         ...
 
     async def close(self) -> None:
-        """Take no more records and wait for the handlers that run; may be called twice."""
+        """Take no more records and wait for the handlers that run; may be called twice.
+
+        A handler that runs longer than `Options.grace` is cancelled. EVENT: what it had in hand, and what
+        waits for another try, goes to the next subscription of the group. Not to be called by a handler of
+        this subscription.
+        """
         ...
 
 
 class Bus(Protocol):
     """Publishing returns when the record is as safe as the adapter can make it.
 
-    Raises HiveError `unavailable` where the record cannot be taken (queue full, broker away), and
-    RuntimeError after `close`.
+    Raises HiveError `unavailable` where the record cannot be taken, and then no group has it: with
+    `retry_after` where a queue is full, without where the bus cannot pass it on at all (broker away,
+    nobody listens). RuntimeError after `close`. A message whose proto has no topic, or another delivery
+    than the method is for, is a TypeError; a place holder without a usable value is a ValueError.
     """
 
     async def publish(self, message: Message) -> None: ...

@@ -1,0 +1,50 @@
+"""How much may wait for a consumer group, and the error that says it is too much."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hive_runtime.errors import HiveError, Kind
+
+RETRY_AFTER = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Largest number of records, and of their bytes on the wire."""
+
+    items: int
+    bytes: int
+
+
+class Room:
+    """What is taken of the bounds. Empty room takes any one record, however big."""
+
+    __slots__ = ("_bounds", "bytes", "items")
+
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
+        self.items = 0
+        self.bytes = 0
+
+    def fits(self, size: int) -> bool:
+        return self.items == 0 or (
+            self.items < self._bounds.items and self.bytes + size <= self._bounds.bytes
+        )
+
+    def add(self, size: int) -> None:
+        self.items += 1
+        self.bytes += size
+
+    def remove(self, size: int) -> None:
+        self.items -= 1
+        self.bytes -= size
+
+    def full(self, topic: str, group: str) -> HiveError:
+        """What a publisher is told when the record does not fit."""
+        return HiveError(
+            Kind.UNAVAILABLE,
+            f"The queue of {topic} for {group} is full ({self.items} records, {self.bytes} bytes): "
+            f"try again in {RETRY_AFTER:g} s.",
+            retry_after=RETRY_AFTER,
+        )

@@ -1,0 +1,195 @@
+"""EVENT subscriptions in memory: one record per call with keys side by side, or one batch after another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from google.protobuf.message import Message
+
+from hive_bus.failing import attempts, dead_letter
+from hive_bus.memory.events import EventGroup, Record
+from hive_bus.memory.subscription import MemorySubscription
+from hive_bus.port import Batch, Options
+from hive_runtime.clock import Clock
+from hive_runtime.errors import HiveError
+from hive_runtime.tasks import OnFailure
+
+Publish = Callable[[Message], Awaitable[None]]
+
+
+class EventWorker(MemorySubscription):
+    """What both have in common: records are in hand until they are finished, else go back to the group."""
+
+    def __init__(
+        self, group: EventGroup, publish: Publish, options: Options, clock: Clock, on_failure: OnFailure
+    ) -> None:
+        super().__init__(f"{group.topic.name} in group {group.name}", options, clock, on_failure)
+        self._group = group
+        self._publish = publish
+        self._in_hand: set[Record] = set()
+
+    def _take(self, limit: int) -> list[Record]:
+        records = self._group.take(limit)
+        self._in_hand.update(records)
+        return records
+
+    def _release(self, records: Sequence[Record]) -> None:
+        for record in records:
+            if record in self._in_hand:
+                self._in_hand.discard(record)
+                self._group.release(record)
+        self._group.offer()
+
+    def _finish(self, record: Record, error: Exception | None = None) -> None:
+        self._in_hand.discard(record)
+        self._group.finish(record)
+        self._note(error)
+
+    async def _bury(self, record: Record, error: Exception, tries: int) -> None:
+        """Publish the dead letter, however long that takes: until then the record is not finished."""
+        letter = dead_letter(
+            self._group.topic.name, record.key, record.message, self._group.name, error, tries
+        )
+        published = False
+        while not published:
+            with suppress(HiveError):
+                await self._publish(letter)
+                published = True
+            if not published:
+                await self._pause(self._options.retry.longest_pause)
+        self._report(f"{self.name}, key {record.key!r}", error)
+        self._finish(record, error)
+
+    def _leave(self) -> None:
+        self._group.leave(self)
+
+    def offer(self) -> bool:
+        raise NotImplementedError
+
+
+class SingleWorker(EventWorker):
+    """A task per record, as many at once as the options allow; one that waits for another try counts."""
+
+    def __init__(
+        self,
+        group: EventGroup,
+        handler: Callable[[Any], Awaitable[None]],
+        publish: Publish,
+        options: Options,
+        clock: Clock,
+        on_failure: OnFailure,
+    ) -> None:
+        super().__init__(group, publish, options, clock, on_failure)
+        self._handler = handler
+        self._free = options.concurrency
+        group.join(self)
+
+    def offer(self) -> bool:
+        if not self._free:
+            return False
+        self._free -= 1
+        self._spawn(self._run(self._take(1)[0]))
+        return True
+
+    async def _run(self, record: Record) -> None:
+        try:
+            error = await attempts(self._handler, record.message, self._options.retry, self._pause)
+            if error is None:
+                self._finish(record)
+            else:
+                await self._bury(record, error, self._options.retry.tries)
+        except Exception as broken:
+            self.stop(broken)
+        finally:
+            self._free += 1
+            self._release([record])
+
+
+class BatchWorker(EventWorker):
+    """One task that collects a batch, hands it over, and begins again."""
+
+    def __init__(
+        self,
+        group: EventGroup,
+        handler: Callable[[Sequence[Any]], Awaitable[None]],
+        batch: Batch,
+        publish: Publish,
+        options: Options,
+        clock: Clock,
+        on_failure: OnFailure,
+    ) -> None:
+        super().__init__(group, publish, options, clock, on_failure)
+        self._handler = handler
+        self._batch = batch
+        self._offered = asyncio.Event()
+        self._spawn(self._run())
+        group.join(self)
+
+    def offer(self) -> bool:
+        self._offered.set()
+        return False
+
+    async def _run(self) -> None:
+        while not self.stopped:
+            await self._collect()
+            records = self._take(self._batch.size)
+            try:
+                await self._work(records)
+            except Exception as broken:
+                self.stop(broken)
+            finally:
+                self._release(records)
+
+    async def _collect(self) -> None:
+        """Return when the group has a whole batch ready, or its oldest ready record is old enough."""
+        while not self._group.ready:
+            await self._next_offer()
+        if self._group.ready >= self._batch.size:
+            return
+        left = self._group.oldest() + self._batch.seconds - self._clock.monotonic()
+        alarm = self._spawn(self._ring(left))
+        try:
+            while 0 < self._group.ready < self._batch.size and not alarm.done():
+                await self._next_offer()
+        finally:
+            alarm.cancel()
+
+    async def _next_offer(self) -> None:
+        self._offered.clear()
+        await self._rest(self._offered.wait())
+
+    async def _ring(self, seconds: float) -> None:
+        if seconds > 0:
+            await self._clock.sleep(seconds)
+        self._offered.set()
+
+    async def _work(self, records: list[Record]) -> None:
+        if not records:
+            return
+        retry = self._options.retry
+        error = await self._attempts(records)
+        if error is None:
+            for record in records:
+                self._finish(record)
+        elif len(records) == 1:
+            await self._bury(records[0], error, retry.tries)
+        else:
+            await self._one_by_one(records)
+
+    async def _one_by_one(self, records: list[Record]) -> None:
+        retry = self._options.retry
+        for record in records:
+            if self.stopped:
+                return
+            error = await self._attempts([record])
+            if error is None:
+                self._finish(record)
+            else:
+                await self._bury(record, error, 2 * retry.tries)
+
+    async def _attempts(self, records: list[Record]) -> Exception | None:
+        messages = [record.message for record in records]
+        return await attempts(self._handler, messages, self._options.retry, self._pause)
