@@ -1,13 +1,26 @@
 """The rpc port: generated stubs and servicers, unchanged, over whatever network an adapter is.
 
 An address is a string that only the adapter understands. A channel to a *service* name reaches any of its
-instances; a channel to a server's own `address` reaches that one.
+instances, and its calls spread over them; a channel to a server's own `address` reaches that one.
 
 Contract of every adapter (`hive_rpc.conformance` proves it): unary, server, client and bidirectional
 streams; metadata; deadlines (the servicer sees what is left, the caller gets HiveError `timeout`);
 cancellation of the caller cancels the servicer's handler; a HiveError raised by a servicer arrives at
-the caller as the same HiveError, any other exception as `internal` without its text; an address where
-nobody serves is `unavailable`; when a server stops, open streams end with `unavailable`.
+the caller as the same HiveError (texts above 4 KiB cut), any other exception as `internal` without its
+text, a plain gRPC status as the nearest kind; an address where nobody serves is `unavailable`; when a
+server stops, open streams end with `unavailable`.
+
+What callers and servicers can rely on, and must keep to:
+
+* Handlers are coroutines or async generators. They inherit no context variable of the caller.
+* A message belongs to nobody once it was sent: neither side changes it, it may be one object.
+* A slow reader holds a fast writer: `write` waits. One `read` and one `write` at a time on a call.
+* A wait on a call that is cancelled cancels the call; so does dropping the call, or `aclose()` of its
+  iterator. Only the caller's own cancelling raises CancelledError at the caller.
+* A handler that waits for the next request of a call that was cut off sees CancelledError or the end of
+  the stream; wherever else it waits, CancelledError.
+* `write` on a call that failed raises its HiveError, on one that ended well InvalidStateError.
+* The caller's request iterator is closed with the call; an exception of it cancels the call.
 """
 
 from __future__ import annotations
@@ -33,7 +46,10 @@ class Server(Protocol):
     async def start(self) -> None: ...
 
     async def stop(self, grace: float) -> None:
-        """Refuse new calls, let running ones end for `grace` seconds, then cancel them."""
+        """Refuse new calls, let running ones end for `grace` seconds, then cancel them.
+
+        May be called before `start` and again; a server that has stopped does not start again.
+        """
         ...
 
 
@@ -47,8 +63,11 @@ class Network(Protocol):
     def channel(self, target: str) -> grpc.aio.Channel:
         """A channel for generated stubs, to a service's name or a server's address.
 
-        Cheap: nothing connects here. Errors of calls through it are raised as HiveError.
+        Cheap: nothing connects here, and a server may start later. Errors of calls through it are raised
+        as HiveError.
         """
         ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Stop every server at once and end every call."""
+        ...

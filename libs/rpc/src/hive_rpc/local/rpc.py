@@ -1,0 +1,130 @@
+"""What the two ends of one local call share: its streams, metadata, status and deadline."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import grpc.aio
+from grpc import StatusCode
+
+from hive_rpc.errors import error_of_rpc
+from hive_rpc.local.pipe import Pipe
+
+Metadata = tuple[tuple[str, str | bytes], ...]
+
+
+class Rpc:
+    """One call from its start to its end; it ends once, and whoever ends it first decides how.
+
+    The task that runs the handler holds this object, never the caller's call object: so a call that its
+    caller has dropped is noticed and cancelled.
+    """
+
+    def __init__(self, method: str, metadata: Metadata, limit: int, timeout: float | None) -> None:
+        self.method = method
+        self.metadata = metadata
+        self.requests = Pipe(limit)
+        self.responses = Pipe(limit)
+        self.response: Any = None
+        self.initial: Metadata | None = None
+        self.trailing: Metadata = ()
+        self.code: StatusCode | None = None
+        self.details = ""
+        self.locally_cancelled = False
+        self.handler: asyncio.Task[None] | None = None
+        self.feeder: asyncio.Task[None] | None = None
+        self._running: set[Rpc] | None = None
+        self._callbacks: list[Callable[[], None]] = []
+        self._loop = loop = asyncio.get_running_loop()
+        self.opened = loop.create_future()
+        self.ended = loop.create_future()
+        self._deadline = None if timeout is None else loop.time() + timeout
+        self._timer = None if timeout is None else loop.call_later(timeout, self._expire)
+
+    @property
+    def done(self) -> bool:
+        return self.code is not None
+
+    def time_remaining(self) -> float | None:
+        """Seconds until the deadline, never below 0; None without one."""
+        return None if self._deadline is None else max(self._deadline - self._loop.time(), 0.0)
+
+    def on_end(self, callback: Callable[[], None]) -> None:
+        """Call back soon after the call has ended."""
+        if self.done:
+            self._loop.call_soon(callback)
+        else:
+            self._callbacks.append(callback)
+
+    def join(self, running: set[Rpc]) -> None:
+        """Be in this set until the end."""
+        self._running = running
+        running.add(self)
+
+    def open(self, initial: Metadata) -> None:
+        """Let the caller have the servicer's initial metadata."""
+        self.initial = initial
+        if not self.opened.done():
+            self.opened.set_result(None)
+
+    def end(self, code: StatusCode, details: str = "", trailing: Metadata = ()) -> bool:
+        """Settle the status; answers already sent can still be read. False where it had ended before."""
+        if self.code is not None:
+            return False
+        self.code = code
+        self.details = details
+        self.trailing = trailing
+        self._release()
+        return True
+
+    def kill(self, code: StatusCode, details: str) -> bool:
+        """End the call over the head of its handler, which is cancelled; unread answers are dropped."""
+        if not self.end(code, details):
+            return False
+        self.responses.discard()
+        if self.handler is not None:
+            self.handler.cancel()
+        return True
+
+    def cancel(self) -> bool:
+        """End the call as its caller wishes; false where it had ended before."""
+        if self.done:
+            return False
+        self.locally_cancelled = True
+        return self.kill(StatusCode.CANCELLED, "cancelled by the caller")
+
+    def raise_for_status(self) -> None:
+        """Raise what the caller must hear of a call that has ended: HiveError, CancelledError or nothing."""
+        if self.locally_cancelled:
+            raise asyncio.CancelledError
+        if self.code is not None and self.code is not StatusCode.OK:
+            error = self._error(self.code)
+            raise error_of_rpc(error) from error
+
+    def _error(self, code: StatusCode) -> grpc.aio.AioRpcError:
+        metadata = grpc.aio.Metadata
+        return grpc.aio.AioRpcError(
+            code, metadata(*self.initial or ()), metadata(*self.trailing), self.details
+        )
+
+    def _release(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.feeder is not None:
+            self.feeder.cancel()
+        if self._running is not None:
+            self._running.discard(self)
+        self.requests.discard()
+        self.responses.close()
+        if self.initial is None:
+            self.open(())
+        if not self.ended.done():
+            self.ended.set_result(None)
+        for callback in self._callbacks:
+            self._loop.call_soon(callback)
+        self._callbacks.clear()
+
+    def _expire(self) -> None:
+        self.kill(StatusCode.DEADLINE_EXCEEDED, "the deadline has passed")
