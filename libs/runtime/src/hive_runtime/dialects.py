@@ -1,0 +1,124 @@
+"""How an error looks in each client's dialect: one body per kind and dialect, one closing event per stream.
+
+Sources: the public API reference for OpenAI's form (`code` is the HTTP status, `reason` the machine-readable
+word), and the official SDKs of Anthropic, Google and A2A for theirs.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+from hive_runtime.errors import HiveError, Kind
+
+
+class Dialect(Enum):
+    """Whose error form the clients of a route read."""
+
+    OPENAI = "openai"
+    ANTHROPIC = "anthropic"
+    GOOGLE = "google"
+    JSONRPC = "jsonrpc"
+
+
+_ANTHROPIC_TYPES = {
+    Kind.BUDGET_EXCEEDED: "billing_error",
+    Kind.BLOCKED: "permission_error",
+    Kind.TOO_LARGE: "request_too_large",
+    Kind.RATE_LIMITED: "rate_limit_error",
+    Kind.INTERNAL: "api_error",
+    Kind.UPSTREAM_FAILED: "api_error",
+    Kind.UNAVAILABLE: "api_error",
+}
+
+_GOOGLE_STATUSES = {
+    Kind.INVALID: "INVALID_ARGUMENT",
+    Kind.UNAUTHENTICATED: "UNAUTHENTICATED",
+    Kind.BUDGET_EXCEEDED: "FAILED_PRECONDITION",
+    Kind.BLOCKED: "PERMISSION_DENIED",
+    Kind.FORBIDDEN: "PERMISSION_DENIED",
+    Kind.NOT_FOUND: "NOT_FOUND",
+    Kind.METHOD_NOT_ALLOWED: "UNIMPLEMENTED",
+    Kind.CONFLICT: "ABORTED",
+    Kind.TOO_LARGE: "INVALID_ARGUMENT",
+    Kind.UNSUPPORTED_MEDIA: "INVALID_ARGUMENT",
+    Kind.RATE_LIMITED: "RESOURCE_EXHAUSTED",
+    Kind.INTERNAL: "INTERNAL",
+    Kind.UPSTREAM_FAILED: "UNAVAILABLE",
+    Kind.UNAVAILABLE: "UNAVAILABLE",
+    Kind.TIMEOUT: "DEADLINE_EXCEEDED",
+}
+
+_JSONRPC_CODES = {Kind.INVALID: -32602, Kind.METHOD_NOT_ALLOWED: -32601, Kind.NOT_FOUND: -32601}
+
+
+def error_body(dialect: Dialect, error: HiveError, request_id: str = "") -> bytes:
+    """The JSON body of an error answer."""
+    return msgspec.json.encode(_FORMS[dialect](error, request_id))
+
+
+def error_event(dialect: Dialect, error: HiveError, request_id: str = "") -> bytes:
+    """The server-sent event that ends a stream with an error; nothing follows it.
+
+    It starts with a blank line: whatever was cut before it ends there as an event of its own.
+    """
+    name = b"event: error\n" if dialect is Dialect.ANTHROPIC else b""
+    return b"\n\n" + name + b"data: " + error_body(dialect, error, request_id) + b"\n\n"
+
+
+def error_headers(error: HiveError) -> list[tuple[bytes, bytes]]:
+    """The headers that tell an SDK what to do next."""
+    headers = [(b"content-type", b"application/json")]
+    if error.retry_after is not None:
+        headers.append((b"retry-after", str(max(1, round(error.retry_after))).encode()))
+    if error.should_retry is not None:
+        headers.append((b"x-should-retry", b"true" if error.should_retry else b"false"))
+    return headers
+
+
+def _openai(error: HiveError, request_id: str) -> dict[str, Any]:
+    inner = {
+        "message": error.message,
+        "type": error.kind.type,
+        "param": error.param,
+        "code": error.kind.status,
+    }
+    if error.reason is not None:
+        inner["reason"] = error.reason
+    return {"error": inner}
+
+
+def _anthropic(error: HiveError, request_id: str) -> dict[str, Any]:
+    kind = _ANTHROPIC_TYPES.get(error.kind, error.kind.type)
+    inner = {"type": kind, "message": error.message, "code": error.kind.status}
+    return {"type": "error", "error": inner, "request_id": request_id}
+
+
+def _google(error: HiveError, request_id: str) -> dict[str, Any]:
+    inner = {
+        "code": error.kind.status,
+        "message": error.message,
+        "status": _GOOGLE_STATUSES[error.kind],
+        "details": [],
+        "type": error.kind.type,
+    }
+    return {"error": inner}
+
+
+def _jsonrpc(error: HiveError, request_id: str) -> dict[str, Any]:
+    inner = {
+        "code": _JSONRPC_CODES.get(error.kind, -32603),
+        "message": error.message,
+        "data": _openai(error, request_id)["error"],
+    }
+    return {"jsonrpc": "2.0", "id": None, "error": inner}
+
+
+_FORMS = {
+    Dialect.OPENAI: _openai,
+    Dialect.ANTHROPIC: _anthropic,
+    Dialect.GOOGLE: _google,
+    Dialect.JSONRPC: _jsonrpc,
+}

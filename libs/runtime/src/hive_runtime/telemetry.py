@@ -1,0 +1,57 @@
+"""Logs and metrics of a process: structured lines on stderr, counters in one registry."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, generate_latest
+
+log = structlog.get_logger(__name__)
+
+
+def configure_logging(level: str, form: str) -> None:
+    """Write to stderr from now on; `form` is `json`, `text` or `auto` (text on a terminal)."""
+    text = form == "text" or (form == "auto" and sys.stderr.isatty())
+    renderer: Any = structlog.dev.ConsoleRenderer() if text else structlog.processors.JSONRenderer()
+    threshold = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.StackInfoRenderer(),
+            *([] if text else [structlog.processors.format_exc_info]),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(level=max(threshold, logging.WARNING), stream=sys.stderr, force=True)
+
+
+def report_lost_task(name: str, error: BaseException) -> None:
+    """What becomes of a task's exception that nobody awaited."""
+    log.error("task failed", task=name, error=repr(error), exc_info=error)
+
+
+class Metrics:
+    """The counters and gauges of one process, as Prometheus reads them."""
+
+    content_type = "text/plain; version=0.0.4; charset=utf-8"
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+
+    def counter(self, name: str, help: str, labels: tuple[str, ...] = ()) -> Counter:
+        return Counter(name, help, labels, registry=self._registry)
+
+    def gauge(self, name: str, help: str, labels: tuple[str, ...] = ()) -> Gauge:
+        return Gauge(name, help, labels, registry=self._registry)
+
+    def page(self) -> bytes:
+        return generate_latest(self._registry)
