@@ -1,0 +1,38 @@
+"""An envelope as an ASGI scope."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import unquote
+
+from hive_relay.exchange import Exchange
+from hive_relay.frames import header_pairs
+from modelhive.relay.v1.relay_pb2 import RequestEnvelope
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+def scope_of(envelope: RequestEnvelope, exchange: Exchange) -> Scope:
+    """The HTTP scope that the service's app gets; `scope["hive"]` is the exchange."""
+    path = envelope.path
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": "1.1",
+        "method": envelope.method,
+        "scheme": "http",
+        "path": unquote(path) if "%" in path else path,
+        "raw_path": path.encode("latin-1"),
+        "query_string": envelope.query.encode("latin-1"),
+        "root_path": "",
+        "headers": header_pairs(envelope.headers),
+        "client": None,
+        "server": None,
+        "state": {},
+        "hive": exchange,
+    }

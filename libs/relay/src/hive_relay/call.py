@@ -1,0 +1,169 @@
+"""One request in flight, as its caller sees it: what came of the answer, and what the client took of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING
+
+from hive_relay import frames
+from hive_rpc import error_of
+from hive_runtime.errors import HiveError, Kind
+from modelhive.common.v1.common_pb2 import UsageSummary
+from modelhive.relay.v1.relay_pb2 import CancelReason, End, Head, RequestEnvelope
+
+if TYPE_CHECKING:
+    from hive_relay.caller import Link
+
+HELD_BYTES = 128 * 1024
+"""A preamble longer than this is passed on: holding it would use up the service's credit."""
+
+
+class Call:
+    """The answer of one request. `head`, then `read` until it says that the answer ended.
+
+    Until content came nothing is shown, so that another process may still answer in place of a lost one.
+    `started` and `deadline` are in the event loop's time.
+    """
+
+    def __init__(
+        self, envelope: RequestEnvelope, started: float, deadline: float, on_close: Callable[[Call], None]
+    ) -> None:
+        self.envelope = envelope
+        self.attempt = envelope.attempt
+        self.started = started
+        self.deadline = deadline
+        self.link: Link | None = None
+        self.losses = 0
+        self.tried: set[str] = set()
+        self.timer: asyncio.TimerHandle | None = None
+        self.usage: UsageSummary | None = None
+        self.delivered = 0
+        self._head: Head | None = None
+        self._parts: list[bytes] = []
+        self._held = 0
+        self._uncredited = 0
+        self._shown = False
+        self._ended = False
+        self._error: HiveError | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._on_close = on_close
+
+    @property
+    def shown(self) -> bool:
+        """The client may have seen a part of the answer: nobody else can answer any more."""
+        return self._shown
+
+    @property
+    def finished(self) -> bool:
+        return self._ended or self._error is not None
+
+    # What the client's side asks.
+
+    async def head(self) -> tuple[int, frames.HeaderPairs]:
+        """Status and headers, once content came or the answer ended; raises HiveError where there is none."""
+        while not (self._shown or self.finished):
+            await self._changed()
+        if self._head is None or (self._error is not None and not self._shown):
+            raise self._error or HiveError(Kind.INTERNAL, "The answer ended before it began.")
+        self._shown = True
+        return self._head.status, frames.header_pairs(self._head.headers)
+
+    async def read(self) -> tuple[bytes, bool]:
+        """All bytes that are ready (maybe none), and whether the answer is complete with them.
+
+        Raises HiveError where the answer broke off, after what had come was read.
+        """
+        while not (self._parts or self.finished):
+            await self._changed()
+        data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        self._parts.clear()
+        if self._error is not None and not data:
+            raise self._error
+        self.delivered += len(data)
+        return data, self._ended and self._error is None
+
+    async def body(self) -> AsyncIterator[bytes]:
+        """The whole body, credit given as it is taken; closing it early cancels the request."""
+        complete = False
+        try:
+            while not complete:
+                data, complete = await self.read()
+                if data:
+                    yield data
+                    self.taken(len(data))
+        finally:
+            self.close(CancelReason.CANCEL_REASON_CLIENT_GONE)
+
+    def taken(self, size: int) -> None:
+        """The client took so many bytes: the service may send as many more."""
+        self._uncredited += size
+        if self._uncredited >= frames.CREDIT_STEP_BYTES and self.link is not None and not self._ended:
+            self.link.send(frames.credit(self.envelope.request_id, self.attempt, self._uncredited))
+            self._uncredited = 0
+
+    def close(self, reason: CancelReason.ValueType = CancelReason.CANCEL_REASON_CLIENT_GONE) -> None:
+        """Forget the request; the service is told to stop where it has not ended. May be called twice."""
+        self.give_up(reason, HiveError(Kind.UNAVAILABLE, "The request was given up."))
+
+    # What the service's side brings.
+
+    def on_head(self, head: Head) -> None:
+        if self._head is None:
+            self._head = head
+
+    def on_chunk(self, data: bytes, content: bool) -> None:
+        self._parts.append(data)
+        if not self._shown:
+            self._held += len(data)
+            self._shown = content or self._held > HELD_BYTES
+        if self._shown:
+            self._wake()
+
+    def on_end(self, end: End) -> None:
+        if end.HasField("usage"):
+            self.usage = end.usage
+        self._ended = True
+        if end.HasField("failure"):
+            self._settle(error_of(end.failure))
+        else:
+            self._settle(None)
+
+    def give_up(self, reason: CancelReason.ValueType, error: HiveError) -> None:
+        """Tell the service to stop, and the client's side why."""
+        if self.link is not None and not self.finished:
+            self.link.send(frames.cancel(self.envelope.request_id, self.attempt, reason))
+        self.fail(error)
+
+    def fail(self, error: HiveError) -> None:
+        """The answer will not come, or not to its end."""
+        if not self.finished:
+            self._settle(error)
+
+    def restart(self, attempt: int) -> None:
+        """Forget what a lost process had sent: nobody saw it."""
+        self.attempt = attempt
+        self.link = None
+        self._head = None
+        self._parts.clear()
+        self._held = 0
+
+    def _settle(self, error: HiveError | None) -> None:
+        self._error = error
+        if error is not None and not self._shown:
+            self._parts.clear()
+        if self.timer is not None:
+            self.timer.cancel()
+        self._on_close(self)
+        self._wake()
+
+    async def _changed(self) -> None:
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)

@@ -1,0 +1,309 @@
+"""The caller's side of the relay: sends envelopes, serves `Replies`, and decides who runs a request.
+
+The rules, all in this file:
+* Exactly one (attempt, process) gets `Go`; every other `Accepted` is told that it is stale.
+* No `Accepted` within a second: the next attempt goes directly to another live instance, where there is one.
+* A stream that breaks before the client got content: the same, but a request may lose two processes, no more.
+* A stream that breaks later: the answer ends with an error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hive_bus import Bus
+from hive_relay import frames
+from hive_relay.call import Call
+from hive_relay.mailbox import Mailbox
+from hive_rpc import Network, Server
+from hive_runtime.clock import Clock
+from hive_runtime.errors import HiveError, Kind
+from hive_runtime.tasks import Tasks
+from modelhive.common.v1.common_pb2 import Principal
+from modelhive.relay.v1.relay_pb2 import (
+    BlobReference,
+    CallerFrame,
+    CancelReason,
+    ExecuteRequest,
+    Header,
+    OpenRequest,
+    OpenResponse,
+    ReplyFrame,
+    RequestEnvelope,
+)
+from modelhive.relay.v1.relay_pb2_grpc import GatewayStub, RepliesServicer, add_RepliesServicer_to_server
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds a caller waits: for an `Accepted` before it asks someone else, and before it gives up."""
+
+    accepted: float = 1.0
+    anyone: float = 10.0
+
+
+MOST_LOSSES = 2
+"""A request that took so many processes down with it is not given to another one."""
+
+
+@dataclass(slots=True)
+class Request:
+    """An HTTP request for a service.
+
+    path: percent-encoded, without the query. seconds: until the deadline.
+    queued: through the bus (work), or directly (reads, deletes).
+    """
+
+    request_id: str
+    service: str
+    method: str
+    path: str
+    principal: Principal
+    seconds: float
+    query: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | BlobReference = b""
+    queued: bool = True
+    traceparent: str = ""
+
+
+class Link:
+    """The reply stream of one service process: its calls break when it breaks."""
+
+    def __init__(self) -> None:
+        self.service = ""
+        self.instance = ""
+        self.address = ""
+        self.calls: set[Call] = set()
+        self.mailbox: Mailbox[CallerFrame] = Mailbox()
+
+    def send(self, frame: CallerFrame) -> None:
+        self.mailbox.put(frame)
+
+
+class Caller(RepliesServicer):
+    """Sends requests to services and hands out their answers; it is served with `attach` by `server`."""
+
+    attach = staticmethod(add_RepliesServicer_to_server)
+
+    def __init__(
+        self,
+        *,
+        server: Server,
+        bus: Bus,
+        network: Network,
+        clock: Clock,
+        tasks: Tasks,
+        patience: Patience = Patience(),
+    ) -> None:
+        self._server = server
+        self._bus = bus
+        self._network = network
+        self._clock = clock
+        self._tasks = tasks
+        self._patience = patience
+        self._calls: dict[str, Call] = {}
+        self._links: dict[str, dict[str, Link]] = {}
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._calls)
+
+    async def call(self, request: Request) -> Call:
+        """Send the request; the call it returns must be closed.
+
+        Raises HiveError `unavailable` where nobody can take it.
+        """
+        now = asyncio.get_running_loop().time()
+        call = Call(self._envelope(request), now, now + request.seconds, self._forget)
+        self._calls[request.request_id] = call
+        self._arm(call, self._patience.accepted, self._not_accepted)
+        try:
+            await self._send(call, request.queued)
+        except BaseException as error:
+            call.fail(HiveError(Kind.UNAVAILABLE, f"The request could not be sent: {error}"))
+            raise
+        return call
+
+    async def Open(
+        self, request_iterator: AsyncIterator[OpenRequest], context: Any
+    ) -> AsyncIterator[OpenResponse]:
+        """One stream per service process: its reply frames in, our frames out."""
+        link = Link()
+        reader = self._tasks.spawn(self._listen(link, request_iterator), "relay replies")
+        try:
+            while batch := await link.mailbox.take():
+                yield OpenResponse(frames=batch)
+        finally:
+            reader.cancel()
+            self._broken(link)
+
+    # How a request reaches a process.
+
+    def _envelope(self, request: Request) -> RequestEnvelope:
+        envelope = RequestEnvelope(
+            request_id=request.request_id,
+            attempt=1,
+            service=request.service,
+            reply_to=self._server.address,
+            method=request.method,
+            path=request.path,
+            query=request.query,
+            headers=[Header(name=name, value=value) for name, value in request.headers.items()],
+            principal=request.principal,
+            deadline_unix_ms=int((self._clock.now() + request.seconds) * 1000),
+            traceparent=request.traceparent,
+        )
+        if isinstance(request.body, BlobReference):
+            envelope.blob.CopyFrom(request.body)
+        else:
+            envelope.body = request.body
+        return envelope
+
+    async def _send(self, call: Call, queued: bool) -> None:
+        if queued:
+            try:
+                await self._bus.publish(call.envelope)
+            except HiveError as error:
+                if error.kind is not Kind.UNAVAILABLE or error.retry_after is not None:
+                    raise  # a bus that is full says when to come back; only one that is away is passed by
+            else:
+                return
+        await self._execute(call, call.envelope.service)
+
+    async def _execute(self, call: Call, target: str) -> None:
+        stub = GatewayStub(self._network.channel(target))
+        await stub.Execute(ExecuteRequest(envelope=call.envelope), timeout=self._patience.anyone)
+
+    def _arm(self, call: Call, seconds: float, action: Callable[[Call], None]) -> None:
+        """Set the call's one timer, never later than its deadline."""
+        loop = asyncio.get_running_loop()
+        if loop.time() + seconds >= call.deadline:
+            call.timer = loop.call_at(call.deadline, self._expired, call)
+        else:
+            call.timer = loop.call_later(seconds, action, call)
+
+    def _not_accepted(self, call: Call) -> None:
+        """Nobody accepted in time: ask another live instance, or go on waiting where there is none."""
+        waited = asyncio.get_running_loop().time() - call.started
+        if waited >= self._patience.anyone:
+            call.fail(HiveError(Kind.UNAVAILABLE, "No process took the request in time.", retry_after=1))
+            return
+        self._arm(call, self._patience.accepted, self._not_accepted)
+        if (other := self._another(call)) is not None:
+            self._attempt_again(call, other)
+
+    def _expired(self, call: Call) -> None:
+        call.give_up(
+            CancelReason.CANCEL_REASON_DEADLINE,
+            HiveError(Kind.TIMEOUT, "The request did not finish before its deadline."),
+        )
+
+    def _another(self, call: Call) -> Link | None:
+        """The live instance with the least to do that was not asked for this call yet."""
+        links = self._links.get(call.envelope.service, {})
+        free = [link for link in links.values() if link.instance not in call.tried]
+        return min(free, key=lambda link: len(link.calls), default=None)
+
+    def _attempt_again(self, call: Call, link: Link) -> None:
+        """Give the request to `link`'s process; from now on earlier attempts are stale."""
+        call.restart(call.attempt + 1)
+        call.tried.add(link.instance)
+        envelope = RequestEnvelope()
+        envelope.CopyFrom(call.envelope)
+        envelope.attempt = call.attempt
+        call.envelope = envelope
+        self._tasks.spawn(self._hand_over(call, link), f"relay {envelope.request_id}")
+
+    async def _hand_over(self, call: Call, link: Link) -> None:
+        try:
+            await self._execute(call, link.address)
+        except HiveError as error:
+            if (other := self._another(call)) is not None and not call.finished:
+                self._attempt_again(call, other)
+            else:
+                call.fail(error)
+
+    # What comes back.
+
+    async def _listen(self, link: Link, requests: AsyncIterator[OpenRequest]) -> None:
+        try:
+            async for request in requests:
+                for frame in request.frames:
+                    self._on_frame(link, frame)
+        finally:
+            link.mailbox.close()
+
+    def _on_frame(self, link: Link, frame: ReplyFrame) -> None:
+        kind = frame.WhichOneof("frame")
+        if kind == "hello":
+            self._on_hello(link, frame)
+            return
+        call = self._calls.get(frame.request_id)
+        if kind == "accepted":
+            self._on_accepted(link, frame, call)
+        elif call is None or call.link is not link or call.attempt != frame.attempt:
+            return  # an answer that nobody waits for any more
+        elif kind == "chunk":
+            call.on_chunk(frame.chunk.data, frame.chunk.content)
+        elif kind == "head":
+            call.on_head(frame.head)
+        elif kind == "end":
+            call.on_end(frame.end)
+
+    def _on_hello(self, link: Link, frame: ReplyFrame) -> None:
+        link.service, link.instance = frame.hello.service, frame.hello.instance
+        link.address = frame.hello.address
+        self._links.setdefault(link.service, {})[link.instance] = link
+
+    def _on_accepted(self, link: Link, frame: ReplyFrame, call: Call | None) -> None:
+        if call is None or call.link is not None or call.attempt != frame.attempt:
+            stale = CancelReason.CANCEL_REASON_STALE
+            link.send(frames.cancel(frame.request_id, frame.attempt, stale))
+            return
+        call.link = link
+        call.tried.add(link.instance)
+        link.calls.add(call)
+        if call.timer is not None:
+            call.timer.cancel()
+        call.timer = asyncio.get_running_loop().call_at(call.deadline, self._expired, call)
+        link.send(frames.go(frame.request_id, frame.attempt))
+
+    # What ends.
+
+    def _broken(self, link: Link) -> None:
+        """A service process went away: others answer what it had not begun to."""
+        link.mailbox.close()
+        links = self._links.get(link.service, {})
+        if links.get(link.instance) is link:
+            del links[link.instance]
+        for call in list(link.calls):
+            link.calls.discard(call)
+            self._lost(call)
+
+    def _lost(self, call: Call) -> None:
+        if call.finished:
+            return
+        call.losses += 1
+        if call.shown:
+            said = f"The answer broke off after {call.delivered} bytes: the process that gave it was lost."
+            call.fail(HiveError(Kind.UPSTREAM_FAILED, said, reason="attempt_lost"))
+        elif call.losses >= MOST_LOSSES:
+            said = f"{call.losses} processes were lost while they ran this request; it is not tried again."
+            call.fail(HiveError(Kind.UPSTREAM_FAILED, said, reason="attempt_lost", should_retry=False))
+        elif (other := self._another(call)) is not None:
+            self._attempt_again(call, other)
+            if call.timer is not None:
+                call.timer.cancel()
+            self._arm(call, self._patience.accepted, self._not_accepted)
+        else:
+            said = "The process that ran this request was lost, and there is no other."
+            call.fail(HiveError(Kind.UPSTREAM_FAILED, said, reason="attempt_lost"))
+
+    def _forget(self, call: Call) -> None:
+        self._calls.pop(call.envelope.request_id, None)
+        if call.link is not None:
+            call.link.calls.discard(call)

@@ -1,0 +1,75 @@
+"""Builders for the frames of the reply protocol (`protos/modelhive/relay/v1/relay.proto`), and its bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from modelhive.common.v1.common_pb2 import Failure, UsageSummary
+from modelhive.relay.v1.relay_pb2 import (
+    Accepted,
+    CallerFrame,
+    Cancel,
+    CancelReason,
+    Chunk,
+    Credit,
+    End,
+    Go,
+    Head,
+    Header,
+    Hello,
+    ReplyFrame,
+)
+
+CREDIT_BYTES = 256 * 1024
+"""What a service may send before the caller's client has taken any of it."""
+
+CREDIT_STEP_BYTES = 64 * 1024
+"""The caller gives credit back in steps of at least this size."""
+
+CHUNK_BYTES = 64 * 1024
+"""Largest `Chunk`."""
+
+INLINE_BODY_BYTES = 256 * 1024
+"""Largest body inside an envelope; larger ones lie in blob storage (claim check)."""
+
+HeaderPairs = list[tuple[bytes, bytes]]
+
+_ACCEPTED = Accepted()
+_GO = Go()
+
+
+def hello(service: str, instance: str, address: str) -> ReplyFrame:
+    return ReplyFrame(hello=Hello(service=service, instance=instance, address=address))
+
+
+def accepted(request_id: str, attempt: int) -> ReplyFrame:
+    return ReplyFrame(request_id=request_id, attempt=attempt, accepted=_ACCEPTED)
+
+
+def head(request_id: str, attempt: int, status: int, headers: Iterable[tuple[bytes, bytes]]) -> ReplyFrame:
+    pairs = [Header(name=name.decode("latin-1"), value=value.decode("latin-1")) for name, value in headers]
+    return ReplyFrame(request_id=request_id, attempt=attempt, head=Head(status=status, headers=pairs))
+
+
+def chunk(request_id: str, attempt: int, data: bytes, content: bool) -> ReplyFrame:
+    return ReplyFrame(request_id=request_id, attempt=attempt, chunk=Chunk(data=data, content=content))
+
+
+def end(request_id: str, attempt: int, failure: Failure | None, usage: UsageSummary | None) -> ReplyFrame:
+    return ReplyFrame(request_id=request_id, attempt=attempt, end=End(failure=failure, usage=usage))
+
+
+def go(request_id: str, attempt: int) -> CallerFrame:
+    return CallerFrame(request_id=request_id, attempt=attempt, go=_GO)
+
+
+def credit(request_id: str, attempt: int, size: int) -> CallerFrame:
+    return CallerFrame(request_id=request_id, attempt=attempt, credit=Credit(bytes=size))
+
+
+def cancel(request_id: str, attempt: int, reason: CancelReason.ValueType) -> CallerFrame:
+    return CallerFrame(request_id=request_id, attempt=attempt, cancel=Cancel(reason=reason))
+
+
+def header_pairs(headers: Iterable[Header]) -> HeaderPairs:
+    return [(header.name.encode("latin-1"), header.value.encode("latin-1")) for header in headers]

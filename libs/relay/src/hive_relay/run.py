@@ -1,0 +1,150 @@
+"""One envelope being answered: the ASGI app on one side, reply frames on the other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import structlog
+
+from hive_relay import frames
+from hive_relay.asgi import App, Message, scope_of
+from hive_relay.exchange import Exchange
+from hive_relay.mailbox import Mailbox
+from hive_rpc import failure_of
+from hive_runtime.blobs import Blobs
+from hive_runtime.errors import HiveError, Kind
+from modelhive.common.v1.common_pb2 import UsageSummary
+from modelhive.relay.v1.relay_pb2 import ReplyFrame, RequestEnvelope
+
+log = structlog.get_logger(__name__)
+
+GO_SECONDS = 30.0
+"""How long an accepted request waits for its `Go`; a caller that lives sends it at once."""
+
+
+class Run:
+    """Feeds the app the request, turns what it sends into frames, and holds it back where credit is used up.
+
+    deadline: in the event loop's time.
+    """
+
+    def __init__(
+        self, envelope: RequestEnvelope, mailbox: Mailbox[ReplyFrame], blobs: Blobs, deadline: float
+    ) -> None:
+        self.key = (envelope.request_id, envelope.attempt)
+        self.task: asyncio.Task[None] | None = None
+        self._envelope = envelope
+        self._mailbox = mailbox
+        self._blobs = blobs
+        self._deadline = deadline
+        self._go: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._credit = frames.CREDIT_BYTES
+        self._credited: asyncio.Future[None] | None = None
+        self._parts: AsyncIterator[bytes] | None = None
+        self._received = False
+        self._started = False
+        self._over: asyncio.Future[None] | None = None
+
+    async def execute(self, app: App) -> None:
+        """Answer the request to its end; only cancellation leaves it without an `End`."""
+        envelope = self._envelope
+        exchange = Exchange(
+            request_id=envelope.request_id,
+            attempt=envelope.attempt,
+            principal=envelope.principal,
+            deadline=self._deadline,
+            traceparent=envelope.traceparent,
+            go=self._wait_for_go,
+        )
+        self._mailbox.put(frames.accepted(*self.key))
+        self.end(await self._answer(app, exchange), exchange.usage)
+
+    async def _answer(self, app: App, exchange: Exchange) -> HiveError | None:
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                await app(scope_of(self._envelope, exchange), self.receive, self.send)
+        except HiveError as error:
+            return error
+        except TimeoutError:
+            return HiveError(Kind.TIMEOUT, "The request did not finish before its deadline.")
+        except Exception:
+            log.exception("request failed", request_id=exchange.request_id, path=self._envelope.path)
+            return HiveError(
+                Kind.INTERNAL, "Something went wrong on our side; the request id finds it in our logs."
+            )
+        if not self._started:
+            return HiveError(Kind.INTERNAL, "The service gave no answer.")
+        return None
+
+    def refuse(self, error: HiveError) -> None:
+        """Answer with an error, without running the app."""
+        self._mailbox.put(frames.accepted(*self.key))
+        self.end(error)
+
+    def end(self, error: HiveError | None, usage: UsageSummary | None = None) -> None:
+        """The last frame."""
+        failure = None if error is None else failure_of(error)
+        self._mailbox.put(frames.end(*self.key, failure, usage))
+
+    # What the caller says.
+
+    def on_go(self) -> None:
+        if not self._go.done():
+            self._go.set_result(None)
+
+    def on_credit(self, size: int) -> None:
+        self._credit += size
+        if self._credited is not None and not self._credited.done():
+            self._credited.set_result(None)
+
+    def on_cancel(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
+
+    # What the app asks and says.
+
+    async def _wait_for_go(self) -> None:
+        if self._go.done():
+            return
+        try:
+            async with asyncio.timeout(GO_SECONDS):
+                await asyncio.shield(self._go)
+        except TimeoutError:
+            raise HiveError(Kind.UNAVAILABLE, "The caller did not let the request go on.") from None
+
+    async def receive(self) -> Message:
+        """The body, in one message or in the blob's parts; then nothing until the answer is over."""
+        if self._received:
+            self._over = self._over or asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._over)
+            return {"type": "http.disconnect"}
+        if self._envelope.WhichOneof("payload") != "blob":
+            self._received = True
+            return {"type": "http.request", "body": self._envelope.body, "more_body": False}
+        if self._parts is None:
+            self._parts = self._blobs.read(self._envelope.blob.path)
+        async for part in self._parts:
+            return {"type": "http.request", "body": part, "more_body": True}
+        self._received = True
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._started = True
+            self._mailbox.put(frames.head(*self.key, message["status"], message.get("headers", ())))
+            return
+        body = message.get("body", b"")
+        content = message.get("hive.content", True)
+        for start in range(0, len(body), frames.CHUNK_BYTES):
+            part = body if len(body) <= frames.CHUNK_BYTES else body[start : start + frames.CHUNK_BYTES]
+            await self._spend(len(part))
+            self._mailbox.put(frames.chunk(*self.key, part, content))
+        if not message.get("more_body", False) and self._over is not None and not self._over.done():
+            self._over.set_result(None)
+
+    async def _spend(self, size: int) -> None:
+        while self._credit < size:
+            self._credited = asyncio.get_running_loop().create_future()
+            await self._credited
+        self._credit -= size

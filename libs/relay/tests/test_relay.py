@@ -1,0 +1,483 @@
+"""The relay between a caller and services on the memory bus and the local network: who answers, and how."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from hive_bus import Options
+from hive_bus.memory import MemoryBus
+from hive_relay import Caller, Request, Responder, exchange_of, frames
+from hive_relay.asgi import App, Receive, Scope, Send
+from hive_relay.caller import Patience
+from hive_rpc import Network, Server
+from hive_rpc.local import LocalNetwork
+from hive_runtime.blobs import ObjectBlobs
+from hive_runtime.clock import SystemClock
+from hive_runtime.errors import HiveError, Kind
+from hive_runtime.tasks import Tasks
+from modelhive.common.v1.common_pb2 import Principal, UsageSummary
+from modelhive.relay.v1.relay_pb2 import BlobReference, RequestEnvelope
+
+
+class Instance:
+    """One process of the service `work`: it can be frozen (takes nothing) and killed (its server is gone)."""
+
+    def __init__(self, rig: Rig, name: str, app: App) -> None:
+        self.name = name
+        self.tasks = Tasks(lambda name, error: None)
+        self.server: Server = rig.network.server("work", name)
+        self.responder = Responder(
+            app,
+            service="work",
+            instance=name,
+            server=self.server,
+            network=rig.network,
+            blobs=rig.blobs,
+            clock=rig.clock,
+            tasks=self.tasks,
+        )
+        self.server.add(Responder.attach, self.responder)
+
+    async def start(self, bus: MemoryBus) -> None:
+        await self.server.start()
+        await bus.subscribe_requests(
+            RequestEnvelope, "work", self.responder.take, Options(fields={"service": "work"})
+        )
+
+    async def kill(self) -> None:
+        """Everything this process did stops at once, as far as others can see."""
+        await self.tasks.close()
+        await self.server.stop(0)
+
+
+@dataclass
+class Rig:
+    network: Network
+    bus: MemoryBus
+    blobs: ObjectBlobs
+    clock: SystemClock
+    caller: Caller
+    tasks: Tasks
+    server: Server
+    instances: list[Instance] = field(default_factory=list)
+
+    async def instance(self, app: App, *, queue: bool = True) -> Instance:
+        made = Instance(self, f"work-{len(self.instances)}", app)
+        self.instances.append(made)
+        if queue:
+            await made.start(self.bus)
+        else:
+            await made.server.start()
+        return made
+
+    async def swallow(self) -> None:
+        """Let a process take requests from the queue that never says a word about them."""
+
+        async def take(envelope: RequestEnvelope) -> None:
+            pass
+
+        await self.bus.subscribe_requests(RequestEnvelope, "work", take, Options(fields={"service": "work"}))
+
+    async def introduce(self, instance: Instance) -> None:
+        """Make an instance known to the caller, by an envelope for which nobody waits."""
+        deadline = int((self.clock.now() + 20) * 1000)
+        stranger = RequestEnvelope(
+            request_id="req_stranger", attempt=1, reply_to=self.server.address, deadline_unix_ms=deadline
+        )
+        await instance.responder.take(stranger)
+        await until(lambda: instance.responder.in_flight == 0)
+
+
+@asynccontextmanager
+async def rig_of(folder: Path, patience: Patience = Patience()) -> AsyncIterator[Rig]:
+    clock = SystemClock()
+    lost: list[str] = []
+
+    def note(name: str, error: BaseException) -> None:
+        lost.append(f"{name}: {error!r}")
+
+    tasks = Tasks(note)
+    network = LocalNetwork(note)
+    bus = MemoryBus(clock, note)
+    server = network.server("edge", "edge-0")
+    caller = Caller(server=server, bus=bus, network=network, clock=clock, tasks=tasks, patience=patience)
+    server.add(Caller.attach, caller)
+    await server.start()
+    rig = Rig(network, bus, ObjectBlobs.in_folder(folder, clock), clock, caller, tasks, server)
+    try:
+        yield rig
+    finally:
+        for instance in rig.instances:
+            await instance.kill()
+        await bus.close()
+        await network.close()
+        await tasks.close()
+    assert not lost
+
+
+_numbers = iter(range(10**9))
+
+
+def request(**changes: object) -> Request:
+    values: dict[str, object] = {
+        "request_id": f"req_{next(_numbers)}",
+        "service": "work",
+        "method": "POST",
+        "path": "/v1/thing",
+        "principal": Principal(tenant_id="t", key_id="k"),
+        "seconds": 20.0,
+    }
+    return Request(**{**values, **changes})  # type: ignore[arg-type]
+
+
+async def whole(rig: Rig, asked: Request) -> tuple[int, bytes]:
+    call = await rig.caller.call(asked)
+    status, _ = await call.head()
+    return status, b"".join([part async for part in call.body()])
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def read_all(receive: Receive) -> bytes:
+    body = b""
+    while True:
+        message = await receive()
+        body += bytes(message["body"])
+        if not message["more_body"]:
+            return body
+
+
+def answers(
+    *parts: bytes, status: int = 200, before: Callable[[Scope], Awaitable[None]] | None = None
+) -> App:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if before is not None:
+            await before(scope)
+        await exchange_of(scope).go()
+        await send({"type": "http.response.start", "status": status, "headers": [(b"x-a", b"b")]})
+        for part in parts:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    return app
+
+
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    body = await read_all(receive)
+    await exchange_of(scope).go()
+    exchange_of(scope).usage = UsageSummary(prompt_tokens=3)
+    text = f"{scope['method']} {scope['path']} {scope['query_string'].decode()} {len(body)}".encode()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": text})
+
+
+@pytest.mark.parametrize("queued", [True, False])
+async def test_a_request_reaches_the_app_and_its_answer_comes_back(tmp_path: Path, queued: bool) -> None:
+    async with rig_of(tmp_path) as rig:
+        await rig.instance(echo)
+        call = await rig.caller.call(request(path="/v1/a%2Fb", query="x=1", body=b"12345", queued=queued))
+        assert (await call.head())[0] == 200
+        data, complete = await call.read()
+        while not complete:
+            more, complete = await call.read()
+            data += more
+        call.close()
+        assert data == b"POST /v1/a/b x=1 5"
+        assert call.usage is not None and call.usage.prompt_tokens == 3
+        assert rig.caller.in_flight == 0
+
+
+async def test_a_body_in_blob_storage_is_streamed_to_the_app(tmp_path: Path) -> None:
+    async def parts() -> AsyncIterator[bytes]:
+        for _ in range(40):
+            yield b"x" * 100_000
+
+    async with rig_of(tmp_path) as rig:
+        await rig.instance(echo)
+        size = await rig.blobs.write("requests/1", parts())
+        asked = request(body=BlobReference(path="requests/1", size_bytes=size))
+        assert await whole(rig, asked) == (200, b"POST /v1/thing  4000000")
+
+
+async def test_an_error_before_the_answer_keeps_its_kind_and_words(tmp_path: Path) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise HiveError(Kind.INVALID, "`n` is wrong", "n")
+
+    async with rig_of(tmp_path) as rig:
+        await rig.instance(app)
+        call = await rig.caller.call(request())
+        with pytest.raises(HiveError) as caught:
+            await call.head()
+        assert (caught.value.kind, caught.value.message, caught.value.param) == (
+            Kind.INVALID,
+            "`n` is wrong",
+            "n",
+        )
+
+
+async def test_a_crash_of_the_app_reveals_nothing(tmp_path: Path) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise RuntimeError("secret")
+
+    async with rig_of(tmp_path) as rig:
+        await rig.instance(app)
+        call = await rig.caller.call(request())
+        with pytest.raises(HiveError) as caught:
+            await call.head()
+        assert caught.value.kind is Kind.INTERNAL and "secret" not in caught.value.message
+
+
+async def test_an_error_in_the_middle_comes_after_what_was_sent(tmp_path: Path) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"half", "more_body": True})
+        raise HiveError(Kind.UPSTREAM_FAILED, "cut")
+
+    async with rig_of(tmp_path) as rig:
+        await rig.instance(app)
+        call = await rig.caller.call(request())
+        assert (await call.head())[0] == 200
+        assert await call.read() == (b"half", False)
+        with pytest.raises(HiveError, match="cut"):
+            await call.read()
+
+
+async def test_head_and_preamble_are_held_until_content(tmp_path: Path) -> None:
+    content = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send(
+            {"type": "http.response.body", "body": b": ping\n\n", "more_body": True, "hive.content": False}
+        )
+        await content.wait()
+        await send({"type": "http.response.body", "body": b"data: 1\n\n"})
+
+    async with rig_of(tmp_path) as rig:
+        instance = await rig.instance(app)
+        call = await rig.caller.call(request())
+        waiting = asyncio.create_task(call.head())
+        await until(lambda: instance.responder.in_flight == 1)
+        await asyncio.sleep(0.05)
+        assert not waiting.done() and not call.shown
+        content.set()
+        assert (await waiting)[0] == 200
+        assert (await call.read())[0] == b": ping\n\ndata: 1\n\n"
+
+
+async def test_closing_a_call_cancels_the_app(tmp_path: Path) -> None:
+    cancelled = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await exchange_of(scope).go()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    async with rig_of(tmp_path) as rig:
+        instance = await rig.instance(app)
+        call = await rig.caller.call(request())
+        await until(lambda: instance.responder.in_flight == 1 and call.link is not None)
+        call.close()
+        async with asyncio.timeout(5):
+            await cancelled.wait()
+        await until(lambda: instance.responder.in_flight == 0)
+
+
+async def test_a_reader_that_stalls_is_held_at_its_credit_and_slows_nobody(tmp_path: Path) -> None:
+    sent: dict[str, int] = {}
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        number = exchange_of(scope).request_id
+        for _ in range(64):
+            await send({"type": "http.response.body", "body": b"x" * 32_768, "more_body": True})
+            sent[number] = sent.get(number, 0) + 32_768
+        await send({"type": "http.response.body", "body": b""})
+
+    async with rig_of(tmp_path) as rig:
+        await rig.instance(app)
+        stalled = await rig.caller.call(request())
+        await stalled.head()
+        others = await asyncio.gather(*(whole(rig, request()) for _ in range(99)))
+        assert {len(body) for _, body in others} == {64 * 32_768}
+        assert sent[stalled.envelope.request_id] <= frames.CREDIT_BYTES
+        assert sum([len(part) async for part in stalled.body()]) == 64 * 32_768
+
+
+async def test_the_deadline_ends_a_request_and_stops_the_app(tmp_path: Path) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await exchange_of(scope).go()
+        await asyncio.Event().wait()
+
+    async with rig_of(tmp_path) as rig:
+        instance = await rig.instance(app)
+        call = await rig.caller.call(request(seconds=0.2))
+        with pytest.raises(HiveError) as caught:
+            await call.head()
+        assert caught.value.kind is Kind.TIMEOUT
+        await until(lambda: instance.responder.in_flight == 0)
+
+
+async def test_a_record_delivered_twice_runs_once(tmp_path: Path) -> None:
+    runs: list[str] = []
+
+    async def note(scope: Scope) -> None:
+        await exchange_of(scope).go()
+        runs.append(exchange_of(scope).request_id)
+
+    async with rig_of(tmp_path) as rig:
+        first = await rig.instance(answers(b"a", before=note))
+        second = await rig.instance(answers(b"b", before=note))
+        call = await rig.caller.call(request())
+        await asyncio.gather(*(one.responder.take(call.envelope) for one in (first, second, first)))
+        await call.head()
+        call.close()
+        await until(lambda: first.responder.in_flight == second.responder.in_flight == 0)
+        assert runs == [call.envelope.request_id]
+        await second.responder.take(call.envelope)  # late: nobody waits for it any more
+        await until(lambda: second.responder.in_flight == 0)
+        assert len(runs) == 1
+
+
+async def test_nobody_accepts_and_nobody_else_is_there(tmp_path: Path) -> None:
+    async with rig_of(tmp_path, Patience(accepted=0.02, anyone=0.1)) as rig:
+        await rig.swallow()
+        call = await rig.caller.call(request())
+        with pytest.raises(HiveError) as caught:
+            await call.head()
+        assert caught.value.kind is Kind.UNAVAILABLE and caught.value.retry_after == 1
+
+
+async def test_a_slow_accept_sends_the_next_attempt_to_another_instance(tmp_path: Path) -> None:
+    async with rig_of(tmp_path, Patience(accepted=0.05, anyone=5)) as rig:
+        await rig.swallow()
+        await rig.introduce(await rig.instance(answers(b"other"), queue=False))
+        call = await rig.caller.call(request())  # queued, and nobody takes from the queue
+        assert (await call.head())[0] == 200
+        assert call.attempt == 2 and call.losses == 0
+
+
+@dataclass
+class Lossy:
+    """An app that hangs after `go`, on every instance; what it was asked is the provider calls made."""
+
+    provider_calls: list[tuple[str, int]] = field(default_factory=list)
+    shows: bool = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = exchange_of(scope)
+        await exchange.go()
+        self.provider_calls.append((exchange.request_id, exchange.attempt))
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        if self.shows:
+            await send({"type": "http.response.body", "body": b"data: 1\n\n", "more_body": True})
+        await asyncio.Event().wait()
+
+
+async def test_a_lost_process_is_answered_for_by_another(tmp_path: Path) -> None:
+    hanging = Lossy()
+    async with rig_of(tmp_path) as rig:
+        broken = await rig.instance(hanging)
+        calls = [await rig.caller.call(request()) for _ in range(20)]
+        await until(lambda: len(hanging.provider_calls) == 20)
+        await rig.introduce(await rig.instance(answers(b"fine"), queue=False))
+        await broken.kill()
+        for call in calls:
+            assert (await call.head())[0] == 200
+            assert call.attempt == 2
+            call.close()
+        assert len(hanging.provider_calls) == 20
+
+
+async def test_a_lost_process_with_no_other_is_a_502_at_once(tmp_path: Path) -> None:
+    hanging = Lossy()
+    async with rig_of(tmp_path) as rig:
+        broken = await rig.instance(hanging)
+        call = await rig.caller.call(request())
+        await until(lambda: len(hanging.provider_calls) == 1)
+        await broken.kill()
+        with pytest.raises(HiveError) as caught:
+            await call.head()
+        assert caught.value.kind is Kind.UPSTREAM_FAILED and caught.value.should_retry is None
+
+
+async def test_a_request_may_lose_two_processes_and_no_more(tmp_path: Path) -> None:
+    hanging = Lossy()
+    async with rig_of(tmp_path) as rig:
+        for _ in range(3):
+            await rig.introduce(await rig.instance(hanging))
+        call = await rig.caller.call(request())
+        by_name = {instance.name: instance for instance in rig.instances}
+        for attempt in (1, 2):
+            expected = (call.envelope.request_id, attempt)
+            await until(lambda expected=expected: expected in hanging.provider_calls)  # type: ignore[misc]
+            assert call.link is not None
+            await by_name[call.link.instance].kill()
+        with pytest.raises(HiveError) as caught:
+            await call.head()
+        assert caught.value.kind is Kind.UPSTREAM_FAILED and caught.value.should_retry is False
+        mine = [each for each in hanging.provider_calls if each[0] == call.envelope.request_id]
+        assert mine == [(call.envelope.request_id, 1), (call.envelope.request_id, 2)]
+
+
+async def test_a_process_lost_after_content_ends_the_answer_with_an_error(tmp_path: Path) -> None:
+    hanging = Lossy(shows=True)
+    async with rig_of(tmp_path) as rig:
+        broken = await rig.instance(hanging)
+        call = await rig.caller.call(request())
+        assert (await call.head())[0] == 200
+        assert (await call.read())[0] == b"data: 1\n\n"
+        await broken.kill()
+        with pytest.raises(HiveError) as caught:
+            await call.read()
+        assert caught.value.kind is Kind.UPSTREAM_FAILED and "after 9 bytes" in caught.value.message
+
+
+async def test_a_caller_that_goes_away_stops_what_runs_for_it(tmp_path: Path) -> None:
+    hanging = Lossy()
+    async with rig_of(tmp_path) as rig:
+        instance = await rig.instance(hanging)
+        await rig.caller.call(request())
+        await until(lambda: len(hanging.provider_calls) == 1)
+        await rig.network.close()
+        await until(lambda: instance.responder.in_flight == 0)
+
+
+async def test_draining_lets_running_requests_end(tmp_path: Path) -> None:
+    release = asyncio.Event()
+
+    async def wait(scope: Scope) -> None:
+        await release.wait()
+
+    async with rig_of(tmp_path) as rig:
+        instance = await rig.instance(answers(b"done", before=wait))
+        call = await rig.caller.call(request())
+        await until(lambda: instance.responder.in_flight == 1)
+        drained = asyncio.create_task(instance.responder.drain(10))
+        await asyncio.sleep(0)
+        release.set()
+        assert (await call.head())[0] == 200
+        assert await drained
+
+
+async def test_draining_ends_late_requests_with_unavailable(tmp_path: Path) -> None:
+    async with rig_of(tmp_path) as rig:
+        instance = await rig.instance(Lossy())
+        call = await rig.caller.call(request())
+        await until(lambda: instance.responder.in_flight == 1)
+        assert not await instance.responder.drain(0.05)
+        with pytest.raises(HiveError) as caught:
+            await call.head()
+        assert caught.value.kind is Kind.UNAVAILABLE
