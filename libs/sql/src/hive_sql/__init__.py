@@ -1,1 +1,15 @@
 """Engine, transactions and migrations for the services that own tables."""
+
+from hive_sql.database import Database, open_database
+from hive_sql.engine import reader_engine, writer_engine
+from hive_sql.migrations import SchemaTooNew, migrate, schema_version
+
+__all__ = [
+    "Database",
+    "SchemaTooNew",
+    "migrate",
+    "open_database",
+    "reader_engine",
+    "schema_version",
+    "writer_engine",
+]

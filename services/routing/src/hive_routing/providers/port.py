@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -25,6 +25,7 @@ class ProviderCall:
     model: the provider's own name.
     body: the client's JSON with the closed list of splices done.
     attempt_id: unique per attempt; the provider gets it as `x-client-request-id`.
+    headers: those of the client's headers that a provider may read.
     """
 
     endpoint: str
@@ -36,13 +37,25 @@ class ProviderCall:
     headers: dict[str, str] = field(default_factory=dict)
 
 
+class Body(Protocol):
+    """The bytes of an answer as they come; an async generator is one."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    async def __anext__(self) -> bytes: ...
+
+    async def aclose(self) -> None:
+        """End the provider's work at once where it still runs; may be called twice."""
+        ...
+
+
 @dataclass(slots=True)
 class ProviderAnswer:
-    """Status, lower-case headers, and the body as it comes; `body.aclose()` ends the provider's work at once."""
+    """Status, lower-case headers, and the body; whoever got it closes the body."""
 
     status: int
     headers: dict[str, str]
-    body: AsyncGenerator[bytes, None]
+    body: Body
 
 
 class Provider(Protocol):

@@ -1,0 +1,57 @@
+"""Which application answers which path of a listener."""
+
+from __future__ import annotations
+
+from hive_relay.asgi import App, Receive, Scope, Send
+from hive_runtime.dialects import Dialect, error_body
+from hive_runtime.errors import HiveError, Kind
+from hive_runtime.health import Health
+from hive_runtime.telemetry import Metrics
+
+
+class Mounts:
+    """The root application of a listener: health, then the longest mounted prefix, then 404."""
+
+    def __init__(self, health: Health) -> None:
+        self._health = health
+        self._apps: list[tuple[str, App]] = []
+        self._root: App | None = None
+
+    def add(self, prefix: str, app: App) -> None:
+        """Mount `app` at `prefix` ("" takes all that nothing else does); it sees whole paths."""
+        if prefix == "":
+            self._root = app
+        else:
+            self._apps.append((prefix, app))
+            self._apps.sort(key=lambda mount: -len(mount[0]))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        if (health := self._health.answer(path)) is not None:
+            await respond(send, *health)
+            return
+        for prefix, app in self._apps:
+            if path == prefix or path.startswith(prefix + "/"):
+                await app(scope, receive, send)
+                return
+        if self._root is not None:
+            await self._root(scope, receive, send)
+            return
+        error = HiveError(Kind.NOT_FOUND, f"There is no {scope['method']} {path[:200]} here.")
+        await respond(send, error.kind.status, error_body(Dialect.OPENAI, error))
+
+
+def metrics_app(metrics: Metrics) -> App:
+    """The page that Prometheus scrapes."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await respond(send, 200, metrics.page(), metrics.content_type)
+
+    return app
+
+
+async def respond(send: Send, status: int, body: bytes, content_type: str = "application/json") -> None:
+    """A whole answer at once."""
+    headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

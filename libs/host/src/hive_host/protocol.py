@@ -1,0 +1,401 @@
+"""HTTP/1.1 as the listeners speak it: what is taken, a request's head, one request and its answer.
+
+llhttp refuses most framing that two parsers could read in two ways; `Head` refuses the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from email.utils import formatdate
+from enum import Enum, auto
+from typing import Protocol
+from urllib.parse import unquote
+
+import msgspec
+import structlog
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import HEADER_RE, HEADER_VALUE_RE, STATUS_LINE
+from uvicorn.server import ServerState
+
+from hive_relay.asgi import App, Message, Scope
+from hive_runtime.dialects import error_headers
+from hive_runtime.errors import HiveError, Kind
+from hive_runtime.tasks import Tasks
+
+log = structlog.get_logger(__name__)
+
+KIB = 1024
+_WATCHED = frozenset({b"host", b"transfer-encoding", b"expect"})
+_OF_AN_UPGRADE = frozenset({b"connection", b"upgrade", b"http2-settings"})
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one listener takes from its clients. Times count in steps of `sweep_seconds`."""
+
+    connections: int = 10_000
+    """Open at once; those above are told 503, above twice as many they are cut off unheard."""
+    pipelined: int = 16
+    """Requests that may wait behind the one being answered."""
+    target_bytes: int = 16 * KIB
+    head_bytes: int = 64 * KIB
+    """Of all header fields; trailers and chunk extensions count too."""
+    header_fields: int = 200
+    idle_seconds: float = 75.0
+    """Without a request, before the first one too."""
+    head_seconds: float = 10.0
+    """From a request's first byte to the end of its head."""
+    body_idle_seconds: float = 30.0
+    """Between two bytes of a body that the app is ready to read."""
+    body_seconds: float = 300.0
+    """For a whole body, and a second more for each `body_rate` bytes of it."""
+    body_rate: int = 64 * KIB
+    linger_bytes: int = 64 * KIB * KIB
+    """Read and thrown away of a request that was answered before it was whole."""
+    linger_seconds: float = 5.0
+    write_buffer_bytes: int = 64 * KIB
+    """Of an answer that the client does not take; above, `send` waits."""
+    write_idle_seconds: float = 60.0
+    """Without the client taking a byte of its answer."""
+
+    @property
+    def sweep_seconds(self) -> float:
+        """How often waiting is looked at: a quarter of the shortest bound, at most a second."""
+        reading = min(self.idle_seconds, self.head_seconds, self.body_idle_seconds, self.body_seconds)
+        return min(1.0, min(reading, self.linger_seconds, self.write_idle_seconds) / 4)
+
+
+class Refusal(HiveError):
+    """A request that the listener turns away itself; `status` may be one that no kind has (408, 431)."""
+
+    def __init__(self, kind: Kind, message: str, status: int = 0, retry_after: float | None = None) -> None:
+        super().__init__(kind, message, retry_after=retry_after)
+        self.status = status or kind.status
+
+
+def invalid(message: str) -> Refusal:
+    return Refusal(Kind.INVALID, message)
+
+
+def too_large(message: str) -> Refusal:
+    return Refusal(Kind.INVALID, message, status=431)
+
+
+def too_late(message: str) -> Refusal:
+    return Refusal(Kind.TIMEOUT, message, status=408)
+
+
+def openai_form(error: HiveError) -> bytes:
+    """`{"error": {"message", "type", "param", "code"}}`; `code` is the HTTP status."""
+    inner = {"message": error.message, "type": error.kind.type, "param": error.param, "code": _status(error)}
+    return msgspec.json.encode({"error": inner})
+
+
+def _status(error: HiveError) -> int:
+    return error.status if isinstance(error, Refusal) else error.kind.status
+
+
+class Reading(Enum):
+    """What the next bytes from a client will be."""
+
+    IDLE = auto()  # a new request, whenever it comes
+    HEAD = auto()
+    BODY = auto()
+    REST = auto()  # of a body whose request is answered already
+    NOTHING = auto()  # awaited: the client waits for us
+    LINGER = auto()  # noise, until the client has read our last words
+
+
+class Shared(ServerState):
+    """What the connections of one listener have in common."""
+
+    def __init__(
+        self, app: App, limits: Limits, error_body: Callable[[HiveError], bytes], tasks: Tasks
+    ) -> None:
+        super().__init__()
+        self.app = app
+        self.limits = limits
+        self.answering = tasks
+        self.draining = False
+        self.empty = asyncio.Event()
+        self.empty.set()
+        self.patience = {
+            Reading.IDLE: limits.idle_seconds,
+            Reading.HEAD: limits.head_seconds,
+            Reading.REST: limits.linger_seconds,
+            Reading.LINGER: limits.linger_seconds,
+        }
+        self._error_body = error_body
+        self.tell_time()
+
+    def tell_time(self) -> None:
+        """Renew the `date` header of coming answers."""
+        self.date = b"date: " + formatdate(usegmt=True).encode() + b"\r\n"
+
+    def last_answer(self, error: HiveError, *, with_body: bool = True) -> bytes:
+        """A whole answer, after which the connection ends."""
+        body = self._error_body(error)
+        headers = [*error_headers(error), (b"content-length", b"%d" % len(body)), (b"connection", b"close")]
+        lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+        return STATUS_LINE[_status(error)] + self.date + lines + b"\r\n" + (body if with_body else b"")
+
+
+class Head:
+    """The target and the header fields of one request, taken in as they come; what is wrong raises Refusal."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._size = self._fields = self._hosts = 0
+        self._chunked = False
+        self.target = b""
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.expects_continue = False
+        self.complete = False
+
+    def add_target(self, part: bytes) -> None:
+        self.target += part
+        if len(self.target) > self._limits.target_bytes:
+            raise too_large(f"The request target is longer than {self._limits.target_bytes} bytes.")
+
+    def add_field(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        self._size += len(name) + len(value) + 4
+        self._fields += 1
+        if self._size > self._limits.head_bytes or self._fields > self._limits.header_fields:
+            raise self.too_large()
+        if self.complete:
+            return  # a trailer: an app that saw it among the headers would trust it
+        self.headers.append((name, value))
+        if name in _WATCHED:
+            self._watch(name, value)
+
+    def check(self, version: str) -> None:
+        """Called once, when all fields of the head are there."""
+        self.complete = True
+        if version not in ("1.1", "1.0"):
+            raise invalid(f"HTTP/{version} is not served here: use HTTP/1.1.")
+        if self._chunked and version == "1.0":
+            raise invalid("HTTP/1.0 knows no Transfer-Encoding: send Content-Length.")
+        if not self.target.startswith(b"/") or b"#" in self.target:
+            raise invalid("The request target must be a path that starts with `/`.")
+        if self._hosts > 1 or (self._hosts == 0 and version == "1.1"):
+            raise invalid(f"A request has one Host header, this one has {self._hosts}.")
+
+    def too_large(self) -> Refusal:
+        size, fields = self._limits.head_bytes, self._limits.header_fields
+        return too_large(f"The headers are larger than {size} bytes or more than {fields}.")
+
+    def scope(self, method: str, version: str) -> Scope:
+        raw_path, _, query = self.target.partition(b"?")
+        path = raw_path.decode("ascii")
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": version,
+            "scheme": "http",
+            "method": method,
+            "root_path": "",
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": raw_path,
+            "query_string": query,
+            "headers": self.headers,
+            "state": {},
+        }
+
+    def check_upgrade(self, method: bytes) -> None:
+        """Refuse what cannot go on as plain HTTP; an offer of h2c can."""
+        if method == b"CONNECT":
+            raise invalid("This server is no proxy: CONNECT is not served here.")
+        if any(b"websocket" in value.lower() for name, value in self.headers if name == b"upgrade"):
+            raise Refusal(Kind.NOT_FOUND, "No WebSocket is served at this address.")
+
+    def without_upgrade(self, method: bytes, version: str, keep_alive: bool) -> bytes:
+        """The same head as bytes, less the offer to upgrade."""
+        lines = [b"%b %b HTTP/%b\r\n" % (method, self.target, version.encode())]
+        lines += [b"%b: %b\r\n" % field for field in self.headers if field[0] not in _OF_AN_UPGRADE]
+        return b"".join([*lines, b"\r\n" if keep_alive else b"connection: close\r\n\r\n"])
+
+    def _watch(self, name: bytes, value: bytes) -> None:
+        if name == b"host":
+            self._hosts += 1
+        elif name == b"expect":
+            self.expects_continue = value.strip().lower() == b"100-continue"
+        elif self._chunked or value.strip().lower() != b"chunked":
+            raise invalid("Transfer-Encoding must be `chunked`, once.")
+        else:
+            self._chunked = True
+
+
+class Wire(Protocol):
+    """What a cycle asks of the connection that it belongs to."""
+
+    transport: asyncio.Transport
+    flow: FlowControl
+    shared: Shared
+
+    def read_on(self, cycle: Cycle) -> None:
+        """The app waits for this request's body, or for its client's departure."""
+        ...
+
+    def answered(self, cycle: Cycle) -> None:
+        """The whole answer was handed to the transport."""
+        ...
+
+    def hang_up(self) -> None:
+        """Close, since no further byte could make sense to the client."""
+        ...
+
+
+class Cycle:
+    """One request and its answer: `receive` and `send` of one call of the app.
+
+    The answer's head leaves with the first byte of its body, in one write. After the client's departure
+    `receive` says so and `send` does nothing.
+    """
+
+    def __init__(self, wire: Wire, scope: Scope, *, keep_alive: bool, awaits_continue: bool) -> None:
+        self.scope = scope
+        self.keep_alive = keep_alive
+        self.awaits_continue = awaits_continue
+        self.more_body = True
+        self.received_bytes = 0
+        self.body = bytearray()
+        self.head_sent = False
+        self.disconnected = False
+        self._wire = wire
+        self._arrived = asyncio.Event()
+        self._complete = False
+        self._head = b""
+        self._without_body = False
+        self._chunked = False
+        self._left: int | None = None
+
+    # What the connection tells
+
+    def take(self, body: bytes) -> None:
+        self.body += body
+        self.received_bytes += len(body)
+        self._arrived.set()
+
+    def end_of_body(self) -> None:
+        self.more_body = False
+        self.awaits_continue = False
+        self._arrived.set()
+
+    def forsake(self) -> None:
+        """There is nobody to answer any more."""
+        self.disconnected = True
+        self._arrived.set()
+
+    # What the app does
+
+    async def run(self, app: App) -> None:
+        """Call the app; what escapes it becomes a 500, or a cut answer where the answer had begun."""
+        try:
+            await app(self.scope, self.receive, self.send)
+            if not self._complete and not self.disconnected:
+                log.error("the app returned without a complete answer", path=self.scope["path"])
+        except Exception as error:
+            level = log.info if self.disconnected else log.error
+            level("the app failed", path=self.scope["path"], error=repr(error), exc_info=error)
+        finally:
+            if not self._complete and not self.disconnected:
+                self._fail()
+
+    async def receive(self) -> Message:
+        if self.awaits_continue and not self.disconnected:
+            self.awaits_continue = False
+            self._wire.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if not self.disconnected and not self._complete:
+            self._wire.read_on(self)
+            await self._arrived.wait()
+            self._arrived.clear()
+        if self.disconnected or self._complete:
+            return {"type": "http.disconnect"}
+        body, self.body = self.body, bytearray()
+        return {"type": "http.request", "body": bytes(body), "more_body": self.more_body}
+
+    async def send(self, message: Message) -> None:
+        flow = self._wire.flow
+        if flow.write_paused and not self.disconnected:
+            await flow.drain()
+        if self.disconnected:
+            return
+        expected = "http.response.body" if self._head else "http.response.start"
+        if self._complete or message["type"] != expected:
+            raise RuntimeError(f"The app sent {message['type']}, where {expected} was due.")
+        if self._head:
+            self._write(message.get("body", b""), message.get("more_body", False))
+        else:
+            self._head = self._head_of(message["status"], message.get("headers", ()))
+
+    # The answer on the wire
+
+    def _head_of(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+        """The status line and headers; who frames the body (here) also writes the headers that say how."""
+        lines = [STATUS_LINE[status], self._wire.shared.date]
+        for name, value in headers:
+            if HEADER_RE.search(name) or HEADER_VALUE_RE.search(value):
+                raise RuntimeError(f"The app sent a header that HTTP forbids: {name!r}.")
+            name = name.lower()
+            if name == b"content-length":
+                self._left = int(value)
+            elif name == b"transfer-encoding":
+                continue
+            elif name == b"connection":
+                self.keep_alive = self.keep_alive and b"close" not in value.lower()
+                continue
+            lines += (name, b": ", value, b"\r\n")
+        self._frame(status, lines)
+        return b"".join(lines)
+
+    def _frame(self, status: int, lines: list[bytes]) -> None:
+        self._without_body = self.scope["method"] == "HEAD" or status in (204, 304)
+        if self._left is None and not self._without_body and self.scope["http_version"] == "1.1":
+            self._chunked = True
+            lines.append(b"transfer-encoding: chunked\r\n")
+        if self.awaits_continue:
+            self.keep_alive = False  # nobody knows whether the body will come
+        if not self.keep_alive:
+            lines.append(b"connection: close\r\n")
+        lines.append(b"\r\n")
+
+    def _write(self, body: bytes, more_body: bool) -> None:
+        if self._without_body:
+            body = b""
+        elif self._chunked:
+            body = (b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + (
+                b"" if more_body else b"0\r\n\r\n"
+            )
+        elif self._left is not None:
+            self._left = _left(self._left - len(body), more_body)
+        if not self.head_sent:
+            self.head_sent = True
+            body = self._head + body
+        self._wire.transport.write(body)
+        if not more_body:
+            self._finish()
+
+    def _finish(self) -> None:
+        self._complete = True
+        self._arrived.set()
+        self._wire.answered(self)
+
+    def _fail(self) -> None:
+        if self.head_sent:
+            self._wire.hang_up()
+            return
+        error = HiveError(Kind.INTERNAL, "The server failed to answer this request; the failure was logged.")
+        self.keep_alive = False
+        self.head_sent = True
+        answer = self._wire.shared.last_answer(error, with_body=self.scope["method"] != "HEAD")
+        self._wire.transport.write(answer)
+        self._finish()
+
+
+def _left(left: int, more_body: bool) -> int:
+    if left < 0 or (left and not more_body):
+        raise RuntimeError(f"The app's answer differs from its content-length by {-left} bytes.")
+    return left

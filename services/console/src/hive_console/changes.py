@@ -1,0 +1,78 @@
+"""One change of the control state: a transaction, a new revision, and what the other services hear of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from hive_bus.outbox import Outbox, OutboxRelay
+from hive_console.control import Model, Provider, in_service
+from hive_console.records import Entity, record_of
+from hive_console.store import Store
+from hive_runtime.clock import Clock
+from hive_sql import Database
+from modelhive.control.v1.control_pb2 import ControlChanged
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change under way. now: Unix seconds."""
+
+    store: Store
+    revision: int
+    now: int
+    outbox: Outbox
+
+    async def announce(self, entity: Entity) -> None:
+        await self.outbox.add(self.store.connection, record_of(entity, self.revision))
+
+    async def retire(self, key: str) -> None:
+        await self.outbox.retire(self.store.connection, ControlChanged, key)
+
+
+class Changes:
+    """Begins changes. They exclude each other, and each is on its way to the others once it is committed."""
+
+    def __init__(self, database: Database, outbox: Outbox, relay: OutboxRelay, clock: Clock) -> None:
+        self._database = database
+        self._outbox = outbox
+        self._relay = relay
+        self._clock = clock
+
+    def now(self) -> int:
+        return int(self._clock.now())
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[Store]:
+        async with self._database.read() as connection:
+            yield Store(connection)
+
+    @asynccontextmanager
+    async def change(self) -> AsyncIterator[Change]:
+        """The caller announces what it changes."""
+        async with self._database.transaction() as connection:
+            store = Store(connection)
+            yield Change(store, await store.next_revision(), self.now(), self._outbox)
+        self._relay.wake()
+
+    @asynccontextmanager
+    async def catalogue_change(self) -> AsyncIterator[Change]:
+        """A change of providers and models; announces by itself whatever is different at its end.
+
+        One provider's switch can put many models into service or out of it.
+        """
+        async with self.change() as change:
+            before = await served(change.store)
+            yield change
+            after = await served(change.store)
+            for key, entity in after.items():
+                if before.get(key) != entity:
+                    await change.announce(entity)
+            for key in before.keys() - after.keys():
+                await change.retire(key)
+
+
+async def served(store: Store) -> dict[str, Provider | Model]:
+    """The providers and models that callers can use, by control key."""
+    return in_service((await store.providers()).items, (await store.models()).items)

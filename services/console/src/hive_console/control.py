@@ -1,0 +1,152 @@
+"""The control state as values: tenants, keys, providers and models, and which of them callers can use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+DEFAULT_TENANT = "default"
+
+
+class Source(Enum):
+    """Where a provider or model comes from. Where several sources give one name, the first of these wins."""
+
+    FILE = "file"
+    API = "api"
+    ENVIRONMENT = "environment"
+    DISCOVERED = "discovered"
+    BUILTIN = "builtin"
+
+    @property
+    def rank(self) -> int:
+        return list(Source).index(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """models: what the administrator enabled; None is all. created_at: Unix seconds."""
+
+    id: str
+    name: str
+    created_at: int
+    models: tuple[str, ...] | None = None
+    disabled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key as it is kept: its SHA-256 and its last four characters, never the key.
+
+    models: intersected with the tenant's; None is whatever the tenant may use.
+    created_at, expires_at: Unix seconds; None is never.
+    """
+
+    id: str
+    tenant_id: str
+    name: str
+    sha256: bytes
+    last_four: str
+    created_at: int
+    models: tuple[str, ...] | None = None
+    expires_at: int | None = None
+    revoked: bool = False
+
+    def is_live(self, now: float) -> bool:
+        return not self.revoked and (self.expires_at is None or self.expires_at > now)
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds; 0 stands for the default of whoever calls the provider."""
+
+    connect: float = 0.0
+    first_byte: float = 0.0
+    idle: float = 0.0
+    total: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """sealed_credential: empty where none is needed, or none is there."""
+
+    name: str
+    kind: str
+    source: Source
+    created_at: int
+    base_url: str = ""
+    sealed_credential: bytes = field(default=b"", repr=False)
+    timeouts: Timeouts = Timeouts()
+    output_bound_field: str | None = None
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """model: the provider's own name of it."""
+
+    provider: str
+    model: str
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Decimal strings in US dollars per `per` units, as the operator wrote them."""
+
+    units: Mapping[str, str]
+    per: int
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """mode, context_window: None where not known. created: Unix seconds."""
+
+    id: str
+    deployments: tuple[Deployment, ...]
+    source: Source
+    created: int
+    fallbacks: tuple[str, ...] = ()
+    price: Price | None = None
+    mode: str | None = None
+    owned_by: str | None = None
+    context_window: int | None = None
+
+    @property
+    def owner(self) -> str:
+        return self.owned_by or self.deployments[0].provider
+
+
+def in_service(providers: Iterable[Provider], models: Iterable[Model]) -> dict[str, Provider | Model]:
+    """What callers can use, by control key.
+
+    A provider that is switched off is out of service, and so is a model whose providers all are. What is out
+    of service is nobody's deployment and nobody's fallback.
+    """
+    on = {provider.name: provider for provider in providers if provider.enabled}
+    served = {}
+    for model in models:
+        deployments = tuple(each for each in model.deployments if each.provider in on)
+        if deployments:
+            served[model.id] = replace(model, deployments=deployments, owned_by=model.owner)
+    found: dict[str, Provider | Model] = {provider_key(name): on[name] for name in on}
+    for id, model in served.items():
+        fallbacks = tuple(each for each in model.fallbacks if each in served)
+        found[model_key(id)] = replace(model, fallbacks=fallbacks)
+    return found
+
+
+def tenant_key(id: str) -> str:
+    return f"tenant/{id}"
+
+
+def api_key_key(id: str) -> str:
+    return f"key/{id}"
+
+
+def provider_key(name: str) -> str:
+    return f"provider/{name}"
+
+
+def model_key(id: str) -> str:
+    return f"model/{id}"

@@ -1,0 +1,240 @@
+"""Providers and models as operators write them, in the configuration file and in the admin API alike."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from hive_console.control import Deployment, Model, Price, Provider, Source, Timeouts
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+-]*(/[A-Za-z0-9._:@+-]+)*")
+AMOUNT = re.compile(r"[0-9]{1,9}(\.[0-9]{1,18})?")
+PICO = Decimal(10) ** 12
+MODES = Literal[
+    "chat",
+    "embedding",
+    "image_generation",
+    "video_generation",
+    "audio_transcription",
+    "audio_speech",
+    "rerank",
+    "moderation",
+    "ocr",
+    "realtime",
+]
+
+
+def wrong(message: str, *, said: bool = False) -> PydanticCustomError:
+    """The error that a check raises; its words reach the operator as they are.
+
+    said: the words show the value already.
+    """
+    return PydanticCustomError("said" if said else "wrong", "{message}", {"message": message})
+
+
+def _name(value: str) -> str:
+    if not NAME.fullmatch(value):
+        raise wrong("must be 1 to 64 letters, digits, '.', '_' or '-', and begin with a letter or digit")
+    return value
+
+
+def _model_id(value: str) -> str:
+    if len(value) > 200 or not MODEL_ID.fullmatch(value):
+        raise wrong(
+            "must be up to 200 letters, digits and '.', '_', ':', '@', '+', '-', with '/' between parts"
+        )
+    return value
+
+
+def _printable(value: str) -> str:
+    if not value.isprintable():
+        raise wrong("must be one line without control characters")
+    return value
+
+
+def _not_blank(value: str) -> str:
+    if not value.strip():
+        raise wrong("must not be blank")
+    return _printable(value)
+
+
+def _credential(value: str) -> str:
+    # Read from a file, a key often has a line break behind it.
+    value = value.strip()
+    if not value.isascii():
+        raise wrong("must be ASCII: it travels in an HTTP header")
+    return _not_blank(value)
+
+
+def _url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or any(character.isspace() for character in value):
+        raise wrong("must be a URL such as https://api.example.com/v1")
+    if "@" in parts.netloc:
+        raise wrong("must not carry a user name or password: use api_key")
+    if parts.query or parts.fragment:
+        raise wrong("must end with its path: no '?' and no '#'")
+    return value.rstrip("/")
+
+
+def _amount(value: object) -> object:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        raise wrong(f'must be a decimal string, with the quotes: "{value}"', said=True)
+    if isinstance(value, str) and not AMOUNT.fullmatch(value):
+        raise wrong('must be a decimal string of US dollars such as "2.50"')
+    return value
+
+
+Name = Annotated[str, AfterValidator(_name)]
+ModelId = Annotated[str, AfterValidator(_model_id)]
+Title = Annotated[str, Field(max_length=255), AfterValidator(_printable)]
+Text = Annotated[str, Field(max_length=255), AfterValidator(_not_blank)]
+Credential = Annotated[str, Field(max_length=8192), AfterValidator(_credential)]
+Url = Annotated[str, Field(max_length=2048), AfterValidator(_url)]
+Amount = Annotated[str, BeforeValidator(_amount)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class Form(BaseModel):
+    """What an operator writes: no unknown keys, no silent conversions."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
+
+    def given(self) -> dict[str, Any]:
+        """The fields that were written, and no others."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+class TimeoutsForm(Form):
+    connect: Seconds = 0.0
+    first_byte: Seconds = 0.0
+    idle: Seconds = 0.0
+    total: Seconds = 0.0
+
+
+class ProviderFields(Form):
+    """What can be changed of a provider."""
+
+    kind: Literal["openai", "local"] = "openai"
+    base_url: Url = ""
+    api_key: Credential | None = Field(default=None, repr=False)
+    timeouts: TimeoutsForm = TimeoutsForm()
+    output_bound_field: Literal["max_tokens", "max_completion_tokens"] | None = None
+    enabled: bool = True
+
+    def values(self) -> dict[str, Any]:
+        """The written fields as `Provider` has them; the credential stays out."""
+        values = self.given()
+        values.pop("api_key", None)
+        if "timeouts" in values:
+            values["timeouts"] = Timeouts(**self.timeouts.model_dump())
+        return values
+
+
+class ProviderDeclaration(ProviderFields):
+    name: Name
+    kind: Literal["openai", "local"]
+
+    @model_validator(mode="after")
+    def _has_address(self) -> ProviderDeclaration:
+        if self.kind == "openai" and not self.base_url:
+            raise wrong("base_url is missing: a provider of kind 'openai' needs one")
+        return self
+
+    def provider(self, source: Source, created_at: int, sealed_credential: bytes) -> Provider:
+        return Provider(
+            source=source, created_at=created_at, sealed_credential=sealed_credential, **self.values()
+        )
+
+
+class DeploymentForm(Form):
+    provider: Name
+    model: Text
+    weight: int = Field(default=1, ge=0, le=1_000_000)
+
+
+class PriceForm(Form):
+    """US dollars per `per` units."""
+
+    per: int = Field(gt=0, le=1_000_000_000)
+    prompt: Amount | None = None
+    cached_prompt: Amount | None = None
+    cache_write_5m: Amount | None = None
+    cache_write_1h: Amount | None = None
+    completion: Amount | None = None
+    reasoning: Amount | None = None
+    audio_in: Amount | None = None
+    audio_out: Amount | None = None
+    image: Amount | None = None
+    character: Amount | None = None
+    second: Amount | None = None
+    page: Amount | None = None
+    video_second: Amount | None = None
+    search: Amount | None = None
+
+    @model_validator(mode="after")
+    def _is_exact(self) -> PriceForm:
+        units = self.units()
+        if not units:
+            raise wrong('names no unit: give at least one, such as prompt: "2.50"')
+        for unit, amount in units.items():
+            if Decimal(amount) * PICO % self.per:
+                raise wrong(f"{unit} is finer than a pico-dollar (1e-12) per unit and cannot be kept exactly")
+        return self
+
+    def units(self) -> dict[str, str]:
+        return {unit: amount for unit, amount in self.given().items() if unit != "per" and amount is not None}
+
+
+class ModelFields(Form):
+    """What can be changed of a model."""
+
+    deployments: list[DeploymentForm] = Field(default=[], min_length=1)
+    fallbacks: list[ModelId] = []
+    price: PriceForm | None = None
+    mode: MODES | None = None
+    owned_by: Text | None = None
+    context_window: int | None = Field(default=None, gt=0, le=1_000_000_000)
+    created: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _has_no_twins(self) -> ModelFields:
+        seen = [(each.provider, each.model) for each in self.deployments]
+        for provider, model in seen:
+            if seen.count((provider, model)) > 1:
+                raise wrong(
+                    f"deployments name {model!r} at {provider!r} twice: give it one entry, and a weight"
+                )
+        for fallback in self.fallbacks:
+            if self.fallbacks.count(fallback) > 1:
+                raise wrong(f"fallbacks name {fallback!r} twice")
+        return self
+
+    def values(self) -> dict[str, Any]:
+        """The written fields as `Model` has them."""
+        values = self.given()
+        if "deployments" in values:
+            values["deployments"] = tuple(Deployment(**each.model_dump()) for each in self.deployments)
+        if "fallbacks" in values:
+            values["fallbacks"] = tuple(self.fallbacks)
+        if self.price is not None:
+            values["price"] = Price(self.price.units(), self.price.per)
+        return values
+
+
+class ModelDeclaration(ModelFields):
+    id: ModelId
+    deployments: list[DeploymentForm] = Field(min_length=1)
+
+    def model(self, source: Source, created: int) -> Model:
+        return Model(source=source, **{"created": created, **self.values()})

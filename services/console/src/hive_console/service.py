@@ -1,0 +1,133 @@
+"""Console, wired: entered = its state is told and its API is up, left = nothing is on its way any more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+from pydantic import SecretStr
+
+from hive_bus.outbox import Outbox, OutboxRelay
+from hive_console import admin_token, store
+from hive_console.changes import Changes
+from hive_console.configuration import load
+from hive_console.control import Source
+from hive_console.discovery import OllamaWatch
+from hive_console.found import Declared, built_in, from_environment
+from hive_console.http import PREFIX, admin_app
+from hive_console.keys import Keys
+from hive_console.models import Models
+from hive_console.providers import Providers
+from hive_console.settings import DEFAULT_FILE, ConsoleSettings
+from hive_console.sources import Sources
+from hive_console.startup import bring_up
+from hive_console.tenants import Tenants
+from hive_runtime.sealing import SealingKey, load_or_create
+from hive_sql import open_database
+from modelhive.control.v1.control_pb2 import ControlChanged
+
+if TYPE_CHECKING:
+    from hive_host.host import Host
+
+log = structlog.get_logger(__name__)
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+FLUSH_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """What the process may tell its operator.
+
+    first_key: the API key that this start made, shown here and never again; None at other starts.
+    admin_token_created: this start made the token; it is in the file `admin_token_path`.
+    """
+
+    first_key: str | None = field(repr=False)
+    admin_token: str = field(repr=False)
+    admin_token_created: bool
+    admin_token_path: Path
+
+
+@asynccontextmanager
+async def console_service(host: Host, settings: ConsoleSettings) -> AsyncIterator[Console]:
+    """Raises ConfigurationError, SealingError, SchemaTooNew."""
+    given = await asyncio.to_thread(_given, settings)
+    for declared in given.values():
+        for warning in declared.warnings:
+            log.warning(warning)
+    public_key = (await asyncio.to_thread(_credentials_key, settings, host.data_dir)).public
+    token_path = host.data_dir / "admin-token"
+    token, created = await asyncio.to_thread(_admin_token, settings, token_path)
+
+    async with open_database(host.sql_url("console"), MIGRATIONS) as database:
+        outbox = Outbox(store.outbox, [ControlChanged], host.clock)
+        relay = OutboxRelay(outbox, database.writer, host.bus, host.clock, _report)
+        changes = Changes(database, outbox, relay, host.clock)
+        file_name = (settings.config or DEFAULT_FILE).name
+        providers = Providers(changes, public_key, file_name)
+        sources = Sources(providers)
+        first_key = await bring_up(changes, sources, given, _text(settings.bootstrap_key))
+        async with asyncio.timeout(FLUSH_SECONDS):
+            await relay.flush()
+        app = admin_app(Tenants(changes), Keys(changes), providers, Models(changes, file_name), token)
+        host.mount("internal", PREFIX, app)
+        host.health.add("console's outbox", lambda: str(relay.failure) if relay.failure else None)
+        work = [host.tasks.spawn(relay.run(), "console outbox relay")]
+        if settings.discover:
+            watch = OllamaWatch(settings.ollama_url, changes, sources, host.clock)
+            work.append(host.tasks.spawn(watch.run(), "console ollama watch"))
+        try:
+            yield Console(first_key, token, created, token_path)
+        finally:
+            await _stop(work)
+            await _tell_the_rest(relay)
+
+
+def _given(settings: ConsoleSettings) -> Mapping[Source, Declared]:
+    """What each source gives at this start; what Ollama has is known later."""
+    nothing = Declared()
+    given = {
+        Source.FILE: load(settings.file, settings.environment) if settings.file else nothing,
+        Source.ENVIRONMENT: from_environment(settings.environment) if settings.discover else nothing,
+        Source.BUILTIN: built_in() if settings.local_models else nothing,
+    }
+    return given if settings.discover else {**given, Source.DISCOVERED: nothing}
+
+
+def _credentials_key(settings: ConsoleSettings, data_dir: Path) -> SealingKey:
+    text = _text(settings.credentials_key)
+    return SealingKey.from_text(text) if text else load_or_create(data_dir / "credentials-key")
+
+
+def _admin_token(settings: ConsoleSettings, path: Path) -> tuple[str, bool]:
+    text = _text(settings.admin_token)
+    return (text, False) if text else admin_token.load_or_create(path)
+
+
+def _text(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
+
+
+def _report(name: str, error: BaseException) -> None:
+    log.warning("control records wait for the bus", task=name, error=repr(error))
+
+
+async def _stop(work: Iterable[asyncio.Task[None]]) -> None:
+    for task in work:
+        task.cancel()
+    await asyncio.gather(*work, return_exceptions=True)
+
+
+async def _tell_the_rest(relay: OutboxRelay) -> None:
+    """What the bus does not take now stays in the table for the next start."""
+    try:
+        async with asyncio.timeout(FLUSH_SECONDS):
+            await relay.flush()
+    except Exception as error:
+        _report("console outbox relay", error)

@@ -1,0 +1,66 @@
+"""What console reads from its environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import Field, PrivateAttr, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+DEFAULT_FILE = Path("modelhive.yaml")
+
+
+class ConsoleSettings(BaseSettings):
+    """`HIVE_…` variables, and the whole environment for the variables that the configuration file names."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="HIVE_", extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+    )
+
+    config: Path | None = Field(
+        None, description="Configuration file. Empty: `modelhive.yaml`, if it is there."
+    )
+    admin_token: SecretStr | None = Field(
+        None, description="Token of /api/admin. Empty: made at the first start."
+    )
+    bootstrap_key: SecretStr | None = Field(
+        None,
+        description="An API key of tenant `default` that is always valid. Empty: the first start makes one.",
+    )
+    discover: bool = Field(True, description="Find providers by their variables, and an Ollama on its port.")
+    local_models: bool = Field(True, description="Offer the small models that run inside the gateway.")
+    credentials_key: SecretStr | None = Field(
+        None,
+        description="Private key that seals providers' credentials, 32 bytes in base64. Empty: made once.",
+    )
+    ollama_url: str = Field("http://127.0.0.1:11434", description="Where to look for an Ollama.")
+
+    _environment: Mapping[str, str] = PrivateAttr(default_factory=lambda: dict(os.environ))
+
+    @field_validator("bootstrap_key", "admin_token")
+    @classmethod
+    def _is_sendable(cls, value: SecretStr | None) -> SecretStr | None:
+        text = value.get_secret_value() if value else "unset..."
+        if len(text) < 8 or not text.isascii() or not text.isprintable() or " " in text:
+            raise ValueError("needs at least 8 printable ASCII characters without spaces")
+        return value
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The variables of the process as they were when the settings were read."""
+        return self._environment
+
+    def with_environment(self, environment: Mapping[str, str]) -> ConsoleSettings:
+        """The same settings over another environment."""
+        copy = self.model_copy()
+        copy._environment = environment
+        return copy
+
+    @property
+    def file(self) -> Path | None:
+        """The configuration file to read; None where there is none to read."""
+        if self.config is not None:
+            return self.config
+        return DEFAULT_FILE if DEFAULT_FILE.is_file() else None

@@ -1,0 +1,348 @@
+"""Console's tables and its queries; gives and takes domain values, never rows.
+
+Providers and models are kept per source. Where several sources give one name, lists and look-ups see the one
+of the first source (`Source`), and the others wait behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    ColumnElement,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Row,
+    Select,
+    String,
+    Table,
+    case,
+    delete,
+    exists,
+    insert,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from hive_bus.outbox import outbox_table
+from hive_console.control import ApiKey, Deployment, Model, Price, Provider, Source, Tenant, Timeouts
+from hive_console.pages import Listing, Page
+from hive_runtime.errors import HiveError, Kind
+
+T = TypeVar("T")
+
+metadata = MetaData()
+outbox = outbox_table(metadata)
+
+# `revision`: the one that created the row. It orders lists, for a second can see many rows.
+tenants = Table(
+    "tenants",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("name", String(255), nullable=False),
+    Column("models", JSON(none_as_null=True)),
+    Column("disabled", Boolean, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+)
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("tenant_id", ForeignKey("tenants.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("name", String(255), nullable=False),
+    Column("sha256", LargeBinary(32), nullable=False, unique=True),
+    Column("last_four", String(4), nullable=False),
+    Column("models", JSON(none_as_null=True)),
+    Column("expires_at", BigInteger),
+    Column("revoked", Boolean, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+)
+providers = Table(
+    "providers",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("source", String(16), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("base_url", String(2048), nullable=False),
+    Column("sealed_credential", LargeBinary, nullable=False),
+    Column("timeouts", JSON, nullable=False),
+    Column("output_bound_field", String(32)),
+    Column("enabled", Boolean, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+)
+models = Table(
+    "models",
+    metadata,
+    Column("id", String(200), primary_key=True),
+    Column("source", String(16), primary_key=True),
+    Column("fallbacks", JSON, nullable=False),
+    Column("price", JSON(none_as_null=True)),
+    Column("mode", String(32)),
+    Column("owned_by", String(255)),
+    Column("context_window", BigInteger),
+    Column("created", BigInteger, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+)
+deployments = Table(
+    "deployments",
+    metadata,
+    Column("model_id", String(200), primary_key=True),
+    Column("source", String(16), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("provider", String(64), nullable=False),
+    Column("model", String(255), nullable=False),
+    Column("weight", Integer, nullable=False),
+    ForeignKeyConstraint(["model_id", "source"], ["models.id", "models.source"], ondelete="CASCADE"),
+)
+meta = Table(
+    "meta",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+
+
+class Store:
+    """The tables as one transaction sees them. Lists raise HiveError `invalid` for a page behind nothing."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self.connection = connection
+
+    async def next_revision(self) -> int:
+        """Count one change of the control state."""
+        revision = meta.c.name == "revision"
+        await self.connection.execute(update(meta).where(revision).values(value=meta.c.value + 1))
+        return int((await self.connection.execute(select(meta.c.value).where(revision))).scalar_one())
+
+    # Tenants
+
+    async def tenants(self, page: Page | None = None) -> Listing[Tenant]:
+        return await self._listing(select(tenants), tenants, page, _tenant)
+
+    async def tenant(self, id: str) -> Tenant | None:
+        return await self._one(select(tenants).where(tenants.c.id == id), _tenant)
+
+    async def add_tenant(self, tenant: Tenant, revision: int) -> None:
+        await self.connection.execute(insert(tenants).values(**asdict(tenant), revision=revision))
+
+    async def change_tenant(self, tenant: Tenant) -> None:
+        await self.connection.execute(
+            update(tenants).where(tenants.c.id == tenant.id).values(**asdict(tenant))
+        )
+
+    async def delete_tenant(self, id: str) -> None:
+        """Its keys go with it."""
+        await self.connection.execute(delete(tenants).where(tenants.c.id == id))
+
+    # API keys
+
+    async def keys(self, page: Page | None = None, tenant_id: str | None = None) -> Listing[ApiKey]:
+        query = select(api_keys)
+        if tenant_id is not None:
+            query = query.where(api_keys.c.tenant_id == tenant_id)
+        return await self._listing(query, api_keys, page, _api_key)
+
+    async def key(self, id: str) -> ApiKey | None:
+        return await self._one(select(api_keys).where(api_keys.c.id == id), _api_key)
+
+    async def key_with(self, sha256: bytes) -> ApiKey | None:
+        return await self._one(select(api_keys).where(api_keys.c.sha256 == sha256), _api_key)
+
+    async def add_key(self, key: ApiKey, revision: int) -> None:
+        await self.connection.execute(insert(api_keys).values(**asdict(key), revision=revision))
+
+    async def change_key(self, key: ApiKey) -> None:
+        await self.connection.execute(update(api_keys).where(api_keys.c.id == key.id).values(**asdict(key)))
+
+    # Providers and models
+
+    async def providers(self, page: Page | None = None) -> Listing[Provider]:
+        return await self._listing(select(providers).where(_in_front(providers)), providers, page, _provider)
+
+    async def provider(self, name: str) -> Provider | None:
+        query = select(providers).where(providers.c.id == name, _in_front(providers))
+        return await self._one(query, _provider)
+
+    async def providers_of(self, source: Source) -> dict[str, Provider]:
+        query = select(providers).where(providers.c.source == source.value)
+        found = (await self._listing(query, providers, None, _provider)).items
+        return {provider.name: provider for provider in found}
+
+    async def put_provider(self, provider: Provider, revision: int) -> None:
+        """Add it, or put it in the place of the one that its source gave before."""
+        await self._put(providers, provider.name, provider.source, _provider_row(provider), revision)
+
+    async def delete_provider(self, name: str, source: Source) -> None:
+        await self._delete(providers, name, source)
+
+    async def models(self, page: Page | None = None) -> Listing[Model]:
+        return await self._models(select(models).where(_in_front(models)), page)
+
+    async def model(self, id: str) -> Model | None:
+        query = select(models).where(models.c.id == id, _in_front(models))
+        return next(iter((await self._models(query, None)).items), None)
+
+    async def models_of(self, source: Source) -> dict[str, Model]:
+        found = await self._models(select(models).where(models.c.source == source.value), None)
+        return {model.id: model for model in found.items}
+
+    async def put_model(self, model: Model, revision: int) -> None:
+        """Add it, or put it in the place of the one that its source gave before."""
+        await self._put(models, model.id, model.source, _model_row(model), revision)
+        place = (deployments.c.model_id == model.id) & (deployments.c.source == model.source.value)
+        await self.connection.execute(delete(deployments).where(place))
+        await self.connection.execute(insert(deployments), _deployment_rows(model))
+
+    async def delete_model(self, id: str, source: Source) -> None:
+        await self._delete(models, id, source)
+
+    # What they share
+
+    async def _one(self, query: Select[Any], value_of: Callable[[Row[Any]], T]) -> T | None:
+        row = (await self.connection.execute(query)).one_or_none()
+        return None if row is None else value_of(row)
+
+    async def _listing(
+        self, query: Select[Any], table: Table, page: Page | None, value_of: Callable[[Row[Any]], T]
+    ) -> Listing[T]:
+        """One page of what `query` finds in `table`; all of it without a page."""
+        if page is None:
+            rows = (await self.connection.execute(query.order_by(table.c.revision, table.c.id))).all()
+            return Listing([value_of(row) for row in rows], has_more=False)
+        rows = (await self.connection.execute(await self._cut(query, table, page))).all()
+        return Listing([value_of(row) for row in rows[: page.limit]], has_more=len(rows) > page.limit)
+
+    async def _cut(self, query: Select[Any], table: Table, page: Page) -> Select[Any]:
+        place = tuple_(table.c.revision, table.c.id)
+        if page.after is not None:
+            last = query.with_only_columns(table.c.revision, table.c.id).where(table.c.id == page.after)
+            found = (await self.connection.execute(last)).one_or_none()
+            if found is None:
+                raise HiveError(Kind.INVALID, f"This list has no {page.after!r} to go on after.", "after")
+            behind = tuple_(found.revision, found.id)
+            query = query.where(place < behind if page.newest_first else place > behind)
+        columns = [table.c.revision, table.c.id]
+        order = [column.desc() if page.newest_first else column.asc() for column in columns]
+        return query.order_by(*order).limit(page.limit + 1)
+
+    async def _models(self, query: Select[Any], page: Page | None) -> Listing[Model]:
+        found = await self._listing(query, models, page, lambda row: row)
+        ids = [row.id for row in found.items]
+        rows = select(deployments).where(deployments.c.model_id.in_(ids)).order_by(deployments.c.position)
+        parts: dict[tuple[str, str], list[Deployment]] = {}
+        for row in (await self.connection.execute(rows)).all():
+            place = (row.model_id, row.source)
+            parts.setdefault(place, []).append(Deployment(row.provider, row.model, row.weight))
+        items = [_model(row, parts[row.id, row.source]) for row in found.items]
+        return Listing(items, found.has_more)
+
+    async def _put(self, table: Table, id: str, source: Source, row: dict[str, Any], revision: int) -> None:
+        place = (table.c.id == id) & (table.c.source == source.value)
+        done = await self.connection.execute(update(table).where(place).values(**row))
+        if done.rowcount == 0:
+            row = {"id": id, "source": source.value, "revision": revision, **row}
+            await self.connection.execute(insert(table).values(**row))
+
+    async def _delete(self, table: Table, id: str, source: Source) -> None:
+        place = (table.c.id == id) & (table.c.source == source.value)
+        await self.connection.execute(delete(table).where(place))
+
+
+def _in_front(table: Table) -> ColumnElement[bool]:
+    """No better source gives the same name."""
+    other = table.alias("other")
+    better = (other.c.id == table.c.id) & (_rank(other.c.source) < _rank(table.c.source))
+    return ~exists(select(other.c.id).where(better))
+
+
+def _rank(source: ColumnElement[str]) -> ColumnElement[int]:
+    return case({each.value: each.rank for each in Source}, value=source)
+
+
+def _ids(value: list[str] | None) -> tuple[str, ...] | None:
+    return None if value is None else tuple(value)
+
+
+def _tenant(row: Row[Any]) -> Tenant:
+    return Tenant(
+        id=row.id, name=row.name, created_at=row.created_at, models=_ids(row.models), disabled=row.disabled
+    )
+
+
+def _api_key(row: Row[Any]) -> ApiKey:
+    return ApiKey(
+        id=row.id,
+        tenant_id=row.tenant_id,
+        name=row.name,
+        sha256=row.sha256,
+        last_four=row.last_four,
+        created_at=row.created_at,
+        models=_ids(row.models),
+        expires_at=row.expires_at,
+        revoked=row.revoked,
+    )
+
+
+def _provider(row: Row[Any]) -> Provider:
+    return Provider(
+        name=row.id,
+        kind=row.kind,
+        source=Source(row.source),
+        created_at=row.created_at,
+        base_url=row.base_url,
+        sealed_credential=row.sealed_credential,
+        timeouts=Timeouts(**row.timeouts),
+        output_bound_field=row.output_bound_field,
+        enabled=row.enabled,
+    )
+
+
+def _provider_row(provider: Provider) -> dict[str, Any]:
+    row = asdict(provider)
+    return {name: row[name] for name in row if name not in ("name", "source")}
+
+
+def _model(row: Row[Any], parts: Sequence[Deployment]) -> Model:
+    return Model(
+        id=row.id,
+        deployments=tuple(parts),
+        source=Source(row.source),
+        created=row.created,
+        fallbacks=tuple(row.fallbacks),
+        price=None if row.price is None else Price(**row.price),
+        mode=row.mode,
+        owned_by=row.owned_by,
+        context_window=row.context_window,
+    )
+
+
+def _model_row(model: Model) -> dict[str, Any]:
+    return {
+        "fallbacks": list(model.fallbacks),
+        "price": None if model.price is None else asdict(model.price),
+        "mode": model.mode,
+        "owned_by": model.owned_by,
+        "context_window": model.context_window,
+        "created": model.created,
+    }
+
+
+def _deployment_rows(model: Model) -> Sequence[dict[str, Any]]:
+    return [
+        {"model_id": model.id, "source": model.source.value, "position": position, **asdict(deployment)}
+        for position, deployment in enumerate(model.deployments)
+    ]

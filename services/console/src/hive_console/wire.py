@@ -1,0 +1,126 @@
+"""What clients of the admin API send and see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator
+
+from hive_console.control import ApiKey, Model, Provider, Tenant, model_key
+from hive_console.declarations import Form, ModelId, Name, Title
+from hive_console.pages import Listing
+
+T = TypeVar("T")
+ModelIds = Annotated[list[ModelId], AfterValidator(lambda ids: list(dict.fromkeys(ids)))]
+
+
+class TenantPatch(Form):
+    name: Title = ""
+    models: ModelIds | None = None
+    disabled: bool = False
+
+    def values(self) -> dict[str, Any]:
+        """The written fields as `Tenant` has them."""
+        return _with_tuple(self.given())
+
+
+class NewTenant(TenantPatch):
+    id: Name
+
+    def values(self) -> dict[str, Any]:
+        return {name: value for name, value in super().values().items() if name != "id"}
+
+
+class TenantModels(Form):
+    models: ModelIds | None
+
+
+class KeyPatch(Form):
+    name: Title = ""
+    models: ModelIds | None = None
+    expires_at: int | None = None
+
+    def values(self) -> dict[str, Any]:
+        """The written fields as `ApiKey` has them."""
+        return _with_tuple(self.given())
+
+
+class NewKey(KeyPatch):
+    tenant: str
+
+    def values(self) -> dict[str, Any]:
+        return {name: value for name, value in super().values().items() if name != "tenant"}
+
+
+def _with_tuple(values: dict[str, Any]) -> dict[str, Any]:
+    if values.get("models") is not None:
+        values["models"] = tuple(values["models"])
+    return values
+
+
+def tenant_answer(tenant: Tenant) -> dict[str, Any]:
+    return {"object": "tenant", **asdict(tenant)}
+
+
+def key_answer(key: ApiKey) -> dict[str, Any]:
+    return {
+        "id": key.id,
+        "object": "api_key",
+        "tenant": key.tenant_id,
+        "name": key.name,
+        "last_four": key.last_four,
+        "models": key.models,
+        "expires_at": key.expires_at,
+        "created_at": key.created_at,
+        "revoked": key.revoked,
+    }
+
+
+def provider_answer(provider: Provider) -> dict[str, Any]:
+    return {
+        "id": provider.name,
+        "object": "provider",
+        "name": provider.name,
+        "kind": provider.kind,
+        "base_url": provider.base_url,
+        "has_api_key": bool(provider.sealed_credential),
+        "timeouts": {phase: seconds or None for phase, seconds in asdict(provider.timeouts).items()},
+        "output_bound_field": provider.output_bound_field,
+        "enabled": provider.enabled,
+        "source": provider.source.value,
+        "created_at": provider.created_at,
+    }
+
+
+def model_answer(model: Model, in_service: set[str]) -> dict[str, Any]:
+    """in_service: the control keys of all that callers can use."""
+    return {
+        "id": model.id,
+        "object": "model",
+        "deployments": [asdict(each) for each in model.deployments],
+        "fallbacks": model.fallbacks,
+        "price": None if model.price is None else {**model.price.units, "per": model.price.per},
+        "mode": model.mode,
+        "owned_by": model.owner,
+        "context_window": model.context_window,
+        "created": model.created,
+        "source": model.source.value,
+        "in_service": model_key(model.id) in in_service,
+    }
+
+
+def deleted_answer(kind: str, id: str) -> dict[str, Any]:
+    return {"id": id, "object": f"{kind}.deleted", "deleted": True}
+
+
+def list_answer(listing: Listing[T], answer: Callable[[T], dict[str, Any]]) -> dict[str, Any]:
+    data = [answer(item) for item in listing.items]
+    return {
+        "object": "list",
+        "data": data,
+        "first_id": data[0]["id"] if data else None,
+        "last_id": data[-1]["id"] if data else None,
+        "has_more": listing.has_more,
+    }

@@ -1,0 +1,84 @@
+"""What console does while something else is broken."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from typing import Any
+
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import create_engine
+from structlog.testing import capture_logs
+
+from hive_console.declarations import ModelDeclaration, ProviderDeclaration
+from hive_console.store import metadata
+from hive_console.wire import NewKey, NewTenant
+
+# As careless clients write it: with NaN, control characters and halves of surrogate pairs.
+TEXT = st.text(st.characters(exclude_categories=()), max_size=5)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXT,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(TEXT, inner, max_size=2),
+    max_leaves=4,
+)
+FIELDS = st.sampled_from(
+    [
+        name
+        for form in (NewTenant, NewKey, ProviderDeclaration, ModelDeclaration)
+        for name in form.model_fields
+    ]
+)
+ROUTES = st.sampled_from(
+    [
+        (method, path)
+        for kind in ("tenants", "keys", "providers", "models")
+        for method, path in (("POST", f"/{kind}"), ("PATCH", f"/{kind}/x"), ("PATCH", f"/{kind}/default"))
+    ]
+)
+
+
+async def test_changes_are_taken_while_the_bus_is_away_and_told_when_it_is_back(
+    desk: Any, clock: Any
+) -> None:
+    desk.host.bus.away = True
+    await desk.ask("POST", "/tenants", {"id": "acme"})
+    await desk.until(lambda _: "away" in desk.host.health.complaints().get("console's outbox", ""))
+    assert "acme" not in desk.records.keys("tenant")
+    desk.host.bus.away = False
+    await desk.until(lambda records: clock.advance(1) or "acme" in records.keys("tenant"))
+    await desk.until(lambda _: not desk.host.health.complaints())
+
+
+async def test_a_failure_inside_tells_nothing_of_the_inside(desk: Any) -> None:
+    with sqlite3.connect(desk.host.data_dir / "console.db") as database:
+        database.execute("DROP TABLE deployments")
+    with capture_logs() as logged:
+        error = await desk.error("GET", "/models", status=500)
+    assert "deployments" in str(logged[0]["exc_info"])
+    assert error["type"] == "server_error"
+    assert "deployments" not in error["message"]
+    await desk.ask("GET", "/tenants")
+
+
+async def test_the_migrations_make_the_tables_that_the_store_reads(desk: Any) -> None:
+    engine = create_engine(f"sqlite:///{desk.host.data_dir}/console.db")
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    engine.dispose()
+
+
+@settings(
+    max_examples=300,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(route=ROUTES, body=st.dictionaries(FIELDS, JSON, max_size=4))
+async def test_no_body_is_answered_with_a_surprise(desk: Any, route: tuple[str, str], body: Any) -> None:
+    method, path = route
+    answer = await desk.client.request(method, f"/api/admin{path}", content=json.dumps(body).encode())
+    assert answer.status_code in (200, 400, 404, 409), (answer.text, body)
+    assert answer.status_code == 200 or answer.json()["error"]["message"]

@@ -1,0 +1,89 @@
+"""Which service owns which path: the one table of every promised route, and nothing else.
+
+A path is looked up whole first, then by its first segment. The `/v1` in front is optional everywhere.
+Whether the owner runs here is the deployment's matter: where it does not, the path answers 404.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hive_runtime.dialects import Dialect
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """service: who answers. queued: POSTs travel through the bus. stream_seconds: the request's deadline."""
+
+    service: str
+    dialect: Dialect = Dialect.OPENAI
+    queued: bool = True
+    served: bool = True
+    seconds: float = 600.0
+
+
+_CHAT = Route("routing")
+_MODELS = Route("routing", queued=False, seconds=30.0)
+_COUNT = Route("routing", queued=False, seconds=60.0)
+
+
+def _later(service: str, dialect: Dialect = Dialect.OPENAI) -> Route:
+    """A promised route whose endpoint this release does not have."""
+    return Route(service, dialect, served=False)
+
+
+EXACT: dict[str, Route] = {
+    "/chat/completions": _CHAT,
+    "/completions": _CHAT,
+    "/embeddings": _CHAT,
+    "/models": _MODELS,
+    "/utils/token_counter": _COUNT,
+    "/generateContent": _later("routing", Dialect.GOOGLE),
+    "/streamGenerateContent": _later("routing", Dialect.GOOGLE),
+}
+
+FAMILIES: dict[str, Route] = {
+    "models": _MODELS,
+    "chat": _later("routing"),  # stored chat completions
+    "messages": _later("routing", Dialect.ANTHROPIC),
+    "responses": _later("routing"),
+    "conversations": _later("routing"),
+    "rerank": _later("routing"),
+    "moderations": _later("routing"),
+    "interactions": _later("routing", Dialect.GOOGLE),
+    "realtime": _later("routing"),
+    "images": _later("media"),
+    "audio": _later("media"),
+    "videos": _later("media"),
+    "ocr": _later("media"),
+    "files": _later("rag"),
+    "uploads": _later("rag"),
+    "vector_stores": _later("rag"),
+    "rag": _later("rag"),
+    "batches": _later("workflows"),
+    "fine_tuning": _later("workflows"),
+    "assistants": _later("workflows"),
+    "threads": _later("workflows"),
+    "a2a": _later("workflows", Dialect.JSONRPC),
+    "containers": _later("workflows"),
+}
+
+_GEMINI = _later("routing", Dialect.GOOGLE)
+
+
+def find(path: str) -> Route | None:
+    """The route of a percent-encoded path; None where nothing was ever promised there."""
+    if path.startswith("/v1/"):
+        path = path[3:]
+    elif path.startswith("/v1beta/"):
+        return _GEMINI
+    elif path.startswith("/v2/"):
+        return _later("routing") if path == "/v2/rerank" else None
+    route = EXACT.get(path)
+    if route is not None:
+        return route
+    head = path[1:].partition("/")[0]
+    family = FAMILIES.get(head)
+    if family is _MODELS and ":" in path:
+        return _GEMINI
+    return family

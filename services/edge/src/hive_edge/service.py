@@ -1,0 +1,51 @@
+"""The edge's wiring: snapshot of keys, the relay's caller, the public door."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from hive_edge.consumers import ControlConsumer
+from hive_edge.gateway import Gateway
+from hive_edge.keys import Keys
+from hive_edge.settings import EdgeSettings
+from hive_host import Host
+from modelhive.control.v1.control_pb2 import ControlChanged
+
+SWEEP_SECONDS = 600.0
+
+
+@asynccontextmanager
+async def edge_service(host: Host, settings: EdgeSettings) -> AsyncIterator[None]:
+    """Entered: the public door is open. Left: every request it took was answered."""
+    keys = Keys(host.clock)
+    caller = host.caller()
+    gateway = Gateway(
+        keys=keys,
+        caller=caller,
+        blobs=host.blobs,
+        tasks=host.tasks,
+        max_body=host.settings.max_body_bytes,
+        requests=host.metrics.counter(
+            "hive_edge_requests", "Requests by path and status.", ("path", "status")
+        ),
+    )
+    control = await host.bus.subscribe_state(ControlChanged, ControlConsumer(keys).apply)
+    in_flight = host.metrics.gauge("hive_edge_in_flight", "Requests that wait for their answer.")
+    in_flight.set_function(lambda: caller.in_flight)
+    host.health.add("control snapshot", lambda: str(control.failure) if control.failure else None)
+    await control.caught_up()
+    host.tasks.spawn(_sweep(host, settings.blob_ttl_seconds), "sweep request bodies")
+    async with host.running():
+        host.mount("public", "", gateway)
+        try:
+            yield
+        finally:
+            await control.close()
+
+
+async def _sweep(host: Host, age: float) -> None:
+    """Delete request bodies that a killed process left behind."""
+    while True:
+        await host.blobs.sweep("requests", age)
+        await host.clock.sleep(SWEEP_SECONDS)

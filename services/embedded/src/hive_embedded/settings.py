@@ -1,0 +1,28 @@
+"""What the command line reads from the environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class CommandSettings(BaseSettings):
+    """Where a running gateway is found, and how it is told that an operator speaks."""
+
+    model_config = SettingsConfigDict(env_prefix="HIVE_", extra="ignore")
+
+    admin_token: str = Field("", description="The admin token. Empty: the one in the data folder.")
+    data_dir: Path = Field(Path(".modelhive"), description="Folder where the gateway keeps its data.")
+    internal_host: str = Field("127.0.0.1", description="Address of the gateway's internal listener.")
+    internal_port: int = Field(8081, description="Port of the gateway's internal listener.")
+
+    @property
+    def admin_url(self) -> str:
+        return f"http://{self.internal_host}:{self.internal_port}/api/admin"
+
+    def token(self) -> str:
+        """The admin token; empty where there is none."""
+        kept = self.data_dir / "admin-token"
+        return self.admin_token or (kept.read_text().strip() if kept.exists() else "")

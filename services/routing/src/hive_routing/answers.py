@@ -1,0 +1,193 @@
+"""What a deployment answered, ready for the client: a whole JSON body, or a stream that has content.
+
+Both are opened within an attempt, so whatever is wrong with them before the client got content can still be
+answered by another deployment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from hive_routing.providers.failures import MAX_ERROR_BYTES, Words, broken_answer, failure
+from hive_routing.providers.port import Body, ProviderAnswer
+from hive_routing.stream import StreamRelay
+from hive_routing.tokens import Countable
+from hive_runtime.errors import HiveError
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+MAX_BODY_BYTES = 128 * 1024 * 1024
+DRAIN_SECONDS = 0.25
+
+_STREAM_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+class _Peek(msgspec.Struct):
+    usage: Raw = Raw()
+    error: Any = None
+
+
+class _Output(msgspec.Struct):
+    """What is counted where an answer holds no usage."""
+
+    choices: list[dict[str, Any]] = []
+
+
+_peek = msgspec.json.Decoder(_Peek).decode
+
+
+class PlainAnswer:
+    """A JSON body; it is forwarded byte for byte."""
+
+    def __init__(self, body: bytes, usage: Raw, headers: Headers) -> None:
+        self.usage = usage
+        self._body = body
+        self._headers = headers
+
+    @classmethod
+    async def open(cls, answer: ProviderAnswer, provider: str, headers: Headers) -> PlainAnswer:
+        """Reads it all; raises HiveError `upstream_failed` where it is no JSON object or an error."""
+        kind = answer.headers.get("content-type", "application/json")
+        if "json" not in kind:
+            raise broken_answer(provider, f"answered with content type `{kind[:80]}`")
+        body = await _read(answer.body, provider)
+        try:
+            peek = _peek(body)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            raise broken_answer(provider, "answered with something that is not a JSON object") from None
+        if peek.error:
+            raise broken_answer(provider, f"answered with an error: {Words.of(peek.error).message}")
+        return cls(body, peek.usage, headers)
+
+    async def relay(self, send: Send) -> None:
+        length = str(len(self._body)).encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", length), *self._headers]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": self._body, "more_body": False})
+
+    def output(self) -> Countable:
+        """What was generated, for counting."""
+        counted = Countable()
+        try:
+            choices = msgspec.json.decode(self._body, type=_Output).choices
+        except msgspec.DecodeError:
+            return counted
+        for choice in choices:
+            message = choice.get("message") or {}
+            counted.add([choice.get("text"), message.get("content")])
+            counted.add_calls(message.get("tool_calls"))
+        return counted
+
+
+class StreamAnswer:
+    """A stream from its first content on; `close` it."""
+
+    def __init__(self, body: Body, relay: StreamRelay, headers: Headers) -> None:
+        self._body = body
+        self._relay = relay
+        self._headers = headers
+        self._ready = b""
+
+    @classmethod
+    async def open(
+        cls, answer: ProviderAnswer, relay: StreamRelay, provider: str, headers: Headers
+    ) -> StreamAnswer:
+        """Reads up to the first content; raises HiveError where the stream fails before it."""
+        kind = answer.headers.get("content-type", "")
+        if not kind.startswith("text/event-stream"):
+            raise broken_answer(provider, f"answered with content type `{kind[:80]}` instead of a stream")
+        stream = cls(answer.body, relay, headers)
+        while not stream._ready and not relay.done:
+            stream._ready = await stream._read()
+            if relay.failure is not None:
+                raise relay.failure
+        return stream
+
+    @property
+    def usage(self) -> bytes:
+        return self._relay.usage
+
+    @property
+    def owes_usage(self) -> bool:
+        """The client asked for the usage as a chunk, and the provider sent none."""
+        return self._relay.owes_usage
+
+    def output(self) -> Countable:
+        """What was generated so far, for counting."""
+        return self._relay.output()
+
+    async def relay(self, send: Send) -> None:
+        """Forward all but the last events; raises HiveError where the stream fails in between."""
+        headers = _STREAM_HEADERS + self._headers
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        relay = self._relay
+        while not relay.done:
+            if self._ready:
+                await send(_part(self._ready, relay.is_content))
+                self._ready = b""
+            if relay.failure is not None:
+                raise relay.failure
+            self._ready = await self._read()
+
+    async def finish(self, send: Send, usage: dict[str, int] | None) -> None:
+        """Send the last events, then let the provider end its answer, so that the connection can be kept."""
+        last = self._ready + self._relay.closing(usage)
+        await send({"type": "http.response.body", "body": last, "more_body": False})
+        try:
+            async with asyncio.timeout(DRAIN_SECONDS):
+                async for _ in self._body:
+                    pass
+        except (TimeoutError, HiveError):
+            pass
+
+    async def close(self) -> None:
+        await self._body.aclose()
+
+    async def _read(self) -> bytes:
+        try:
+            data = await self._body.__anext__()
+        except StopAsyncIteration:
+            return self._relay.feed_end()
+        return self._relay.feed(data)
+
+
+async def refusal(answer: ProviderAnswer, provider: str) -> HiveError:
+    """The error that an answer with another status than 200 stands for."""
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async for data in answer.body:
+            parts.append(data)
+            size += len(data)
+            if size > MAX_ERROR_BYTES:
+                break
+    except HiveError:
+        pass  # the status says enough
+    return failure(answer.status, answer.headers, b"".join(parts), provider)
+
+
+def _part(body: bytes, is_content: bool) -> dict[str, Any]:
+    if is_content:
+        return {"type": "http.response.body", "body": body, "more_body": True}
+    return {"type": "http.response.body", "body": body, "more_body": True, "hive.content": False}
+
+
+async def _read(body: Body, provider: str) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    async for data in body:
+        parts.append(data)
+        size += len(data)
+        if size > MAX_BODY_BYTES:
+            raise broken_answer(provider, f"answered with more than {MAX_BODY_BYTES} bytes")
+    return parts[0] if len(parts) == 1 else b"".join(parts)

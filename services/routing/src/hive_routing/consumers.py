@@ -1,0 +1,87 @@
+"""The door for events: control changes become providers' adapters and the catalogue's models."""
+
+from __future__ import annotations
+
+from hive_bus.port import StateChange
+from hive_routing.catalogue import Catalogue, Deployment, Model
+from hive_routing.providers.port import Timeouts
+from hive_routing.providers.registry import ProviderRow, Providers
+from modelhive.control.v1 import control_pb2 as control
+
+_DEFAULT = Timeouts()
+
+
+class ControlConsumer:
+    """Keeps the catalogue as the control topic says; models may come before the providers that serve them."""
+
+    def __init__(self, catalogue: Catalogue, providers: Providers) -> None:
+        self._catalogue = catalogue
+        self._providers = providers
+        self._models: dict[str, control.Model] = {}
+
+    async def apply(self, change: StateChange[control.ControlChanged]) -> None:
+        kind, _, name = change.key.partition("/")
+        if kind == "provider":
+            self._apply_provider(name, change.message)
+        elif kind == "model":
+            self._apply_model(name, change.message)
+
+    def _apply_provider(self, name: str, message: control.ControlChanged | None) -> None:
+        if message is None:
+            self._providers.drop(name)
+        elif not self._providers.put(_row(message.provider)):
+            return
+        for model in self._models.values():
+            if any(each.provider_id == name for each in model.deployments):
+                self._catalogue.put(self._compile(model))
+
+    def _apply_model(self, name: str, message: control.ControlChanged | None) -> None:
+        if message is None:
+            self._models.pop(name, None)
+            self._catalogue.drop(name)
+        else:
+            self._models[name] = message.model
+            self._catalogue.put(self._compile(message.model))
+
+    def _compile(self, model: control.Model) -> Model:
+        deployments = (self._deployment(each) for each in model.deployments)
+        return Model(
+            id=model.id,
+            created=model.created_unix,
+            owned_by=model.owned_by,
+            mode=model.mode,
+            context_window=model.context_window if model.HasField("context_window") else None,
+            deployments=tuple(each for each in deployments if each is not None),
+            fallbacks=tuple(model.fallbacks),
+        )
+
+    def _deployment(self, deployment: control.Deployment) -> Deployment | None:
+        """None where its provider is not there (yet)."""
+        known = self._providers.get(deployment.provider_id)
+        if known is None:
+            return None
+        return Deployment(
+            provider_id=deployment.provider_id,
+            provider=known.adapter,
+            model=deployment.model,
+            weight=deployment.weight,
+            timeouts=known.row.timeouts,
+            bound_field=known.row.bound_field,
+        )
+
+
+def _row(provider: control.Provider) -> ProviderRow:
+    given = provider.timeouts
+    return ProviderRow(
+        id=provider.id,
+        kind=provider.kind,
+        base_url=provider.base_url,
+        credential=provider.sealed_credential,
+        timeouts=Timeouts(
+            connect=given.connect or _DEFAULT.connect,
+            first_byte=given.first_byte or _DEFAULT.first_byte,
+            idle=given.idle or _DEFAULT.idle,
+            total=given.total or _DEFAULT.total,
+        ),
+        bound_field=provider.output_bound_field,
+    )

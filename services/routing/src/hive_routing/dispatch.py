@@ -1,0 +1,148 @@
+"""Who is asked, in which order, how often: retries, fallbacks and breakers around one attempt.
+
+For the model and then for each of its fallbacks, its deployments are tried in a weighted random order, up to
+three rounds with a growing pause between them. A caller's own mistake (400, 404, 413) ends it at once. Where
+every breaker is open, the deployment that may be asked first is tried once all the same: one try costs less
+than refusing work that may well succeed.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from hive_routing.breaker import Breaker
+from hive_routing.catalogue import Deployment, Model
+from hive_routing.providers.failures import CREDENTIAL_REFUSED
+from hive_runtime.clock import Clock
+from hive_runtime.errors import HiveError, Kind
+
+T = TypeVar("T")
+Attempt = Callable[[Model, Deployment, int], Awaitable[T]]
+"""Asks a deployment; the number counts the request's attempts from 1. Raises HiveError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Bounds of one request: attempts in all, rounds per model, pauses between rounds in seconds.
+
+    A deployment that wants to be left alone for longer than `longest_pause` is not asked again.
+    """
+
+    attempts: int = 6
+    rounds: int = 3
+    first_pause: float = 0.25
+    longest_pause: float = 5.0
+
+
+@dataclass(slots=True)
+class _Run(Generic[T]):
+    """One request's way through the deployments."""
+
+    attempt: Attempt[T]
+    deadline: float
+    made: int = 0
+    allowed: int = 0
+    error: HiveError | None = None
+
+
+class Dispatcher:
+    """Finds a deployment that answers."""
+
+    def __init__(self, clock: Clock, breaker: Breaker, policy: Policy, source: random.Random) -> None:
+        self._clock = clock
+        self._breaker = breaker
+        self._policy = policy
+        self._random = source
+
+    async def first_answer(self, models: Sequence[Model], deadline: float, attempt: Attempt[T]) -> T:
+        """What the first successful attempt gives; raises the last one's HiveError where none is.
+
+        deadline: monotonic seconds; no pause goes beyond it.
+        """
+        run = _Run(attempt, deadline)
+        for position, model in enumerate(models):
+            one_for_each_fallback = len(models) - position - 1
+            run.allowed = max(run.made + 1, self._policy.attempts - one_for_each_fallback)
+            if (answer := await self._ask(run, model)) is not None:
+                return answer
+        if not run.made and (answer := await self._ask_least_broken(run, models)) is not None:
+            return answer
+        raise run.error or HiveError(
+            Kind.UNAVAILABLE, f"No provider serves the model `{models[0].id}` at present.", retry_after=30
+        )
+
+    def broke(self, deployment: Deployment) -> None:
+        """An answer that had begun did not come to its end."""
+        self._breaker.fail(deployment.id)
+
+    async def _ask(self, run: _Run[T], model: Model) -> T | None:
+        pending = model.in_random_order(self._random)
+        for number in range(self._policy.rounds):
+            if number and not await self._pause(run, number):
+                return None
+            again = []
+            for deployment in pending:
+                if run.made >= run.allowed:
+                    return None
+                if not self._breaker.allows(deployment.id):
+                    continue
+                if (answer := await self._try(run, model, deployment)) is not None:
+                    return answer
+                if self._worth_repeating(run.error):
+                    again.append(deployment)
+            pending = again
+            if not pending:
+                return None
+        return None
+
+    async def _ask_least_broken(self, run: _Run[T], models: Sequence[Model]) -> T | None:
+        choice = [(model, deployment) for model in models for deployment in model.deployments]
+        if not choice:
+            return None
+        model, deployment = min(choice, key=lambda each: self._breaker.resumes_at(each[1].id))
+        return await self._try(run, model, deployment)
+
+    async def _try(self, run: _Run[T], model: Model, deployment: Deployment) -> T | None:
+        run.made += 1
+        self._breaker.begin(deployment.id)
+        try:
+            answer = await run.attempt(model, deployment, run.made)
+        except HiveError as error:
+            if not error.kind.retryable:
+                self._breaker.succeed(deployment.id)
+                raise
+            self._note_failure(deployment, error)
+            run.error = error
+            return None
+        except BaseException:
+            self._breaker.abandon(deployment.id)
+            raise
+        self._breaker.succeed(deployment.id)
+        return answer
+
+    def _note_failure(self, deployment: Deployment, error: HiveError) -> None:
+        if error.kind is not Kind.RATE_LIMITED:
+            self._breaker.fail(deployment.id)
+        elif error.retry_after:
+            self._breaker.rest(deployment.id, error.retry_after)
+        else:
+            self._breaker.abandon(deployment.id)
+
+    def _worth_repeating(self, error: HiveError | None) -> bool:
+        """Whether the same deployment may do better soon; one that was silent for a whole timeout may not."""
+        if error is None or error.kind is Kind.TIMEOUT or error.reason == CREDENTIAL_REFUSED:
+            return False
+        return (error.retry_after or 0) <= self._policy.longest_pause
+
+    async def _pause(self, run: _Run[T], number: int) -> bool:
+        """Wait before another round; false where the deadline comes first."""
+        seconds = self._policy.first_pause * 2 ** (number - 1) * self._random.uniform(0.5, 1.5)
+        if run.error is not None and run.error.retry_after:
+            seconds = max(seconds, run.error.retry_after)
+        if self._clock.monotonic() + seconds >= run.deadline:
+            return False
+        await self._clock.sleep(seconds)
+        return True

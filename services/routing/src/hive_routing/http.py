@@ -1,0 +1,109 @@
+"""The door for HTTP requests: hot endpoints by one dictionary look-up, everything else through FastAPI."""
+
+from __future__ import annotations
+
+from hive_relay.asgi import App, Message, Receive, Scope, Send
+from hive_relay.exchange import exchange_of
+from hive_routing.endpoints import ENDPOINTS, Endpoint
+from hive_routing.pipeline import Caller, Pipeline, Spent
+from hive_runtime.errors import HiveError, Kind
+from modelhive.common.v1.common_pb2 import Principal, UsageSummary
+
+_PASSED_HEADERS = {b"openai-beta": "openai-beta"}
+"""Of the client's headers, what a provider gets to see."""
+
+
+class RoutingApp:
+    """The ASGI application of the routing service; runs inside the relay, which words what it raises."""
+
+    def __init__(self, pipeline: Pipeline, rest: App) -> None:
+        self._pipeline = pipeline
+        self._rest = rest
+        self._hot = {prefix + each.path: each for each in ENDPOINTS for prefix in ("/v1/", "/")}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        endpoint = self._hot.get(scope["path"])
+        if endpoint is None:
+            await _answer_whole(self._rest, scope, receive, send)
+        elif scope["method"] != "POST":
+            path, method = scope["path"], scope["method"]
+            raise HiveError(Kind.METHOD_NOT_ALLOWED, f"{path} takes POST, not {method}.")
+        else:
+            await self._answer_hot(endpoint, scope, receive, send)
+
+    async def _answer_hot(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = exchange_of(scope)
+        caller = Caller(
+            request_id=exchange.request_id,
+            attempt=exchange.attempt,
+            allowed=allowed_models(exchange.principal),
+            deadline=exchange.deadline,
+            go=exchange.go,
+            headers=_read_headers(scope),
+        )
+        body = await read_body(receive)
+        try:
+            await self._pipeline.answer(endpoint, body, caller, send)
+        finally:
+            exchange.usage = _summary(caller.spent)
+
+
+def allowed_models(principal: Principal) -> frozenset[str] | None:
+    """The names that the caller may ask; None: all."""
+    return frozenset(principal.models.ids) if principal.HasField("models") else None
+
+
+async def read_body(receive: Receive) -> bytes:
+    """The whole body; raises HiveError where the caller left before its end."""
+    message = await receive()
+    if not message.get("more_body"):
+        return bytes(message.get("body", b""))
+    parts = [message["body"]]
+    while message.get("more_body"):
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise HiveError(Kind.INVALID, "The body did not arrive.")
+        parts.append(message.get("body", b""))
+    return b"".join(parts)
+
+
+def _read_headers(scope: Scope) -> dict[str, str]:
+    """What providers may read; raises HiveError `unsupported_media` for a form.
+
+    Any other content type will do where the body is JSON: curl sends `application/x-www-form-urlencoded`.
+    """
+    passed = {}
+    for name, value in scope["headers"]:
+        if name == b"content-type" and value.startswith(b"multipart/"):
+            message = "This endpoint takes JSON: send `content-type: application/json`, not a multipart form."
+            raise HiveError(Kind.UNSUPPORTED_MEDIA, message)
+        if name in _PASSED_HEADERS:
+            passed[_PASSED_HEADERS[name]] = value.decode("latin-1")
+    return passed
+
+
+def _summary(spent: Spent | None) -> UsageSummary | None:
+    if spent is None:
+        return None
+    return UsageSummary(
+        model=spent.model,
+        provider=spent.provider,
+        deployment=spent.deployment,
+        prompt_tokens=spent.usage.prompt_tokens,
+        completion_tokens=spent.usage.completion_tokens,
+        estimated=spent.usage.estimated,
+    )
+
+
+async def _answer_whole(app: App, scope: Scope, receive: Receive, send: Send) -> None:
+    """Run an app of small answers; a HiveError that its handlers left in the scope is raised here instead."""
+    messages: list[Message] = []
+
+    async def collect(message: Message) -> None:
+        messages.append(message)
+
+    await app(scope, receive, collect)
+    if (error := scope.get("hive.error")) is not None:
+        raise error
+    for message in messages:
+        await send(message)

@@ -1,0 +1,68 @@
+"""The endpoints that are not hot, as a FastAPI application."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+
+from hive_relay.exchange import exchange_of
+from hive_routing.catalogue import Catalogue
+from hive_routing.http import allowed_models
+from hive_routing.models import model_list, model_object
+from hive_routing.token_counter import count_tokens
+from hive_routing.tokens import TokenCounter
+from hive_runtime.errors import HiveError, Kind
+
+
+def rest_app(catalogue: Catalogue, counter: TokenCounter) -> FastAPI:
+    """Models and the token counter, each with and without `/v1`."""
+    app = FastAPI(title="ModelHive routing", docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_exception_handler(HiveError, _leave_in_scope)
+    app.add_exception_handler(HTTPException, _leave_in_scope)
+
+    async def list_models(request: Request) -> Response:
+        return _json(model_list(catalogue.all(_allowed(request))))
+
+    async def get_model(request: Request, model: str) -> Response:
+        return _json(model_object(catalogue.find(model, _allowed(request))))
+
+    async def delete_model(request: Request, model: str) -> Response:
+        found = catalogue.find(model, _allowed(request))
+        message = f"The model `{found.id}` cannot be deleted: only fine-tuned models can."
+        raise HiveError(Kind.FORBIDDEN, message, "model")
+
+    async def token_counter(request: Request) -> Response:
+        return _json(await count_tokens(await request.body(), catalogue, counter, _allowed(request)))
+
+    for prefix in ("/v1", ""):
+        app.add_api_route(prefix + "/models", list_models, methods=["GET"])
+        app.add_api_route(prefix + "/models/{model:path}", get_model, methods=["GET"])
+        app.add_api_route(prefix + "/models/{model:path}", delete_model, methods=["DELETE"])
+        app.add_api_route(prefix + "/utils/token_counter", token_counter, methods=["POST"])
+    return app
+
+
+def _allowed(request: Request) -> frozenset[str] | None:
+    return allowed_models(exchange_of(request.scope).principal)
+
+
+def _json(content: Any) -> Response:
+    return Response(msgspec.json.encode(content), media_type="application/json")
+
+
+async def _leave_in_scope(request: Request, error: Exception) -> Response:
+    """The edge words errors: leave it for `RoutingApp` to raise."""
+    request.scope["hive.error"] = _hive_error(request, error)
+    return Response()
+
+
+def _hive_error(request: Request, error: Exception) -> HiveError:
+    if isinstance(error, HiveError):
+        return error
+    path, method = request.url.path[:200], request.method
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        return HiveError(Kind.METHOD_NOT_ALLOWED, f"{path} does not take {method}.")
+    return HiveError(Kind.NOT_FOUND, f"{method} {path} is not enabled on this deployment.")

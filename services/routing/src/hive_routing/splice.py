@@ -1,0 +1,98 @@
+"""The closed list of what is changed in a client's body before a provider gets it.
+
+`model`, `stream_options.include_usage`, the name of the output bound, and PDFs that came as image parts.
+Every other value keeps its bytes; members keep their order, and of several with one name the last stays,
+so that the provider cannot read another one than the gateway did.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import msgspec
+from msgspec import Raw
+
+from hive_routing.request import Request
+
+BOUNDS = ("max_tokens", "max_completion_tokens")
+DOCUMENT_NAME = b"document.pdf"
+
+_TRUE = Raw(b"true")
+_NOTHING = Raw(b"null")
+_FILE = Raw(b'"file"')
+_ASK_FOR_USAGE = Raw(b'{"include_usage":true}')
+_MARK = b"/pdf"
+_PDF_URL = re.compile(rb'\s*"data:application\\?/pdf[;,]')
+
+_encode = msgspec.json.encode
+_object = msgspec.json.Decoder(dict[str, Raw]).decode
+_array = msgspec.json.Decoder(list[Raw]).decode
+
+
+def splice(request: Request, model: str, bound_field: str) -> bytes:
+    """The body for a provider that calls the model `model` and bounds its output by `bound_field`, if any."""
+    fields = request.fields.copy()
+    fields["model"] = Raw(_encode(model))
+    if request.stream:
+        fields["stream_options"] = _with_usage(fields.get("stream_options"))
+    if bound_field and request.endpoint.path == "chat/completions":
+        fields = _with_bound(fields, bound_field)
+    return _encode(fields)
+
+
+def attach_documents(request: Request, body: bytes) -> None:
+    """Turn `image_url` parts that hold a PDF into file parts; looks closer only where `/pdf` occurs."""
+    messages = request.fields.get("messages")
+    if messages is not None and _MARK in body:
+        request.fields["messages"] = _each(messages, _message)
+
+
+def _with_usage(options: Raw | None) -> Raw:
+    if options is None or bytes(options) == b"null":
+        return _ASK_FOR_USAGE
+    return Raw(_encode(_object(options) | {"include_usage": _TRUE}))
+
+
+def _with_bound(fields: dict[str, Raw], bound_field: str) -> dict[str, Raw]:
+    """Rename the bound that the client used, at its place; both or none of them stay as they are."""
+    used = [name for name in BOUNDS if name in fields]
+    if len(used) != 1 or used[0] == bound_field:
+        return fields
+    return {bound_field if name == used[0] else name: value for name, value in fields.items()}
+
+
+def _each(array: Raw, change: Callable[[dict[str, Raw]], dict[str, Raw] | None]) -> Raw:
+    """The array with those of its objects changed for which `change` gives another one."""
+    try:
+        items = _array(array)
+    except msgspec.ValidationError:
+        return array
+    changed = [_changed(item, change) if _MARK in bytes(item) else None for item in items]
+    if not any(changed):
+        return array
+    return Raw(_encode([new or old for old, new in zip(items, changed, strict=True)]))
+
+
+def _changed(item: Raw, change: Callable[[dict[str, Raw]], dict[str, Raw] | None]) -> Raw | None:
+    try:
+        new = change(_object(item))
+    except msgspec.ValidationError:
+        return None
+    return None if new is None else Raw(_encode(new))
+
+
+def _message(message: dict[str, Raw]) -> dict[str, Raw] | None:
+    content = message.get("content", _NOTHING)
+    parts = _each(content, _part)
+    return None if parts is content else message | {"content": parts}
+
+
+def _part(part: dict[str, Raw]) -> dict[str, Raw] | None:
+    image = part.get("image_url")
+    url = _object(image).get("url", _NOTHING) if image is not None else _NOTHING
+    if not _PDF_URL.match(memoryview(url)):
+        return None
+    file = Raw(b'{"filename":"%b","file_data":%b}' % (DOCUMENT_NAME, bytes(url)))
+    rest = {name: value for name, value in part.items() if name not in ("type", "image_url")}
+    return {"type": _FILE, "file": file} | rest

@@ -1,0 +1,206 @@
+"""A provider's stream on its way to the client: forwarded as it is, watched for how it ends.
+
+It ends in exactly one way: every choice has its finish_reason and `done` is set, or `failure` is. Held back
+until the first content comes: the preamble and keep-alives, so that until then another deployment can answer.
+Taken out: the usage chunk that the client did not ask for. No I/O happens here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from hive_routing.providers.failures import broken_answer, error_event
+from hive_routing.providers.sse import EventSplitter, EventTooLarge, is_comment, read_event
+from hive_routing.tokens import Countable
+from hive_runtime.errors import HiveError
+
+DONE = b"data: [DONE]\n\n"
+MAX_HELD_BYTES = 1024 * 1024
+
+
+_ABSENT = Raw()
+_NULL = b"null"
+
+
+class _Delta(msgspec.Struct):
+    content: Any = None
+    tool_calls: Raw = _ABSENT
+
+
+class _Choice(msgspec.Struct):
+    index: int = 0
+    delta: _Delta | None = None
+    text: str | None = None
+    finish_reason: str | None = None
+
+
+class _Chunk(msgspec.Struct):
+    choices: list[_Choice] | None = None
+    usage: Raw = _ABSENT
+    error: Any = None
+    object: Any = None
+
+
+class _Identity(msgspec.Struct):
+    id: str = ""
+    object: str = ""
+    created: int = 0
+    model: str = ""
+
+
+_decode = msgspec.json.Decoder(_Chunk).decode
+
+
+class StreamRelay:
+    """One stream. Feed it what the provider sends, forward what it gives back."""
+
+    def __init__(self, provider: str, choices: int, usage_asked: bool) -> None:
+        """choices: how many of them must finish. usage_asked: the client wants the usage chunk."""
+        self.failure: HiveError | None = None
+        self.done = False
+        self.usage = b""
+        self.is_content = False
+        """Whether what `feed` gave last holds more than comments."""
+        self._provider = provider
+        self._choices = choices
+        self._usage_asked = usage_asked
+        self._usage_sent = False
+        self._splitter = EventSplitter()
+        self._begun = False
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+        self._open: set[int] = set()
+        self._finished: set[int] = set()
+        self._sample = b"{}"
+        self._texts: list[str] = []
+        self._calls: list[Raw] = []
+
+    def feed(self, data: bytes) -> bytes:
+        """What can be forwarded now; empty until the first content. Look at `failure` and `done` then."""
+        try:
+            events = self._splitter.feed(data)
+        except EventTooLarge:
+            self._fail("sent an event that is too large")
+            return b""
+        return self._forward(events)
+
+    def feed_end(self) -> bytes:
+        """The provider has sent all; sets `done` or `failure`."""
+        rest = self._splitter.rest()
+        forwarded = self._forward([rest.rstrip(b"\r\n") + b"\n\n"] if rest.strip() else [])
+        if not self.done and self.failure is None:
+            self._finish()
+        return forwarded
+
+    def closing(self, usage: dict[str, int] | None) -> bytes:
+        """The last events. usage: what a client that asked for it is told where the provider stated none."""
+        if not self.owes_usage:
+            return DONE
+        identity = msgspec.json.decode(self._sample, type=_Identity)
+        stated: Any = Raw(self.usage or _NULL) if usage is None else usage
+        chunk = msgspec.structs.asdict(identity) | {"choices": [], "usage": stated}
+        return b"data: " + msgspec.json.encode(chunk) + b"\n\n" + DONE
+
+    @property
+    def owes_usage(self) -> bool:
+        return self._usage_asked and not self._usage_sent
+
+    def output(self) -> Countable:
+        """What was generated so far, for counting."""
+        counted = Countable(["".join(self._texts)])
+        for calls in self._calls:
+            counted.add_calls(msgspec.json.decode(calls))
+        return counted
+
+    def _forward(self, events: list[bytes]) -> bytes:
+        self.is_content = False
+        forwarded = []
+        for event in events:
+            if self.done or self.failure is not None:
+                break
+            forwarded.append(self._pass(event))
+        if self._begun:
+            released = b"".join([*self._held, *forwarded]) if self._held else b"".join(forwarded)
+            self._held.clear()
+            return released
+        self._hold(b"".join(forwarded))
+        return b""
+
+    def _hold(self, data: bytes) -> None:
+        self._held.append(data)
+        self._held_bytes += len(data)
+        if self._held_bytes > MAX_HELD_BYTES:
+            self._fail("sent a megabyte without any content")
+
+    def _pass(self, event: bytes) -> bytes:
+        """The bytes of one event that go on."""
+        data, has_id = read_event(event)
+        if data is None:
+            return event if is_comment(event) else b""
+        if data.startswith(b"[DONE]"):
+            self._finish()
+            return b""
+        try:
+            chunk = _decode(data)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            self._fail("sent a malformed chunk")
+            return b""
+        if chunk.error or chunk.object == "error":
+            error = chunk.error or msgspec.json.decode(data)
+            self.failure = error_event(error, self._provider)
+            return b""
+        if not self._note(chunk, data):
+            return b""
+        return b"data: " + data + b"\n\n" if has_id else event
+
+    def _note(self, chunk: _Chunk, data: bytes) -> bool:
+        """Keep what a chunk tells; false where the client must not see it."""
+        stated = chunk.usage and bytes(chunk.usage) != _NULL
+        if stated:
+            self.usage = bytes(chunk.usage)
+        if not chunk.choices:
+            self._usage_sent = self._usage_sent or bool(stated)
+            return self._usage_asked and chunk.choices is not None
+        if not self._begun:
+            self._sample = data
+            self._begun = _has_content(data)
+        self.is_content = True
+        for choice in chunk.choices:
+            self._note_choice(choice)
+        return True
+
+    def _note_choice(self, choice: _Choice) -> None:
+        self._open.add(choice.index)
+        if choice.finish_reason is not None:
+            self._finished.add(choice.index)
+        if choice.text is not None:
+            self._texts.append(choice.text)
+        if (delta := choice.delta) is not None:
+            if type(delta.content) is str:
+                self._texts.append(delta.content)
+            if delta.tool_calls:
+                self._calls.append(delta.tool_calls)
+
+    def _finish(self) -> None:
+        if len(self._finished) >= self._choices and self._finished >= self._open:
+            self.done = True
+        else:
+            self._fail("ended the stream before the answer was finished")
+
+    def _fail(self, problem: str) -> None:
+        self.failure = broken_answer(self._provider, problem)
+
+
+def _has_content(data: bytes) -> bool:
+    """Whether a chunk holds more than roles and empty values."""
+    choices = msgspec.json.decode(data)["choices"]
+    for choice in choices:
+        if choice.get("finish_reason") is not None or choice.get("text"):
+            return True
+        delta = choice.get("delta") or {}
+        if any(value for name, value in delta.items() if name != "role"):
+            return True
+    return False
