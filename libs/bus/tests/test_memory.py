@@ -78,6 +78,9 @@ class ManualClock:
         self._sleepers.append((self._now + seconds, woken))
         await woken
 
+    async def until_pauses(self, count: int) -> None:
+        await eventually(lambda: len(self.pauses) == count, f"{count} pauses, now {self.pauses}")
+
     def advance(self, seconds: float) -> None:
         self._now += seconds
         for due, woken in self._sleepers:
@@ -274,7 +277,7 @@ async def test_the_pause_between_tries_doubles_up_to_the_longest(clock: ManualCl
     await bus.publish(event("key"))
     expected = [1.0, 2.0, 3.0, 3.0]
     for number, seconds in enumerate(expected, start=1):
-        await eventually(lambda number=number: len(clock.pauses) == number, f"pause {number}")  # type: ignore[misc]
+        await clock.until_pauses(number)
         clock.advance(seconds - 0.001)
         assert not await bus.drain(0.01)
         assert len(listener.got) == number

@@ -70,6 +70,9 @@ class Rig:
             for message in messages:
                 await self.outbox.add(connection, message)
 
+    async def until_taken(self, count: int) -> None:
+        await eventually(lambda: len(self.bus.taken) == count, f"{count} published")
+
     async def rows(self) -> int:
         async with self.engine.connect() as connection:
             return (await connection.execute(select(func.count()).select_from(TABLE))).scalar_one()
@@ -186,7 +189,7 @@ async def test_waking_publishes_at_once(rig: Rig) -> None:
         for number in range(3):
             await rig.add(told(number))
             relay.wake()
-            await eventually(lambda number=number: len(rig.bus.taken) == number + 1, "published")  # type: ignore[misc]
+            await rig.until_taken(number + 1)
     assert rig.bus.taken == [told(0), told(1), told(2)]
 
 

@@ -137,6 +137,13 @@ async def test_durability_is_a_choice(url: str, durable: bool, level: int) -> No
     await engine.dispose()
 
 
+async def test_an_error_does_not_show_the_row(database: Database) -> None:
+    with pytest.raises(IntegrityError) as error:
+        async with database.transaction() as connection:
+            await connection.execute(text("INSERT INTO children VALUES (:parent)"), {"parent": 1234567})
+    assert "1234567" not in str(error.value)
+
+
 async def test_closing_twice_is_fine(url: str) -> None:
     database = Database(url)
     async with database.read() as connection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -183,6 +184,7 @@ def start(tmp_path: Path, clock: SteppedClock) -> Start:
 
 
 def settings_of(environment: Mapping[str, str], values: dict[str, Any]) -> ConsoleSettings:
+    """The settings of a process whose environment holds nothing else."""
     defaults = {
         "admin_token": ADMIN_TOKEN,
         "bootstrap_key": BOOTSTRAP_KEY,
@@ -190,7 +192,12 @@ def settings_of(environment: Mapping[str, str], values: dict[str, Any]) -> Conso
         "discover": False,
         "local_models": False,
     }
-    return ConsoleSettings(**{**defaults, **values}).with_environment(environment)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("HIVE_") or name.endswith("_API_KEY")]:
+            patch.delenv(name)
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        return ConsoleSettings(**{**defaults, **values})
 
 
 @asynccontextmanager

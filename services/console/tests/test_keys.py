@@ -5,11 +5,22 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from modelhive.control.v1.control_pb2 import ControlChanged
+
 NOW = 1_790_000_000
 
 
 def sha256(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
+
+
+async def heard_by_a_newcomer(desk: Any) -> set[str]:
+    """The keys that stand on the topic now."""
+    records = type(desk.records)()
+    subscription = await desk.host.bus.subscribe_state(ControlChanged, records.take)
+    await subscription.caught_up()
+    await subscription.close()
+    return set(records.now)
 
 
 async def test_a_key_is_shown_once_and_announced_as_a_hash(desk: Any) -> None:
@@ -74,7 +85,9 @@ async def test_a_revoked_key_is_retired_at_once_and_stays_revoked(desk: Any) -> 
     await desk.until(lambda records: place in records.now)
     answer = await desk.ask("DELETE", f"/keys/{made['id']}")
     assert answer == {"id": made["id"], "object": "api_key.deleted", "deleted": True}
-    # The clock stands still: nothing here waits for a poll.
+    # It is on the topic before the answer is out, and no poll is waited for: the clock stands still.
+    late = await heard_by_a_newcomer(desk)
+    assert place not in late
     await desk.until(lambda records: place not in records.now)
     assert (place, None) in desk.records.story
     assert (await desk.ask("GET", f"/keys/{made['id']}"))["revoked"] is True

@@ -5,8 +5,8 @@ Which topic a message travels on, its key and its delivery are options of the pr
 the message when publishing, and from `fields` when subscribing.
 
 REQUEST  at most once: a record is committed when fetched. A handler's failure is reported, never retried.
-         Each group gets a record once; handlers run concurrently up to the bound. A group starts at the end:
-         what is published while it has no subscription is lost, or refused as `unavailable`.
+         Each group gets a record once; handlers run concurrently up to the bound. A new group starts at the
+         end, and what is published while a group has no subscription may be lost, or refused.
 EVENT    at least once, in order per key within a group. A handler that raises is retried with backoff;
          after the last try the record goes to `<topic>.dlq` as a `DeadLetter` and the next one is taken.
          Above the dead-letter ratio the subscription stops and `failure` says why. A group that subscribes

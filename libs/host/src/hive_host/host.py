@@ -38,7 +38,10 @@ log = structlog.get_logger(__name__)
 
 
 class Host:
-    """What one service may ask of the process that it runs in."""
+    """What one service may ask of the process that it runs in.
+
+    `tasks` are this instance's own: closing them is what the loss of its process would be to all others.
+    """
 
     def __init__(self, process: Process, service: str, instance: str) -> None:
         self.service = service
@@ -47,7 +50,7 @@ class Host:
         self.bus = process.bus
         self.blobs = process.blobs
         self.clock = process.clock
-        self.tasks = process.tasks
+        self.tasks = Tasks(report_lost_task)
         self.health = process.health
         self.metrics = process.metrics
         self.data_dir = process.data_dir
@@ -128,13 +131,15 @@ class Process:
         self.metrics = Metrics()
         self.mounts = {"public": Mounts(self.health), "internal": Mounts(self.health)}
         self.mounts["internal"].add("/metrics", metrics_app(self.metrics))
-        self.tasks = Tasks(report_lost_task)
+        self._hosts: list[Host] = []
         self.bus = _bus(settings, self.clock)
         self.network = _network(settings)
         self.blobs = _blobs(settings, self.data_dir, self.clock)
         self._phase = "starting"
         self._lock: IO[str] | None = None
         self.listeners: dict[str, Listener] = {}
+        tasks = self.metrics.gauge("hive_process_tasks", "Tasks that services of this process own.")
+        tasks.set_function(lambda: sum(len(host.tasks) for host in self._hosts))
         self.health.add("process", lambda: None if self._phase == "serving" else self._phase)
 
     async def __aenter__(self) -> Self:
@@ -144,13 +149,16 @@ class Process:
     async def __aexit__(self, *error: object) -> None:
         await self.bus.close()
         await self.network.close()
-        await self.tasks.close()
+        for host in self._hosts:
+            await host.tasks.close()
         if self._lock is not None:
             self._lock.close()
 
     def host(self, service: str, instance: str = "0") -> Host:
         """The process as one instance of `service` sees it."""
-        return Host(self, service, f"{service}-{instance}")
+        host = Host(self, service, f"{service}-{instance}")
+        self._hosts.append(host)
+        return host
 
     async def serve_until(self, stop: asyncio.Event, on_ready: Callable[[], None] | None = None) -> None:
         """Open both listeners; once `stop` is set, let the public one finish, then close the internal one."""

@@ -238,13 +238,16 @@ class Connection(HttpToolsProtocol):
         if self.deaf:
             self._discard(len(data))
             return
-        before = self.progress
+        before, offer_ends = self.progress, None
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self._read_without_upgrade(data[upgrade.args[0] :])
+            offer_ends = upgrade.args[0]
         except httptools.HttpParserError as error:
             self._stop_reading(error)
+            return
+        if offer_ends is not None:
+            self._read_without_upgrade(data[offer_ends:])
         else:
             self._count_barren(0 if self.progress != before else len(data))
 
@@ -312,7 +315,7 @@ class Connection(HttpToolsProtocol):
     def sweep(self, seconds: float) -> None:
         """So much time went by: end the connection where its client was waited for too long."""
         self._watch_writing(seconds)
-        if self.reading is Reading.NOTHING or self.flow.read_paused:
+        if self.reading is Reading.NOTHING or self.flow.read_paused or self.transport.is_closing():
             return
         self.waited += seconds
         if self.reading is Reading.BODY:

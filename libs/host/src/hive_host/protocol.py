@@ -305,7 +305,7 @@ class Cycle:
                 self._fail()
 
     async def receive(self) -> Message:
-        if self.awaits_continue and not self.disconnected:
+        if self.awaits_continue and not self._head and not self.disconnected:
             self.awaits_continue = False
             self._wire.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if not self.disconnected and not self._complete:

@@ -15,7 +15,9 @@ log = structlog.get_logger(__name__)
 def configure_logging(level: str, form: str) -> None:
     """Write to stderr from now on; `form` is `json`, `text` or `auto` (text on a terminal)."""
     text = form == "text" or (form == "auto" and sys.stderr.isatty())
-    renderer: Any = structlog.dev.ConsoleRenderer() if text else structlog.processors.JSONRenderer()
+    # Rich tracebacks would show local variables, and among those are keys.
+    plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    renderer: Any = plain if text else structlog.processors.JSONRenderer()
     threshold = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
     structlog.configure(
         processors=[

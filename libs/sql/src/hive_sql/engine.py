@@ -42,7 +42,12 @@ def _is_sqlite(url: str) -> bool:
 
 def _pooled(url: str, connections: int, busy_seconds: float, **arguments: Any) -> AsyncEngine:
     return create_async_engine(
-        url, pool_size=connections, max_overflow=0, pool_timeout=busy_seconds, connect_args=arguments
+        url,
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=busy_seconds,
+        connect_args=arguments,
+        hide_parameters=True,  # errors are logged, and rows hold what logs must not
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from hive_bus.outbox import Outbox, OutboxRelay
@@ -13,6 +14,8 @@ from hive_console.store import Store
 from hive_runtime.clock import Clock
 from hive_sql import Database
 from modelhive.control.v1.control_pb2 import ControlChanged
+
+TELL_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +43,6 @@ class Changes:
         self._relay = relay
         self._clock = clock
 
-    def now(self) -> int:
-        return int(self._clock.now())
-
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Store]:
         async with self._database.read() as connection:
@@ -53,8 +53,8 @@ class Changes:
         """The caller announces what it changes."""
         async with self._database.transaction() as connection:
             store = Store(connection)
-            yield Change(store, await store.next_revision(), self.now(), self._outbox)
-        self._relay.wake()
+            yield Change(store, await store.next_revision(), int(self._clock.now()), self._outbox)
+        await self._tell()
 
     @asynccontextmanager
     async def catalogue_change(self) -> AsyncIterator[Change]:
@@ -71,6 +71,14 @@ class Changes:
                     await change.announce(entity)
             for key in before.keys() - after.keys():
                 await change.retire(key)
+
+    async def _tell(self) -> None:
+        """Where the bus takes the news at once, they are out before the caller is answered."""
+        self._relay.wake()
+        # A bus that is slow or away is the relay's own affair: it goes on, and reports.
+        with suppress(Exception):
+            async with asyncio.timeout(TELL_SECONDS):
+                await self._relay.flush()
 
 
 async def served(store: Store) -> dict[str, Provider | Model]:

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-FLUSH_SECONDS = 10.0
+START_SECONDS = 60.0
+STOP_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +74,11 @@ async def console_service(host: Host, settings: ConsoleSettings) -> AsyncIterato
         providers = Providers(changes, public_key, file_name)
         sources = Sources(providers)
         first_key = await bring_up(changes, sources, given, _text(settings.bootstrap_key))
-        async with asyncio.timeout(FLUSH_SECONDS):
+        async with asyncio.timeout(START_SECONDS):
             await relay.flush()
         app = admin_app(Tenants(changes), Keys(changes), providers, Models(changes, file_name), token)
         host.mount("internal", PREFIX, app)
-        host.health.add("console's outbox", lambda: str(relay.failure) if relay.failure else None)
+        host.health.add("console's outbox", lambda: _complaint(relay))
         work = [host.tasks.spawn(relay.run(), "console outbox relay")]
         if settings.discover:
             watch = OllamaWatch(settings.ollama_url, changes, sources, host.clock)
@@ -114,6 +115,10 @@ def _text(secret: SecretStr | None) -> str | None:
     return None if secret is None else secret.get_secret_value()
 
 
+def _complaint(relay: OutboxRelay) -> str | None:
+    return f"control records wait: {type(relay.failure).__name__}" if relay.failure else None
+
+
 def _report(name: str, error: BaseException) -> None:
     log.warning("control records wait for the bus", task=name, error=repr(error))
 
@@ -127,7 +132,7 @@ async def _stop(work: Iterable[asyncio.Task[None]]) -> None:
 async def _tell_the_rest(relay: OutboxRelay) -> None:
     """What the bus does not take now stays in the table for the next start."""
     try:
-        async with asyncio.timeout(FLUSH_SECONDS):
+        async with asyncio.timeout(STOP_SECONDS):
             await relay.flush()
     except Exception as error:
         _report("console outbox relay", error)

@@ -42,7 +42,9 @@ class ConsoleSettings(BaseSettings):
     @field_validator("bootstrap_key", "admin_token")
     @classmethod
     def _is_sendable(cls, value: SecretStr | None) -> SecretStr | None:
-        text = value.get_secret_value() if value else "unset..."
+        if value is None:
+            return None
+        text = value.get_secret_value()
         if len(text) < 8 or not text.isascii() or not text.isprintable() or " " in text:
             raise ValueError("needs at least 8 printable ASCII characters without spaces")
         return value
@@ -51,12 +53,6 @@ class ConsoleSettings(BaseSettings):
     def environment(self) -> Mapping[str, str]:
         """The variables of the process as they were when the settings were read."""
         return self._environment
-
-    def with_environment(self, environment: Mapping[str, str]) -> ConsoleSettings:
-        """The same settings over another environment."""
-        copy = self.model_copy()
-        copy._environment = environment
-        return copy
 
     @property
     def file(self) -> Path | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from typing import Any
 
 from google.protobuf.message import Message
@@ -53,15 +52,17 @@ class EventWorker(MemorySubscription):
         letter = dead_letter(
             self._group.topic.name, record.key, record.message, self._group.name, error, tries
         )
-        published = False
-        while not published:
-            with suppress(HiveError):
-                await self._publish(letter)
-                published = True
-            if not published:
-                await self._pause(self._options.retry.longest_pause)
+        while not await self._taken(letter):
+            await self._pause(self._options.retry.longest_pause)
         self._report(f"{self.name}, key {record.key!r}", error)
         self._finish(record, error)
+
+    async def _taken(self, letter: Message) -> bool:
+        try:
+            await self._publish(letter)
+        except HiveError:
+            return False
+        return True
 
     def _leave(self) -> None:
         self._group.leave(self)

@@ -13,7 +13,7 @@ import pytest
 
 from hive_rpc.conformance.base import NetworkTests, Stub, refused, soon
 from hive_rpc.conformance.probe import ProbeServicer
-from hive_rpc.conformance.streams import BIG
+from hive_rpc.conformance.streams import write_until_it_fails
 from hive_runtime.errors import Kind
 from modelhive.probe.v1 import probe_pb2 as pb
 
@@ -58,12 +58,8 @@ class EndTests(NetworkTests):
         await soon(probe.finished.wait())
 
     async def test_a_deadline_lets_a_held_writer_go(self, stub: Stub, probe: ProbeServicer) -> None:
-        async def write_for_ever(call: Any) -> None:
-            while True:
-                await call.write(pb.EchoRequest(text=BIG))
-
         probe.go.clear()
-        await refused(write_for_ever(stub.Echo(timeout=1)), Kind.TIMEOUT)
+        await refused(write_until_it_fails(stub.Echo(timeout=1)), Kind.TIMEOUT)
 
     async def test_cancelling_a_call_cancels_the_handler(self, stub: Stub, probe: ProbeServicer) -> None:
         call = stub.Unary(HANG)

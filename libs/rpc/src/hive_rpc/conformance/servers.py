@@ -6,6 +6,7 @@ import asyncio
 
 from hive_rpc.conformance.base import NetworkTests, Stub, eventually, refused, serve, soon, stub_of
 from hive_rpc.conformance.probe import ProbeServicer
+from hive_rpc.conformance.streams import write_until_it_fails
 from hive_rpc.port import Network, Server
 from hive_runtime.errors import HiveError, Kind
 from modelhive.probe.v1 import probe_pb2 as pb
@@ -111,13 +112,9 @@ class ServerTests(NetworkTests):
     async def test_a_stop_lets_a_held_writer_go(
         self, server: Server, stub: Stub, probe: ProbeServicer
     ) -> None:
-        async def write_for_ever() -> None:
-            while True:
-                await call.write(pb.EchoRequest(text="x" * 65536))
-
         probe.go.clear()
         call = stub.Echo()
-        writing = asyncio.ensure_future(write_for_ever())
+        writing = asyncio.ensure_future(write_until_it_fails(call))
         await soon(probe.started.wait())
         await soon(server.stop(0))
         await refused(writing, Kind.UNAVAILABLE)

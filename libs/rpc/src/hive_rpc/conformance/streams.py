@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc.aio
 import pytest
@@ -18,8 +19,15 @@ BIG = "b" * 65536
 MANY = 2000
 """Big messages: 125 MiB, more than any adapter may take in without a reader."""
 
-AHEAD = 512
-"""Big messages that may be on their way in one direction: 32 MiB of windows and buffers."""
+AHEAD = 256
+"""Big messages that may be on their way in one direction: 16 MiB of windows and buffers."""
+
+
+async def write_until_it_fails(call: Any) -> None:
+    """Write big messages to a servicer that does not read, so sooner or later the writer is held."""
+    for _ in range(MANY):
+        await call.write(pb.EchoRequest(text=BIG))
+    raise AssertionError(f"{MANY} big messages were taken in, and nothing held the writer")
 
 
 class StreamTests(NetworkTests):

@@ -69,30 +69,38 @@ class LocalChannel(grpc.aio.Channel):
         return None
 
 
-class _OneRequest:
+class _Method:
+    """One rpc method as a stub holds it."""
+
     def __init__(self, channel: LocalChannel, method: str, kind: type[LocalCall]) -> None:
         self._channel = channel
         self._method = method
         self._kind = kind
 
+
+class _OneRequest(_Method):
     def __call__(
-        self, request: Any, *, timeout: float | None = None, metadata: Any = None, **transport: Any
+        self,
+        request: Any,
+        *,
+        timeout: float | None = None,
+        metadata: Any = None,
+        credentials: Any = None,
+        wait_for_ready: bool | None = None,
+        compression: Any = None,
     ) -> LocalCall:
         return self._kind(self._channel.start(self._method, request, timeout, metadata))
 
 
-class _ManyRequests:
-    def __init__(self, channel: LocalChannel, method: str, kind: type[LocalCall]) -> None:
-        self._channel = channel
-        self._method = method
-        self._kind = kind
-
+class _ManyRequests(_Method):
     def __call__(
         self,
         request_iterator: Any = None,
         timeout: float | None = None,
         metadata: Any = None,
-        **transport: Any,
+        credentials: Any = None,
+        wait_for_ready: bool | None = None,
+        compression: Any = None,
     ) -> LocalCall:
         rpc = self._channel.start(self._method, None, timeout, metadata)
         if request_iterator is not None:
