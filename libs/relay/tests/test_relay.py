@@ -360,10 +360,27 @@ async def test_nobody_accepts_and_nobody_else_is_there(tmp_path: Path) -> None:
         assert caught.value.kind is Kind.UNAVAILABLE and caught.value.retry_after == 1
 
 
+async def test_a_slow_accept_of_the_only_instance_is_waited_for(tmp_path: Path) -> None:
+    async with rig_of(tmp_path, Patience(accepted=0.02, anyone=10)) as rig:
+        instance = await rig.instance(answers(b"late"), queue=False)
+        await rig.introduce(instance)
+        held: list[RequestEnvelope] = []
+
+        async def hold(envelope: RequestEnvelope) -> None:
+            held.append(envelope)
+
+        await rig.bus.subscribe_requests(RequestEnvelope, "work", hold, Options(fields={"service": "work"}))
+        call = await rig.caller.call(request())
+        await asyncio.sleep(0.1)  # several times the patience
+        await instance.responder.take(held[0])
+        assert (await call.head())[0] == 200 and call.attempt == 1
+
+
 async def test_a_slow_accept_sends_the_next_attempt_to_another_instance(tmp_path: Path) -> None:
     async with rig_of(tmp_path, Patience(accepted=0.05, anyone=5)) as rig:
         await rig.swallow()
-        await rig.introduce(await rig.instance(answers(b"other"), queue=False))
+        for _ in range(2):
+            await rig.introduce(await rig.instance(answers(b"other"), queue=False))
         call = await rig.caller.call(request())  # queued, and nobody takes from the queue
         assert (await call.head())[0] == 200
         assert call.attempt == 2 and call.losses == 0
@@ -424,7 +441,7 @@ async def test_a_request_may_lose_two_processes_and_no_more(tmp_path: Path) -> N
             expected = (call.envelope.request_id, attempt)
             await until(lambda expected=expected: expected in hanging.provider_calls)  # type: ignore[misc]
             assert call.link is not None
-            await by_name[call.link.instance].kill()
+            await by_name[call.link.peer.instance].kill()
         with pytest.raises(HiveError) as caught:
             await call.head()
         assert caught.value.kind is Kind.UPSTREAM_FAILED and caught.value.should_retry is False

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING
 
 from hive_relay import frames
+from hive_relay.link import Link
 from hive_rpc import error_of
 from hive_runtime.errors import HiveError, Kind
 from modelhive.common.v1.common_pb2 import UsageSummary
 from modelhive.relay.v1.relay_pb2 import CancelReason, End, Head, RequestEnvelope
-
-if TYPE_CHECKING:
-    from hive_relay.caller import Link
 
 HELD_BYTES = 128 * 1024
 """A preamble longer than this is passed on: holding it would use up the service's credit."""

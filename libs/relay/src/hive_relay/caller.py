@@ -17,7 +17,7 @@ from typing import Any
 from hive_bus import Bus
 from hive_relay import frames
 from hive_relay.call import Call
-from hive_relay.mailbox import Mailbox
+from hive_relay.link import Link
 from hive_rpc import Network, Server
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError, Kind
@@ -25,7 +25,6 @@ from hive_runtime.tasks import Tasks
 from modelhive.common.v1.common_pb2 import Principal
 from modelhive.relay.v1.relay_pb2 import (
     BlobReference,
-    CallerFrame,
     CancelReason,
     ExecuteRequest,
     Header,
@@ -70,20 +69,6 @@ class Request:
     traceparent: str = ""
 
 
-class Link:
-    """The reply stream of one service process: its calls break when it breaks."""
-
-    def __init__(self) -> None:
-        self.service = ""
-        self.instance = ""
-        self.address = ""
-        self.calls: set[Call] = set()
-        self.mailbox: Mailbox[CallerFrame] = Mailbox()
-
-    def send(self, frame: CallerFrame) -> None:
-        self.mailbox.put(frame)
-
-
 class Caller(RepliesServicer):
     """Sends requests to services and hands out their answers; it is served with `attach` by `server`."""
 
@@ -106,7 +91,8 @@ class Caller(RepliesServicer):
         self._tasks = tasks
         self._patience = patience
         self._calls: dict[str, Call] = {}
-        self._links: dict[str, dict[str, Link]] = {}
+        self._links: dict[str, dict[str, Link]] = {}  # by service and instance
+        self._carried: dict[Link, set[Call]] = {}
 
     @property
     def in_flight(self) -> int:
@@ -133,6 +119,7 @@ class Caller(RepliesServicer):
     ) -> AsyncIterator[OpenResponse]:
         """One stream per service process: its reply frames in, our frames out."""
         link = Link()
+        self._carried[link] = set()
         reader = self._tasks.spawn(self._listen(link, request_iterator), "relay replies")
         try:
             while batch := await link.mailbox.take():
@@ -187,13 +174,18 @@ class Caller(RepliesServicer):
             call.timer = loop.call_later(seconds, action, call)
 
     def _not_accepted(self, call: Call) -> None:
-        """Nobody accepted in time: ask another live instance, or go on waiting where there is none."""
+        """Nobody accepted in time: ask another live instance.
+
+        Where only one is known, the record most likely lies in its queue: sending it once more would only
+        add to what that instance is behind with.
+        """
         waited = asyncio.get_running_loop().time() - call.started
         if waited >= self._patience.anyone:
             call.fail(HiveError(Kind.UNAVAILABLE, "No process took the request in time.", retry_after=1))
             return
         self._arm(call, self._patience.accepted, self._not_accepted)
-        if (other := self._another(call)) is not None:
+        several = len(self._links.get(call.envelope.service, {})) > 1
+        if several and (other := self._another(call)) is not None:
             self._attempt_again(call, other)
 
     def _expired(self, call: Call) -> None:
@@ -205,13 +197,13 @@ class Caller(RepliesServicer):
     def _another(self, call: Call) -> Link | None:
         """The live instance with the least to do that was not asked for this call yet."""
         links = self._links.get(call.envelope.service, {})
-        free = [link for link in links.values() if link.instance not in call.tried]
-        return min(free, key=lambda link: len(link.calls), default=None)
+        free = [link for link in links.values() if link.peer.instance not in call.tried]
+        return min(free, key=lambda link: len(self._carried[link]), default=None)
 
     def _attempt_again(self, call: Call, link: Link) -> None:
         """Give the request to `link`'s process; from now on earlier attempts are stale."""
         call.restart(call.attempt + 1)
-        call.tried.add(link.instance)
+        call.tried.add(link.peer.instance)
         envelope = RequestEnvelope()
         envelope.CopyFrom(call.envelope)
         envelope.attempt = call.attempt
@@ -220,7 +212,7 @@ class Caller(RepliesServicer):
 
     async def _hand_over(self, call: Call, link: Link) -> None:
         try:
-            await self._execute(call, link.address)
+            await self._execute(call, link.peer.address)
         except HiveError as error:
             if (other := self._another(call)) is not None and not call.finished:
                 self._attempt_again(call, other)
@@ -255,9 +247,8 @@ class Caller(RepliesServicer):
             call.on_end(frame.end)
 
     def _on_hello(self, link: Link, frame: ReplyFrame) -> None:
-        link.service, link.instance = frame.hello.service, frame.hello.instance
-        link.address = frame.hello.address
-        self._links.setdefault(link.service, {})[link.instance] = link
+        link.peer = frame.hello
+        self._links.setdefault(link.peer.service, {})[link.peer.instance] = link
 
     def _on_accepted(self, link: Link, frame: ReplyFrame, call: Call | None) -> None:
         if call is None or call.link is not None or call.attempt != frame.attempt:
@@ -265,8 +256,8 @@ class Caller(RepliesServicer):
             link.send(frames.cancel(frame.request_id, frame.attempt, stale))
             return
         call.link = link
-        call.tried.add(link.instance)
-        link.calls.add(call)
+        call.tried.add(link.peer.instance)
+        self._carried[link].add(call)
         if call.timer is not None:
             call.timer.cancel()
         call.timer = asyncio.get_running_loop().call_at(call.deadline, self._expired, call)
@@ -277,11 +268,10 @@ class Caller(RepliesServicer):
     def _broken(self, link: Link) -> None:
         """A service process went away: others answer what it had not begun to."""
         link.mailbox.close()
-        links = self._links.get(link.service, {})
-        if links.get(link.instance) is link:
-            del links[link.instance]
-        for call in list(link.calls):
-            link.calls.discard(call)
+        links = self._links.get(link.peer.service, {})
+        if links.get(link.peer.instance) is link:
+            del links[link.peer.instance]
+        for call in self._carried.pop(link):
             self._lost(call)
 
     def _lost(self, call: Call) -> None:
@@ -306,4 +296,4 @@ class Caller(RepliesServicer):
     def _forget(self, call: Call) -> None:
         self._calls.pop(call.envelope.request_id, None)
         if call.link is not None:
-            call.link.calls.discard(call)
+            self._carried.get(call.link, set()).discard(call)

@@ -1,0 +1,17 @@
+"""The reply stream of one service process, as its caller keeps it."""
+
+from __future__ import annotations
+
+from hive_relay.mailbox import Mailbox
+from modelhive.relay.v1.relay_pb2 import CallerFrame, Hello
+
+
+class Link:
+    """Who is at the other end, once it said `Hello`, and the frames that go there."""
+
+    def __init__(self) -> None:
+        self.peer = Hello()
+        self.mailbox: Mailbox[CallerFrame] = Mailbox()
+
+    def send(self, frame: CallerFrame) -> None:
+        self.mailbox.put(frame)
