@@ -65,14 +65,13 @@ class Dispatcher:
         run = _Run(attempt, deadline)
         for position, model in enumerate(models):
             one_for_each_fallback = len(models) - position - 1
-            run.allowed = max(run.made + 1, self._policy.attempts - one_for_each_fallback)
+            fair = max(run.made + 1, self._policy.attempts - one_for_each_fallback)
+            run.allowed = min(fair, self._policy.attempts)
             if (answer := await self._ask(run, model)) is not None:
                 return answer
         if not run.made and (answer := await self._ask_least_broken(run, models)) is not None:
             return answer
-        raise run.error or HiveError(
-            Kind.UNAVAILABLE, f"No provider serves the model `{models[0].id}` at present.", retry_after=30
-        )
+        raise _final(run.error, models[0])
 
     def broke(self, deployment: Deployment) -> None:
         """An answer that had begun did not come to its end."""
@@ -146,3 +145,13 @@ class Dispatcher:
             return False
         await self._clock.sleep(seconds)
         return True
+
+
+def _final(error: HiveError | None, model: Model) -> HiveError:
+    """What the caller is told; whoever has to come back learns when."""
+    if error is None:
+        words = f"No provider serves the model `{model.id}` at present."
+        return HiveError(Kind.UNAVAILABLE, words, retry_after=30)
+    if error.kind in (Kind.RATE_LIMITED, Kind.UNAVAILABLE) and error.retry_after is None:
+        error.retry_after = 1
+    return error

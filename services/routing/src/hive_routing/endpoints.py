@@ -32,7 +32,7 @@ class Field:
         """The value; raises HiveError `invalid` that names the field, its value and what is allowed."""
         try:
             return self._decode(raw)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             raise invalid(name, f"`{name}` must be {self.words}; got {shown(raw)}.") from None
 
 

@@ -93,7 +93,7 @@ class Pipeline:
         model = self._catalogue.find(request.model, caller.allowed)
         request.check()
         if model.mode == endpoint.refused_mode:
-            raise invalid("model", f"`{model.id}` is an {model.mode} model: use {endpoint.instead}.")
+            raise invalid("model", f"The model `{model.id}` is for `{model.mode}`: use {endpoint.instead}.")
         attach_documents(request, body)
         return request, model
 
@@ -115,14 +115,8 @@ class Pipeline:
             headers = _headers(answer.headers, model, deployment, number)
             return _Served(await _open(answer, request, deployment, headers), model, deployment)
         except HiveError as error:
-            log.warning(
-                "attempt failed",
-                attempt_id=call.attempt_id,
-                deployment=deployment.id,
-                kind=error.kind.label,
-                error=error.message,
-                cause=repr(error.__cause__) if error.__cause__ else None,
-            )
+            if error.kind.retryable:
+                _log_failure("attempt failed", call.attempt_id, deployment, error)
             raise
 
     async def _relay_stream(
@@ -131,7 +125,8 @@ class Pipeline:
         try:
             try:
                 await answer.relay(send)
-            except HiveError:
+            except HiveError as error:
+                _log_failure("stream broke", caller.request_id, served.deployment, error)
                 self._dispatcher.broke(served.deployment)
                 await self._account(served, request, caller)
                 raise
@@ -173,6 +168,17 @@ async def _open(
     except BaseException:
         await answer.body.aclose()
         raise
+
+
+def _log_failure(event: str, request_id: str, deployment: Deployment, error: HiveError) -> None:
+    log.warning(
+        event,
+        request_id=request_id,
+        deployment=deployment.id,
+        kind=error.kind.label,
+        error=error.message,
+        cause=repr(error.__cause__) if error.__cause__ else None,
+    )
 
 
 def _headers(upstream: Mapping[str, str], model: Model, deployment: Deployment, number: int) -> Headers:

@@ -66,7 +66,7 @@ def _each(array: Raw, change: Callable[[dict[str, Raw]], dict[str, Raw] | None])
     """The array with those of its objects changed for which `change` gives another one."""
     try:
         items = _array(array)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, RecursionError):
         return array
     changed = [_changed(item, change) if _MARK in bytes(item) else None for item in items]
     if not any(changed):
@@ -77,7 +77,7 @@ def _each(array: Raw, change: Callable[[dict[str, Raw]], dict[str, Raw] | None])
 def _changed(item: Raw, change: Callable[[dict[str, Raw]], dict[str, Raw] | None]) -> Raw | None:
     try:
         new = change(_object(item))
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, RecursionError):
         return None
     return None if new is None else Raw(_encode(new))
 

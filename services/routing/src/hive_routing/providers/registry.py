@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -43,6 +44,7 @@ class Providers:
         self._tasks = tasks
         self._registered: dict[str, Registered] = {}
         self._retired: list[Provider] = []
+        self._tls: ssl.SSLContext | None = None
         self._kinds: dict[str, Callable[[ProviderRow], Provider]] = {
             "openai": self._openai,
             "local": self._local,
@@ -92,7 +94,9 @@ class Providers:
 
     def _openai(self, row: ProviderRow) -> Provider:
         credential = self._key.open(row.credential).decode() if row.credential else ""
-        return OpenAIProvider(row.id, row.base_url, credential)
+        if self._tls is None and row.base_url.startswith("https:"):
+            self._tls = ssl.create_default_context()
+        return OpenAIProvider(row.id, row.base_url, credential, self._tls)
 
     def _local(self, row: ProviderRow) -> Provider:
         from hive_routing.providers.local.provider import LocalProvider  # an extra, and slow to import

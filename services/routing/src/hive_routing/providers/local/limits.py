@@ -9,7 +9,7 @@ CHAT_MODEL: Final = "smollm2-135m"
 EMBEDDING_MODEL: Final = "minilm-l6-v2"
 
 # SmolLM2 was tuned for 8,192 tokens. Half of it keeps the cache of keys and values at 94 MB instead of 189,
-# and bounds the evaluation of a full prompt to about 20 seconds on two cores instead of 66.
+# and bounds the evaluation of a full prompt to about 35 seconds of one core instead of 120.
 CONTEXT_TOKENS: Final = 4096
 CHAT_VOCABULARY: Final = 49_152
 MAX_CHOICES: Final = 16  # n * prompts: they are generated one after another
@@ -73,6 +73,27 @@ REFUSED_COMBINATIONS: Final[dict[str, str]] = {
     "stop": "a stop text would cut the JSON that `response_format` promises",
     "echo": "a prompt of token ids cannot be echoed; send its text",
     "logit_bias": f"token ids are those of the model's own tokenizer, 0 to {CHAT_VOCABULARY - 1}",
+}
+
+#: What a reader of the documentation should know beside the tables.
+NOTES: Final[dict[str, tuple[str, ...]]] = {
+    "chat/completions": (
+        "`tool_choice: auto` is decided by the similarity of the last message to the tools' names and "
+        "descriptions, not by the chat model; the answer to a tool's result is always text.",
+        "An answer holds one tool call at most. Its arguments follow the tool's schema.",
+        "`response_format` constrains what the model can write: the answer parses and follows the schema, "
+        "unless `finish_reason` is `length`. A schema that cannot be enforced is refused.",
+        f"Without `temperature` and `top_p`, {DEFAULT_TEMPERATURE} and {DEFAULT_TOP_P} are used.",
+    ),
+    "completions": (
+        "The prompt is continued as it stands, without a chat template.",
+        "A prompt of token ids uses the model's own tokenizer.",
+    ),
+    "embeddings": (
+        "Inputs of token ids are read as cl100k_base.",
+        "`usage` counts the tokens of the model's own tokenizer, with the two marks around each text.",
+        "Vectors are of the model's int8 form: do not mix them with those of the original.",
+    ),
 }
 
 _EVERYWHERE = ("user", "safety_identifier", "metadata", "store", "service_tier", "prompt_cache_key")

@@ -73,12 +73,19 @@ class ModelProcess:
         if self._closed:
             raise HiveError(Kind.UNAVAILABLE, "the local models are shutting down")
         if self._process is None or self._process.returncode is not None:
-            # A session of its own: Ctrl-C is for the gateway, which then closes its workers in order.
-            self._process = await asyncio.create_subprocess_exec(
-                *self._command, stdin=PIPE, stdout=PIPE, start_new_session=True
-            )
+            self._process = await self._spawned()
             self._inbox = Inbox()
         return self._process
+
+    async def _spawned(self) -> Process:
+        try:
+            # A session of its own: Ctrl-C is for the gateway, which then closes its workers in order.
+            return await asyncio.create_subprocess_exec(
+                *self._command, stdin=PIPE, stdout=PIPE, start_new_session=True
+            )
+        except OSError as error:
+            message = f"the process of the local {self._role} model cannot start: {error.strerror}"
+            raise HiveError(Kind.UNAVAILABLE, message) from error
 
     async def _send(self, process: Process, work: Work) -> None:
         try:
@@ -119,6 +126,9 @@ class ModelProcess:
             await self._forget(process)
 
     async def _buried(self, process: Process) -> HiveError:
+        # Signals to a process that is about to be reaped would make its exit status unknown.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), _STOP_SECONDS)
         await self._forget(process)
         if self._closed:
             return HiveError(Kind.UNAVAILABLE, "the local models are shutting down")
@@ -143,8 +153,9 @@ def _cause(process: Process) -> str:
 async def _stop(process: Process) -> None:
     """SIGTERM, then SIGKILL; returns when the process is gone."""
     for end in (process.terminate, process.kill):
+        if process.returncode is not None:
+            return
         with contextlib.suppress(ProcessLookupError):
             end()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(process.wait(), _STOP_SECONDS)
-            return

@@ -1,0 +1,139 @@
+"""One socket to a provider: requests out, parsed answers in, one at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol, cast
+
+import httptools
+
+from hive_routing.providers.http1.response import Response
+from hive_routing.providers.port import Timeouts
+
+MAX_HEAD_BYTES = 65_536
+ONE_WRITE_BYTES = 65_536
+
+
+class Pool(Protocol):
+    """Who owns the connection. name: the provider's, for the messages of errors."""
+
+    name: str
+
+    def put_back(self, connection: Connection) -> None:
+        """Its answer has ended; it can be used again."""
+        ...
+
+    def forget(self, connection: Connection) -> None:
+        """Its socket is closed."""
+        ...
+
+
+class Connection(asyncio.Protocol):
+    """One socket, one call at a time."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._response: Response | None = None
+        self._calls = 0
+        self._idle_since = 0.0
+        self._lost = False
+        self._keep = False
+
+    def idle_seconds(self) -> float:
+        return self._loop.time() - self._idle_since
+
+    async def send(self, head: bytes, body: bytes, timeouts: Timeouts) -> Response:
+        """Raises StaleConnection where this is not the first call and the socket proves closed."""
+        self._calls += 1
+        response = self._response = Response(self, self._pool.name, timeouts, self._loop)
+        try:
+            if self._lost or self._transport is None:
+                response.lose(stale=self._calls > 1, cleanly=True)
+            elif len(body) < ONE_WRITE_BYTES:
+                self._transport.write(head + body)
+            else:
+                self._transport.write(head)
+                self._transport.write(body)
+            await response.wait_for_head()
+        except BaseException:
+            self.abort()
+            raise
+        return response
+
+    def abort(self) -> None:
+        """Close the socket now; may be called at any time."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def pause(self) -> None:
+        if self._transport is not None and not self._lost:
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        if self._transport is not None and not self._lost:
+            self._transport.resume_reading()
+
+    # What the socket says.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one without saying so
+
+    def data_received(self, data: bytes) -> None:
+        response = self._response
+        if response is None:
+            self.abort()
+            return
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._keep = False
+            response.fail("answered with malformed HTTP")
+            self.abort()
+        if response.has_ended:
+            self._response = None
+            self._keep_or_close()
+        elif response.head_bytes_after(len(data)) > MAX_HEAD_BYTES:
+            response.fail("answered with too many headers")
+            self.abort()
+        response.wake()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._lost = True
+        self._pool.forget(self)
+        if (response := self._response) is not None:
+            self._response = None
+            response.lose(stale=self._calls > 1, cleanly=error is None)
+            response.wake()
+
+    def _keep_or_close(self) -> None:
+        if self._lost or not self._keep:
+            self.abort()
+            return
+        self._idle_since = self._loop.time()
+        self._pool.put_back(self)
+
+    # What the parser finds.
+
+    def on_message_begin(self) -> None:
+        if self._response is None or self._response.has_ended:
+            raise ValueError("an answer that nobody asked for")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._response is not None:
+            self._response.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        if self._response is not None:
+            self._response.begin(self._parser.get_status_code())
+
+    def on_body(self, data: bytes) -> None:
+        if self._response is not None:
+            self._response.take(data)
+
+    def on_message_complete(self) -> None:
+        if self._response is not None:
+            self._keep = self._parser.should_keep_alive()
+            self._response.end()

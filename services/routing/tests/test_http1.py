@@ -1,0 +1,460 @@
+"""The HTTP client against servers that do as they please; each test runs on both event loops."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import ssl
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from hive_routing.providers.http1 import Client, Response
+from hive_routing.providers.http1.response import MAX_BUFFERED_BYTES
+from hive_routing.providers.port import Timeouts
+from hive_runtime.errors import HiveError, Kind
+
+REQUEST = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n"
+PATIENT = Timeouts(connect=2, first_byte=2, idle=2, total=5)
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+
+Handler = Callable[["Peer"], Awaitable[None]]
+
+
+class Peer:
+    """The server's side of one connection."""
+
+    def __init__(self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.number = number
+        self.asked = False
+        self.closed = asyncio.Event()
+        self._reader = reader
+        self._writer = writer
+
+    async def request(self) -> bytes:
+        head = await self._reader.readuntil(b"\r\n\r\n")
+        body = await self._reader.readexactly(2)
+        self.asked = True
+        return head + body
+
+    async def say(self, data: bytes) -> None:
+        self._writer.write(data)
+        await self._writer.drain()
+
+    def cut(self) -> None:
+        self._writer.transport.abort()
+
+    async def until_left(self) -> None:
+        """Wait until the client closes its end."""
+        while await self._reader.read(65_536):
+            pass
+        self.closed.set()
+
+
+class Server:
+    def __init__(self) -> None:
+        self.peers: list[Peer] = []
+        self.handlers: list[asyncio.Task[None] | None] = []
+        self.port = 0
+
+
+@asynccontextmanager
+async def serving(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
+    server = Server()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = Peer(len(server.peers) + 1, reader, writer)
+        server.peers.append(peer)
+        server.handlers.append(asyncio.current_task())
+        try:
+            await handler(peer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            peer.closed.set()
+        finally:
+            writer.close()
+
+    listening = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=tls)
+    server.port = listening.sockets[0].getsockname()[1]
+    try:
+        yield server
+    finally:
+        listening.close()
+        for peer in server.peers:
+            peer.cut()
+        async with asyncio.timeout(2):
+            await asyncio.gather(*filter(None, server.handlers), return_exceptions=True)
+
+
+async def call(client: Client, timeouts: Timeouts = PATIENT) -> bytes:
+    response = await client.send(REQUEST, b"{}", timeouts)
+    return await read(response)
+
+
+async def read(response: Response) -> bytes:
+    return b"".join([part async for part in response])
+
+
+async def failing(client: Client, timeouts: Timeouts = PATIENT) -> HiveError:
+    with pytest.raises(HiveError) as raised:
+        await call(client, timeouts)
+    return raised.value
+
+
+async def asked(server: Server) -> None:
+    """Wait until a first request has arrived."""
+    async with asyncio.timeout(2):
+        while not server.peers or not server.peers[0].asked:
+            await asyncio.sleep(0.001)
+
+
+async def gone(peer: Peer) -> None:
+    async with asyncio.timeout(1):
+        await peer.closed.wait()
+
+
+async def test_a_connection_is_kept_for_the_next_call() -> None:
+    async def handler(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            await peer.say(OK)
+
+    async with serving(handler) as server:
+        client = Client("sim", "127.0.0.1", server.port)
+        assert [await call(client) for _ in range(3)] == [b"ok"] * 3
+        assert len(server.peers) == 1
+        client.close()
+        await gone(server.peers[0])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok",
+        b"HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok",
+        OK + b"surplus",
+    ],
+)
+async def test_a_connection_that_cannot_be_kept_is_not(answer: bytes) -> None:
+    async def handler(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(answer)
+        await peer.until_left()
+
+    async with serving(handler) as server:
+        client = Client("sim", "127.0.0.1", server.port)
+        assert [await call(client) for _ in range(2)] == [b"ok"] * 2
+        assert len(server.peers) == 2
+
+
+async def test_a_call_on_a_connection_that_proves_closed_is_made_once_more() -> None:
+    """The server closes just when the second request arrives."""
+
+    async def handler(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(OK)
+        if peer.number == 1:
+            await peer.request()
+        else:
+            await peer.until_left()
+
+    async with serving(handler) as server:
+        client = Client("sim", "127.0.0.1", server.port)
+        assert await call(client) == b"ok"
+        assert await call(client) == b"ok"
+        assert len(server.peers) == 2
+        client.close()
+
+
+async def test_a_fresh_connection_that_is_closed_is_a_failure() -> None:
+    async def handler(peer: Peer) -> None:
+        await peer.request()
+
+    async with serving(handler) as server:
+        error = await failing(Client("sim", "127.0.0.1", server.port))
+        assert error.kind is Kind.UPSTREAM_FAILED
+        assert "without an answer" in error.message
+        assert len(server.peers) == 1
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_leaving_closes_the_socket_at_once(begun: bool) -> None:
+    """Both while waiting for the head and while reading the body."""
+
+    async def handler(peer: Peer) -> None:
+        await peer.request()
+        if begun:
+            await peer.say(CHUNKED + b"2\r\nok\r\n")
+        await peer.until_left()
+
+    async with serving(handler) as server:
+        client = Client("sim", "127.0.0.1", server.port)
+        task = asyncio.create_task(call(client))
+        await asked(server)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await gone(server.peers[0])
+
+
+async def test_closing_the_body_early_closes_the_socket() -> None:
+    async def handler(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(CHUNKED + b"2\r\nok\r\n")
+        await peer.until_left()
+
+    async with serving(handler) as server:
+        client = Client("sim", "127.0.0.1", server.port)
+        response = await client.send(REQUEST, b"{}", PATIENT)
+        assert await response.__anext__() == b"ok"
+        await response.aclose()
+        await gone(server.peers[0])
+
+
+async def test_the_first_bytes_are_given_before_the_rest_has_come() -> None:
+    more = asyncio.Event()
+
+    async def handler(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(CHUNKED + b"1\r\na\r\n")
+        await more.wait()
+        await peer.say(b"1\r\nb\r\n0\r\n\r\n")
+        await peer.until_left()
+
+    async with serving(handler) as server:
+        client = Client("sim", "127.0.0.1", server.port)
+        response = await client.send(REQUEST, b"{}", PATIENT)
+        assert await response.__anext__() == b"a"
+        more.set()
+        assert await read(response) == b"b"
+        client.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "word"),
+    [
+        (CHUNKED + b"5\r\nabc", "in the middle"),
+        (CHUNKED + b"2\r\nok\r\n", "in the middle"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok", "in the middle"),
+        (b"HTTP/1.1 200 OK\r\ncontent-le", "without an answer"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "malformed HTTP"),
+        (CHUNKED + b"zz\r\n", "malformed HTTP"),
+        (b"HTTP/1.1 200 OK\r\n" + b"x: " + b"y" * 70_000, "too many headers"),
+        (b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 3\r\n\r\nabc", "broken compression"),
+        (b"HTTP/1.1 200 OK\r\ncontent-encoding: br\r\ncontent-length: 3\r\n\r\nabc", "not asked for"),
+    ],
+)
+async def test_what_is_no_whole_answer_is_a_failure(answer: bytes, word: str) -> None:
+    async def handler(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(answer)
+
+    async with serving(handler) as server:
+        error = await failing(Client("sim", "127.0.0.1", server.port))
+        assert error.kind is Kind.UPSTREAM_FAILED
+        assert word in error.message
+
+
+@pytest.mark.parametrize(
+    ("answer", "body"),
+    [
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nlink: x\r\n\r\n" + OK, b"ok"),
+        (b"HTTP/1.1 200 OK\r\n\r\nuntil the end", b"until the end"),
+        (CHUNKED + b"2;x=y\r\nok\r\n0\r\nx-trailer: 1\r\n\r\n", b"ok"),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", b""),
+    ],
+)
+async def test_unusual_answers_are_understood(answer: bytes, body: bytes) -> None:
+    async def handler(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(answer)
+
+    async with serving(handler) as server:
+        assert await call(Client("sim", "127.0.0.1", server.port)) == body
+
+
+async def test_compressed_answers_are_unpacked() -> None:
+    packed = gzip.compress(b"hello" * 100)
+
+    async def handler(peer: Peer) -> None:
+        await peer.request()
+        head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(packed)
+        await peer.say(head)
+        for byte in packed:
+            await peer.say(bytes([byte]))
+
+    async with serving(handler) as server:
+        assert await call(Client("sim", "127.0.0.1", server.port)) == b"hello" * 100
+
+
+async def test_a_bomb_is_not_unpacked() -> None:
+    packed = gzip.compress(b"\0" * 40_000_000)
+
+    async def handler(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n\r\n" + packed)
+
+    async with serving(handler) as server:
+        error = await failing(Client("sim", "127.0.0.1", server.port))
+        assert "more compressed data" in error.message
+
+
+@pytest.mark.parametrize(
+    ("says", "timeouts", "word"),
+    [
+        (b"", Timeouts(2, 0.05, 2, 5), "did not answer within 0.05 s"),
+        (CHUNKED + b"2\r\nok\r\n", Timeouts(2, 2, 0.05, 5), "sent nothing more within 0.05 s"),
+        (b"", Timeouts(2, 2, 2, 0.05), "did not finish within 0.05 s"),
+        (CHUNKED + b"2\r\nok\r\n", Timeouts(2, 2, 2, 0.05), "did not finish within 0.05 s"),
+    ],
+)
+async def test_every_phase_has_its_time(says: bytes, timeouts: Timeouts, word: str) -> None:
+    async def handler(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(says)
+        await peer.until_left()
+
+    async with serving(handler) as server:
+        error = await failing(Client("sim", "127.0.0.1", server.port), timeouts)
+        assert error.kind is Kind.TIMEOUT
+        assert word in error.message
+        await gone(server.peers[0])
+
+
+async def test_keep_alives_do_not_prolong_the_whole_time() -> None:
+    async def handler(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(CHUNKED)
+        while True:
+            await peer.say(b"1\r\n\n\r\n")
+            await asyncio.sleep(0.005)
+
+    async with serving(handler) as server:
+        error = await failing(Client("sim", "127.0.0.1", server.port), Timeouts(2, 2, 2, 0.1))
+        assert error.kind is Kind.TIMEOUT
+
+
+async def test_nobody_listens() -> None:
+    async with serving(lambda peer: peer.until_left()) as server:
+        port = server.port
+    error = await failing(Client("sim", "127.0.0.1", port))
+    assert error.kind is Kind.UNAVAILABLE
+    assert "`sim`" in error.message
+    assert str(port) not in error.message
+
+
+async def test_a_name_that_leads_nowhere() -> None:
+    error = await failing(Client("sim", "nowhere.invalid", 80))
+    assert (error.kind, "cannot be resolved" in error.message) == (Kind.UNAVAILABLE, True)
+
+
+async def test_the_number_of_sockets_has_a_bound() -> None:
+    async def handler(peer: Peer) -> None:
+        await peer.request()
+        await peer.until_left()
+
+    async with serving(handler) as server:
+        client = Client("sim", "127.0.0.1", server.port, max_connections=1)
+        first = asyncio.create_task(call(client))
+        await asked(server)
+        error = await failing(client)
+        assert (error.kind, error.retry_after) == (Kind.UNAVAILABLE, 1)
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+
+
+async def test_a_fast_server_waits_for_a_slow_reader() -> None:
+    sent = 0
+
+    async def handler(peer: Peer) -> None:
+        nonlocal sent
+        await peer.request()
+        await peer.say(b"HTTP/1.1 200 OK\r\n\r\n")
+        for _ in range(1000):
+            await peer.say(b"x" * 65_536)
+            sent += 65_536
+
+    async with serving(handler) as server:
+        client = Client("sim", "127.0.0.1", server.port)
+        response = await client.send(REQUEST, b"{}", PATIENT)
+        async with asyncio.timeout(2):
+            while response.buffered_bytes < MAX_BUFFERED_BYTES or sent < response.buffered_bytes:
+                await asyncio.sleep(0.001)
+        assert response.buffered_bytes < MAX_BUFFERED_BYTES + 300_000
+        assert sent < 40_000_000
+        assert len(await read(response)) == 65_536_000
+
+
+async def test_a_connection_is_read_again_after_a_large_answer() -> None:
+    size = 8 * MAX_BUFFERED_BYTES
+
+    async def handler(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            await peer.say(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size + b"x" * size)
+
+    async with serving(handler) as server:
+        client = Client("sim", "127.0.0.1", server.port)
+        for _ in range(3):
+            assert len(await call(client)) == size
+        assert len(server.peers) == 1
+        client.close()
+
+
+async def test_a_large_body_arrives_whole() -> None:
+    body = b"z" * 3_000_000
+
+    async def handler(peer: Peer) -> None:
+        await peer._reader.readuntil(b"\r\n\r\n")
+        assert await peer._reader.readexactly(len(body)) == body
+        await peer.say(OK)
+
+    async with serving(handler) as server:
+        head = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body)
+        response = await Client("sim", "127.0.0.1", server.port).send(head, body, PATIENT)
+        assert await read(response) == b"ok"
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for localhost that nobody else trusts, with its key."""
+    path = tmp_path_factory.mktemp("tls") / "both.pem"
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=localhost",
+    ]
+    command += ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(path), "-out", str(path) + ".crt"]
+    subprocess.run(command, check=True, capture_output=True)
+    path.write_bytes(path.read_bytes() + Path(str(path) + ".crt").read_bytes())
+    return path
+
+
+async def test_tls_with_an_authority_that_is_trusted(certificate: Path) -> None:
+    server_side = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    server_side.load_cert_chain(certificate)
+
+    async def handler(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            await peer.say(OK)
+
+    async with serving(handler, server_side) as server:
+        trusting = ssl.create_default_context(cafile=str(certificate) + ".crt")
+        client = Client("sim", "localhost", server.port, trusting)
+        assert [await call(client) for _ in range(2)] == [b"ok"] * 2
+        assert len(server.peers) == 1
+        client.close()
+        error = await failing(Client("sim", "localhost", server.port, ssl.create_default_context()))
+        assert error.kind is Kind.UNAVAILABLE
+        assert "TLS failed" in error.message

@@ -1,0 +1,203 @@
+"""A stream ends in exactly one way, keeps the bytes of its events, and holds back what is no content."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hive_routing.stream import DONE, StreamRelay
+
+ROLE = {"role": "assistant", "content": ""}
+USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+
+
+def event(
+    delta: dict[str, Any] | None = None, finish: str | None = None, index: int = 0, **top: Any
+) -> bytes:
+    choice = {"index": index, "delta": delta or {}, "finish_reason": finish}
+    chunk = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 7, "model": "m"}
+    return b"data: " + msgspec.json.encode(chunk | {"choices": [choice]} | top) + b"\n\n"
+
+
+def run(
+    data: bytes, size: int = 10**9, choices: int = 1, usage_asked: bool = False, ends: bool = True
+) -> tuple[bytes, StreamRelay]:
+    """What is forwarded of `data`, and the relay afterwards."""
+    relay = StreamRelay("sim", choices, usage_asked)
+    forwarded = b""
+    for start in range(0, len(data), size):
+        forwarded += relay.feed(data[start : start + size])
+        if relay.done or relay.failure:
+            return forwarded, relay
+    if ends:
+        forwarded += relay.feed_end()
+    return forwarded, relay
+
+
+GOOD = event(ROLE) + event({"content": "Grüße 🐝"}) + event({"content": "!"}) + event(finish="stop")
+USAGE_CHUNK = event(choices=[], usage=USAGE)
+TOOL = event({"tool_calls": [{"index": 0, "function": {"name": "f", "arguments": "{}"}}]})
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_the_usage_chunk_goes_on_to_those_who_asked(asked: bool) -> None:
+    forwarded, relay = run(GOOD + USAGE_CHUNK + DONE, usage_asked=asked)
+    assert forwarded == GOOD + (USAGE_CHUNK if asked else b"")
+    assert relay.done and not relay.failure
+    assert msgspec.json.decode(relay.usage) == USAGE
+    assert relay.closing(None) == DONE
+
+
+def test_usage_that_came_with_the_last_chunk_is_repeated_as_a_chunk_of_its_own() -> None:
+    last = event(finish="stop", usage=USAGE)
+    forwarded, relay = run(event({"content": "x"}) + last + DONE, usage_asked=True)
+    assert forwarded.endswith(last)
+    assert relay.owes_usage
+    chunk, done = relay.closing(None).split(b"\n\n")[:2]
+    assert msgspec.json.decode(chunk[6:]) == {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "created": 7,
+        "model": "m",
+        "choices": [],
+        "usage": USAGE,
+    }
+    assert done + b"\n\n" == DONE
+
+
+def test_our_own_count_stands_in_for_missing_usage() -> None:
+    _, relay = run(GOOD + DONE, usage_asked=True)
+    assert relay.usage == b""
+    assert relay.output().texts == ["Grüße 🐝!"]
+    closing = relay.closing({"prompt_tokens": 1})
+    assert msgspec.json.decode(closing.split(b"\n\n")[0][6:])["usage"] == {"prompt_tokens": 1}
+    assert closing.endswith(DONE)
+
+
+@pytest.mark.parametrize(
+    ("data", "choices"),
+    [
+        pytest.param(GOOD + DONE, 1, id="usual"),
+        pytest.param(GOOD, 1, id="no DONE"),
+        pytest.param(GOOD + b"data: [DONE]", 1, id="DONE without line end"),
+        pytest.param(GOOD.rstrip(b"\n"), 1, id="last event without blank line"),
+        pytest.param(event(finish="stop") + DONE, 1, id="empty answer"),
+        pytest.param(TOOL + event(finish="tool_calls") + DONE, 1, id="tool call"),
+        pytest.param(event({"content": "a"}, "stop", 0) + event({"content": "b"}, "stop", 1), 2, id="n=2"),
+        pytest.param(GOOD + USAGE_CHUNK + event(ROLE), 1, id="something after the usage"),
+    ],
+)
+def test_a_whole_answer_is_done(data: bytes, choices: int) -> None:
+    _, relay = run(data, choices=choices)
+    assert relay.done
+    assert relay.failure is None
+
+
+@pytest.mark.parametrize(
+    ("data", "choices", "word"),
+    [
+        pytest.param(b"", 1, "before the answer was finished", id="nothing"),
+        pytest.param(DONE, 1, "before the answer was finished", id="DONE alone"),
+        pytest.param(event({"content": "a"}) + DONE, 1, "before the answer was finished", id="no finish"),
+        pytest.param(event({"content": "a"}), 1, "before the answer was finished", id="cut"),
+        pytest.param(GOOD + DONE, 2, "before the answer was finished", id="one of two choices"),
+        pytest.param(
+            event({"content": "a"}, "stop") + event({"content": "b"}, index=1) + DONE,
+            1,
+            "before the answer was finished",
+            id="a second choice left open",
+        ),
+        pytest.param(GOOD[:-40], 1, "malformed", id="cut in an event"),
+        pytest.param(event({"content": "a"}) + b'data: {"choices": [\n\n', 1, "malformed", id="half JSON"),
+        pytest.param(event({"content": "a"}) + b"data: 5\n\n", 1, "malformed", id="no object"),
+        pytest.param(b'data: {"error": {"message": "too hot"}}\n\n', 1, "too hot", id="error first"),
+        pytest.param(
+            event({"content": "a"}) + b'event: error\ndata: {"error":"x"}\n\n', 1, ": x", id="error"
+        ),
+        pytest.param(b'data: {"object":"error","message":"bad"}\n\n', 1, "bad", id="error object"),
+        pytest.param(b": ping\n\n" * 200_000, 1, "without any content", id="endless keep-alives"),
+    ],
+)
+def test_everything_else_fails(data: bytes, choices: int, word: str) -> None:
+    _, relay = run(data, choices=choices)
+    assert not relay.done
+    assert relay.failure is not None
+    assert word in relay.failure.message
+
+
+def test_what_came_before_an_error_in_the_same_read_is_forwarded() -> None:
+    good = event(ROLE) + event({"content": "a"})
+    forwarded, relay = run(good + b'data: {"error": {"message": "x"}}\n\n' + event({"content": "never"}))
+    assert forwarded == good
+    assert relay.failure
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        event({"content": "a"}),
+        event({"reasoning_content": "hm"}),
+        event({"refusal": "no"}),
+        event({"role": "assistant", "tool_calls": [{"index": 0}]}),
+        event({"audio": {"id": "a"}}),
+        event({"thinking_of_tomorrow": "x"}),
+        event({"content": [{"type": "text"}]}),
+        event(finish="stop"),
+    ],
+)
+def test_nothing_is_released_before_content(content: bytes) -> None:
+    relay = StreamRelay("sim", 1, False)
+    preamble = [b": ping\n\n", event(ROLE), event({"content": None, "refusal": None}), b"\n\n"]
+    for each in preamble:
+        assert relay.feed(each) == b""
+    assert relay.feed(content) == b"".join(preamble) + content
+    assert relay.is_content
+
+
+def test_later_keep_alives_are_told_from_content() -> None:
+    relay = StreamRelay("sim", 1, False)
+    relay.feed(event({"content": "a"}))
+    assert relay.feed(b": ping\n\n") == b": ping\n\n"
+    assert not relay.is_content
+
+
+def test_chunks_without_choices_reach_only_those_who_asked_for_usage() -> None:
+    filtered = event(choices=[], prompt_filter_results=[])
+    assert run(filtered + GOOD + DONE)[0] == GOOD
+    assert run(filtered + GOOD + DONE, usage_asked=True)[0] == filtered + GOOD
+
+
+def test_ids_and_bare_names_are_taken_out() -> None:
+    data = event({"content": "a"})
+    forwarded, relay = run(b"event: ping\n\n" + b"id: 3\n" + data + event(finish="stop") + DONE)
+    assert forwarded == data + event(finish="stop")
+    assert relay.done
+
+
+STREAMS = [
+    GOOD + USAGE_CHUNK + DONE,
+    b": ping\n\n" + GOOD.replace(b"\n", b"\r\n") + USAGE_CHUNK.replace(b"\n", b"\r\n") + DONE,
+    GOOD.replace(b"\n", b"\r") + b"data: [DONE]\r\r",
+    GOOD + b'data: {"error": {"message": "x"}}\n\n',
+    event({"content": "a"}) + b"data: {\n\n",
+]
+
+
+@pytest.mark.parametrize("data", STREAMS)
+@pytest.mark.parametrize("asked", [False, True])
+def test_chunking_at_every_byte_changes_nothing(data: bytes, asked: bool) -> None:
+    whole, expected = run(data, usage_asked=asked)
+    forwarded, relay = run(data, size=1, usage_asked=asked)
+    assert forwarded == whole
+    assert (relay.done, relay.usage) == (expected.done, expected.usage)
+    assert repr(relay.failure) == repr(expected.failure)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.sampled_from(STREAMS), st.integers(1, 400))
+def test_no_chunking_changes_anything(data: bytes, size: int) -> None:
+    assert run(data, size=size)[0] == run(data)[0]
