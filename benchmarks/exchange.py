@@ -1,0 +1,89 @@
+"""One request and what is known of its answer."""
+
+from __future__ import annotations
+
+from benchmarks import answers
+from benchmarks.bodies import Kind
+
+ENDS = {
+    Kind.CHAT: answers.CHAT_END,
+    Kind.LARGE: answers.CHAT_END,
+    Kind.EMBEDDINGS: answers.EMBEDDINGS_END,
+}
+
+
+class Exchange:
+    """An answer in one piece. Moments are seconds of one monotonic clock."""
+
+    __slots__ = ("ended", "fault", "kind", "scheduled", "sent", "tail")
+
+    def __init__(self, kind: Kind, scheduled: float) -> None:
+        self.kind = kind
+        self.scheduled = scheduled
+        self.sent = 0.0
+        self.ended = 0.0
+        self.tail = b""
+        self.fault: str | None = None
+
+    def received(self, data: bytes, moment: float) -> None:
+        self.tail += data
+
+    def end(self, status: int, moment: float) -> None:
+        """The answer is whole as far as HTTP goes; what it lacks becomes its `fault`."""
+        self.ended = moment
+        if status != 200:
+            self.fault = f"status {status}: {self.tail[:300].decode(errors='replace')}"
+        elif not self._complete():
+            self.fault = f"incomplete answer, it ends in {self.tail[-100:].decode(errors='replace')!r}"
+
+    def fail(self, fault: str, moment: float) -> None:
+        """There will be no answer."""
+        self.ended = moment
+        self.fault = fault
+
+    def _complete(self) -> bool:
+        return ENDS[self.kind] in self.tail
+
+
+class StreamExchange(Exchange):
+    """A streamed answer: when its first content came, and how far apart the pieces were."""
+
+    __slots__ = ("chunks", "first", "gaps", "last")
+
+    def __init__(self, kind: Kind, scheduled: float) -> None:
+        super().__init__(kind, scheduled)
+        self.chunks = 0
+        self.first = 0.0
+        self.last = 0.0
+        self.gaps: list[float] = []
+
+    @property
+    def begun(self) -> bool:
+        """Has content come, or will none come any more?"""
+        return bool(self.chunks or self.ended)
+
+    def received(self, data: bytes, moment: float) -> None:
+        seen = self.tail + data
+        marks = seen.count(answers.CONTENT_MARK)
+        if marks:
+            self._content(marks, moment)
+        # What follows the last mark is kept: the next one, or the end, may be cut in two.
+        behind = seen.rpartition(answers.CONTENT_MARK)[2]
+        self.tail = answers.STREAM_END if answers.STREAM_END in behind else behind[-300:]
+
+    def _content(self, marks: int, moment: float) -> None:
+        """Chunks that come together are 0 s apart."""
+        if self.chunks:
+            self.gaps.append(moment - self.last)
+        else:
+            self.first = moment
+        self.gaps.extend([0.0] * (marks - 1))
+        self.chunks += marks
+        self.last = moment
+
+    def _complete(self) -> bool:
+        return self.chunks == answers.CHUNKS and self.tail == answers.STREAM_END
+
+
+def exchange(kind: Kind, scheduled: float) -> Exchange:
+    return (StreamExchange if kind.streamed else Exchange)(kind, scheduled)

@@ -1,0 +1,150 @@
+"""The harness itself: what it computes, when it sends, what it takes for a complete answer."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import pytest
+
+from benchmarks import answers
+from benchmarks.bodies import LARGE_BYTES, SMALL_BYTES, Kind, requests
+from benchmarks.budget import Row, verdicts
+from benchmarks.exchange import exchange
+from benchmarks.figures import medians, percentile, quantiles, slope
+from benchmarks.hotspots import Spot, describe, module_name, read_samples
+from benchmarks.pace import interleave, keep_pace, schedule
+
+
+class Clock:
+    """Time that passes in `sleep` alone; each sleep overshoots by the next of `stalls`."""
+
+    def __init__(self, *stalls: float) -> None:
+        self.moment = 0.0
+        self._stalls = list(stalls)
+
+    def now(self) -> float:
+        return self.moment
+
+    def sleep(self, seconds: float) -> None:
+        self.moment += seconds + (self._stalls.pop(0) if self._stalls else 0.0)
+
+
+@pytest.mark.parametrize(("share", "value"), [(0.5, 50), (0.99, 99), (1.0, 100), (0.0, 1)])
+def test_percentile_is_the_nearest_rank(share: float, value: float) -> None:
+    assert percentile(range(1, 101), share) == value
+
+
+def test_percentile_of_nothing_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no values"):
+        percentile([], 0.5)
+
+
+def test_quantiles_are_milliseconds() -> None:
+    found = quantiles([0.004, 0.001, 0.003, 0.002])
+    assert (found.p50, found.p90, found.p99, found.worst) == (2, 4, 4, 4)
+
+
+def test_slope_and_medians() -> None:
+    assert slope([(0, 5), (10, 25), (20, 45)]) == pytest.approx(2)
+    assert slope([(3, 7)]) == 0
+    assert medians([{"a": 1}, {"a": 9}, {"a": 2}]) == {"a": 2}
+
+
+def test_schedule_sends_once_in_each_interval() -> None:
+    moments = schedule(rate=50, seconds=2, seed=1)
+    assert [int(moment * 50) for moment in moments] == list(range(100))
+    assert moments == schedule(rate=50, seconds=2, seed=1)
+
+
+def test_lanes_are_interleaved_in_order_of_time() -> None:
+    assert list(interleave([("a", [1, 4]), ("b", [2, 3])])) == [(1, "a"), (2, "b"), (3, "b"), (4, "a")]
+
+
+def test_a_stall_delays_requests_and_keeps_their_scheduled_times() -> None:
+    clock = Clock(0.0, 2.5)
+    sent: list[tuple[float, float]] = []
+    due = [(float(moment), "lane") for moment in (1, 2, 3, 4, 5)]
+    keep_pace(due, clock.now, clock.sleep, lambda scheduled, _: sent.append((scheduled, clock.moment)))
+    assert sent == [(1, 1), (2, 4.5), (3, 4.5), (4, 4.5), (5, 5)]
+
+
+@pytest.mark.parametrize(("kind", "size"), [(Kind.CHAT, SMALL_BYTES), (Kind.LARGE, LARGE_BYTES)])
+def test_bodies_have_their_size_and_never_repeat(kind: Kind, size: int) -> None:
+    bodies = [each.partition(b"\r\n\r\n")[2] for each in islice(requests(kind, 80, "key"), 200)]
+    assert {len(body) for body in bodies} == {size}
+    assert len(set(bodies)) == len(bodies)
+
+
+def test_the_upstream_sends_what_its_constants_say() -> None:
+    body = answers.CHAT.partition(b"\r\n\r\n")[2]
+    event = answers.CHUNK.split(b"\r\n")[1]
+    assert (len(body), len(event)) == (answers.ANSWER_BYTES, answers.CHUNK_BYTES)
+
+
+@pytest.mark.parametrize("step", [1, 7, 280, 100_000])
+def test_a_stream_is_complete_however_it_is_cut(step: int) -> None:
+    whole = answers.CHUNK * answers.CHUNKS + answers.STREAM_FINISH_WITH_USAGE
+    stream = exchange(Kind.STREAM, 0.0)
+    for start in range(0, len(whole), step):
+        stream.received(whole[start : start + step], float(start))
+    stream.end(200, 1e6)
+    assert stream.fault is None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        answers.CHUNK * (answers.CHUNKS - 1) + answers.STREAM_FINISH,
+        answers.CHUNK * answers.CHUNKS,
+        answers.CHUNK * (answers.CHUNKS + 1) + answers.STREAM_FINISH,
+    ],
+)
+def test_a_stream_that_lacks_something_is_a_fault(data: bytes) -> None:
+    stream = exchange(Kind.STREAM, 0.0)
+    stream.received(data, 1.0)
+    stream.end(200, 2.0)
+    assert stream.fault is not None
+    assert "incomplete" in stream.fault
+
+
+def test_another_status_is_a_fault_that_shows_the_answer() -> None:
+    chat = exchange(Kind.CHAT, 0.0)
+    chat.received(b'{"error": "slow down"}', 1.0)
+    chat.end(429, 1.0)
+    assert chat.fault == 'status 429: {"error": "slow down"}'
+
+
+def test_verdicts_know_ceilings_floors_and_what_was_not_measured() -> None:
+    rows = [
+        Row("chat", "cpu", "", "ms", 0.45),
+        Row("chat", "rate", "", "/s", 2200, at_least=True),
+        Row("chat", "files", "", ""),
+        Row("streams", "cpu", "", "µs", 60),
+    ]
+    results = {"chat": {"cpu": 0.5, "rate": 2200.0, "files": 20.0}}
+    assert [each.kept for each in verdicts(results, rows)] == [False, True, None, None]
+
+
+def test_samples_belong_to_the_innermost_function() -> None:
+    spots = read_samples(
+        "run (a/src/hive_edge/x.py:1);send (a/src/hive_edge/y.py:9) 30\nrun (a/src/hive_edge/x.py:1) 10\n"
+    )
+    assert [(spot.module, spot.function) for spot in spots] == [
+        ("hive_edge/y.py", "send:9"),
+        ("hive_edge/x.py", "run:1"),
+    ]
+    assert spots[0].seconds == pytest.approx(3 * spots[1].seconds)
+
+
+def test_the_costliest_module_is_described_first() -> None:
+    spots = [Spot("cheap.py", "a:1", 0.001, 10), Spot("dear.py", "b:2", 0.004, 20)]
+    lines = describe(spots, requests=10).splitlines()
+    assert [line.split()[-1] for line in lines[1::2]] == ["dear.py", "cheap.py"]
+    assert "400.0" in lines[2]
+    assert "2.0 calls" in lines[2]
+
+
+def test_module_names_are_short() -> None:
+    assert module_name("/x/site-packages/uvicorn/server.py") == "uvicorn/server.py"
+    assert module_name("/usr/lib/python3.11/asyncio/tasks.py") == "asyncio/tasks.py"
+    assert module_name("~") == "built in"
