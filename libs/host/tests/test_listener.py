@@ -8,6 +8,7 @@ import inspect
 import json
 import random
 import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -64,8 +65,10 @@ def open_sockets() -> int:
 
 @asynccontextmanager
 async def listening(app: App, limits: Limits = PATIENT) -> AsyncIterator[Listener]:
-    """A listener at a free port; afterwards not a task and not a socket of it may be left."""
+    """A listener at a free port; afterwards not a task, not a socket, not a complaint of it may be left."""
     tasks, sockets = asyncio.all_tasks(), open_sockets()
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, complaint: complaints.append(complaint))
     listener = Listener(app, "127.0.0.1", 0, limits=limits, name="public")
     await listener.start()
     try:
@@ -75,6 +78,7 @@ async def listening(app: App, limits: Limits = PATIENT) -> AsyncIterator[Listene
     assert listener.connections == 0
     await until(lambda: asyncio.all_tasks() <= tasks, "no task is left")
     await until(lambda: open_sockets() <= sockets, "no socket is left")
+    assert complaints == []
 
 
 class Echo:
@@ -241,6 +245,19 @@ async def test_a_head_request_gets_the_headers_only() -> None:
         await c.send(request("/a", method="HEAD"))
         assert b"content-length: 8" in await c.reader.readuntil(b"\r\n\r\n")
         assert (await c.ask("/b")).body == b"POST /b "
+
+
+@both_loops
+async def test_the_headers_that_frame_an_answer_are_written_once() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"transfer-encoding", b"chunked"), (b"connection", b"keep-alive")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await chunk(send, b"ok", more=False)
+
+    async with listening(app) as listener, client(listener) as c:
+        await c.send(request())
+        head = await c.reader.readuntil(b"\r\n\r\n")
+        assert (head.count(b"transfer-encoding"), head.count(b"connection")) == (1, 0)
 
 
 @both_loops
@@ -491,7 +508,7 @@ async def test_a_head_as_large_as_allowed_is_served_even_byte_by_byte() -> None:
 
 # Time
 
-HASTY = Limits(head_seconds=0.2, idle_seconds=0.4, body_idle_seconds=0.2, body_seconds=0.5, body_rate=10**6)
+HASTY = Limits(head_seconds=0.2, idle_seconds=0.4, body_idle_seconds=0.2)
 
 
 @both_loops
@@ -530,7 +547,10 @@ async def test_a_body_that_stops_is_answered_with_408_and_the_app_hears_of_it(st
 @both_loops
 async def test_a_body_that_drips_for_ever_is_answered_with_408(drop: bytes) -> None:
     length = CHUNKED if drop[:1] == b"1" else HEAD + b"Content-Length: 100000\r\n\r\n"
-    async with listening(Echo(), HASTY) as listener, client(listener) as c:
+    async with (
+        listening(Echo(), Limits(body_seconds=0.4, body_rate=10**6)) as listener,
+        client(listener) as c,
+    ):
         await c.send(length)
         waiting = asyncio.ensure_future(c.answer())
         for _ in range(500):
@@ -614,13 +634,16 @@ async def test_an_early_answer_can_be_read_by_a_client_that_sends_everything_fir
 @pytest.mark.parametrize("more", [b"", CLOSE])
 @both_loops
 async def test_the_rest_of_an_answered_request_is_read_up_to_a_bound(more: bytes) -> None:
-    async with listening(refuse, Limits(linger_bytes=100_000)) as listener, client(listener) as c:
+    limits = Limits(linger_bytes=100_000, linger_seconds=60)
+    async with listening(refuse, limits) as listener, client(listener) as c:
         await c.send(HEAD + more + b"Content-Length: 900000000\r\n\r\n")
         assert (await c.answer()).body == b"no"
         for _ in range(1000):
             await c.send(bytes(100_000))
             if c.writer.transport.is_closing():
                 break
+        else:
+            raise AssertionError("the listener has read a hundred megabytes")
         assert await c.closed()
 
 
@@ -636,9 +659,23 @@ async def test_the_rest_of_an_answered_request_is_waited_for_up_to_a_bound(more:
 
 @both_loops
 async def test_the_connection_ends_where_the_body_was_neither_asked_for_nor_sent() -> None:
+    with capture_logs() as logs:
+        async with listening(refuse) as listener, client(listener) as c:
+            await c.send(HEAD + b"Content-Length: 50\r\nExpect: 100-continue\r\n\r\n")
+            assert (await c.answer()).headers["connection"] == "close"
+            assert await c.closed()
+    assert logs == []
+
+
+@pytest.mark.parametrize("start", [HEAD + CLOSE, HEAD + b"A : b\r\n", request(more=CLOSE)])
+@both_loops
+async def test_the_last_answer_of_a_connection_can_be_read_by_a_client_that_goes_on_sending(
+    start: bytes,
+) -> None:
     async with listening(refuse) as listener, client(listener) as c:
-        await c.send(HEAD + b"Content-Length: 50\r\nExpect: 100-continue\r\n\r\n")
-        assert (await c.answer()).headers["connection"] == "close"
+        c.writer.write(start + b"Content-Length: 20000000\r\n\r\n" + bytes(20_000_000))
+        await c.writer.drain()
+        assert (await c.answer()).status in (400, 413)
         assert await c.closed()
 
 
@@ -697,6 +734,26 @@ async def test_send_waits_for_a_slow_client_and_gives_up_on_one_that_reads_nothi
 
 
 @both_loops
+async def test_a_body_that_breaks_while_the_answer_is_under_way_ends_the_connection() -> None:
+    heard: list[Message] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await begin(send)
+        await chunk(send, bytes(10_000_000))
+        await chunk(send, b"more")
+        heard.append(await receive())
+
+    limits = Limits(body_idle_seconds=0.1, write_idle_seconds=0.5)
+    async with listening(app, limits) as listener, client(listener, read_buffer=4096) as c:
+        await c.send(CHUNKED)
+        await c.reader.readexactly(100)
+        await c.send(b"zz\r\n")
+        await until(lambda: listener.connections == 0, "the connection is cut")
+        await until(lambda: bool(heard), "the app ended")
+    assert heard == [{"type": "http.disconnect"}]
+
+
+@both_loops
 async def test_a_waiting_app_hears_of_the_client_s_departure() -> None:
     echo = Echo()
     async with listening(echo) as listener:
@@ -749,6 +806,28 @@ async def test_departure_is_heard_of_while_the_next_requests_wait() -> None:
     assert heard == [{"type": "http.disconnect"}]
 
 
+@both_loops
+async def test_the_next_request_does_not_run_for_a_client_that_has_left() -> None:
+    heard = []
+    go_on = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        heard.append(scope["path"])
+        await go_on.wait()
+        await answer(send, b"too late")
+
+    async with listening(app) as listener:
+        async with client(listener) as c:
+            reset = struct.pack("ii", 1, 0)
+            c.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+            await c.send(request("/one") + request("/two"))
+            await until(lambda: bool(heard), "the first one runs")
+            c.writer.transport.abort()
+            go_on.set()
+        await until(lambda: listener.connections == 0, "the client has left")
+    assert heard == ["/one"]
+
+
 # Failures of the app
 
 
@@ -772,6 +851,7 @@ async def says_nothing(scope: Scope, receive: Receive, send: Send) -> None:
 async def splits_the_answer(scope: Scope, receive: Receive, send: Send) -> None:
     headers = [(b"location", b"/\r\nset-cookie: a=b")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await chunk(send, b"", more=False)
 
 
 async def is_out_of_order(scope: Scope, receive: Receive, send: Send) -> None:
@@ -806,6 +886,29 @@ async def test_what_escapes_the_app_is_a_500_that_tells_nothing_and_one_log_line
             assert await c.closed()
     assert len(failures(logs)) == 1
     assert failures(logs)[0]["path"] == "/a"
+
+
+@both_loops
+async def test_a_failed_head_request_gets_the_headers_only() -> None:
+    with capture_logs():
+        async with listening(fails) as listener, client(listener) as c:
+            await c.send(request(method="HEAD"))
+            assert (await c.reader.read()).endswith(b"connection: close\r\n\r\n")
+
+
+@both_loops
+async def test_what_fails_after_the_client_s_departure_is_no_error() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if (await whole_body(receive))[1]:
+            raise ConnectionError("the client has left")
+
+    with capture_logs() as logs:
+        async with listening(app) as listener:
+            async with client(listener) as c:
+                await c.send(HEAD + b"Content-Length: 10\r\n\r\nabc")
+                await until(lambda: listener.connections == 1, "it is connected")
+            await until(lambda: bool(logs), "the app has failed")
+    assert [entry["log_level"] for entry in logs] == ["info"]
 
 
 @both_loops
@@ -896,7 +999,7 @@ def broken(chance: random.Random) -> bytes:
 
 
 @both_loops
-async def test_whatever_is_sent_the_answers_are_whole_and_the_loop_has_nothing_to_report() -> None:
+async def test_whatever_is_sent_the_answers_are_whole() -> None:
     async def exchange(listener: Listener, seed: int) -> None:
         chance = random.Random(seed)
         data = broken(chance)
@@ -905,17 +1008,16 @@ async def test_whatever_is_sent_the_answers_are_whole_and_the_loop_has_nothing_t
                 size = chance.choice([1, 10, 1000, 200_000])
                 await c.send(data[:size])
                 data = data[size:]
-            with suppress(asyncio.IncompleteReadError, ConnectionError):
+            try:
                 while (answer := await c.answer()).status in (100, 200):
                     continue
                 assert answer.error["code"] in (400, 408)
                 assert await c.closed()
+            except asyncio.IncompleteReadError as end:
+                assert end.partial == b""
 
-    reports: list[Any] = []
-    asyncio.get_running_loop().set_exception_handler(lambda loop, report: reports.append(report))
     async with listening(Echo(), HASTY) as listener:
         await asyncio.gather(*(exchange(listener, seed) for seed in range(150)))
-    assert reports == []
 
 
 # Start and end
@@ -940,21 +1042,25 @@ async def test_an_address_of_another_machine_is_named_with_the_setting_to_change
 @both_loops
 async def test_closing_ends_running_calls_and_may_be_done_twice() -> None:
     ended = []
+    running = asyncio.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        running.set()
         try:
             await asyncio.Event().wait()
         finally:
             ended.append(scope["path"])
 
     with capture_logs() as logs:
-        async with listening(app) as listener, client(listener) as c:
+        async with listening(app) as listener, client(listener) as c, client(listener) as d:
+            await d.send(HEAD)
             await c.send(request("/hangs"))
-            await until(lambda: listener.connections == 1, "it is connected")
+            await running.wait()
             await listener.close()
             await listener.close()
             assert await c.closed()
-    assert failures(logs) == []
+            assert await d.closed()
+    assert (ended, failures(logs)) == (["/hangs"], [])
 
 
 @both_loops
@@ -995,11 +1101,17 @@ async def test_a_stream_reaches_its_end_while_draining_and_another_listener_answ
 async def test_a_request_that_is_being_sent_while_draining_is_served_and_no_other() -> None:
     echo = Echo()
     limits = Limits(linger_seconds=0.2)
-    async with listening(echo, limits) as listener, client(listener) as c, client(listener) as d:
-        await c.send(HEAD + b"Content-Length: 6\r\n\r\nabc")
+    async with (
+        listening(echo, limits) as listener,
+        client(listener) as c,
+        client(listener) as d,
+        client(listener) as idle,
+    ):
         await d.send(HEAD)
-        await until(lambda: listener.connections == 2 and bool(echo.scopes), "both are connected")
+        await c.send(HEAD + b"Content-Length: 6\r\n\r\nabc")
+        await until(lambda: bool(echo.scopes), "the later of the two is running")
         drained = asyncio.ensure_future(listener.drain(20))
+        assert await idle.closed()
         await c.send(b"def" + SMUGGLED)
         answer = await c.answer()
         assert (answer.body, answer.headers["connection"]) == (b"POST /first abcdef", "close")
@@ -1009,6 +1121,25 @@ async def test_a_request_that_is_being_sent_while_draining_is_served_and_no_othe
         assert await d.closed()
         assert await drained is True
     assert echo.heard == ["/first", "/first"]
+
+
+@both_loops
+async def test_nothing_runs_behind_the_rest_of_an_answered_request_while_draining() -> None:
+    heard = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        heard.append(scope["path"])
+        await answer(send, b"no", 413)
+
+    async with listening(app) as listener, client(listener) as c, client(listener) as idle:
+        await c.send(HEAD + b"Content-Length: 6\r\n\r\nabc")
+        assert (await c.answer()).status == 413
+        drained = asyncio.ensure_future(listener.drain(20))
+        assert await idle.closed()
+        await c.send(b"def" + SMUGGLED)
+        assert await c.closed()
+        assert await drained is True
+    assert heard == ["/first"]
 
 
 @both_loops

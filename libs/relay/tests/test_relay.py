@@ -312,7 +312,7 @@ async def test_a_reader_that_stalls_is_held_at_its_credit_and_slows_nobody(tmp_p
         await stalled.head()
         others = await asyncio.gather(*(whole(rig, request()) for _ in range(99)))
         assert {len(body) for _, body in others} == {64 * 32_768}
-        assert sent[stalled.envelope.request_id] <= frames.CREDIT_BYTES
+        assert sent[stalled.request_id] <= frames.CREDIT_BYTES
         assert sum([len(part) async for part in stalled.body()]) == 64 * 32_768
 
 
@@ -341,12 +341,14 @@ async def test_a_record_delivered_twice_runs_once(tmp_path: Path) -> None:
         first = await rig.instance(answers(b"a", before=note))
         second = await rig.instance(answers(b"b", before=note))
         call = await rig.caller.call(request())
-        await asyncio.gather(*(one.responder.take(call.envelope) for one in (first, second, first)))
+        envelope = call.envelope
+        assert envelope is not None
+        await asyncio.gather(*(one.responder.take(envelope) for one in (first, second, first)))
         await call.head()
         call.close()
         await until(lambda: first.responder.in_flight == second.responder.in_flight == 0)
-        assert runs == [call.envelope.request_id]
-        await second.responder.take(call.envelope)  # late: nobody waits for it any more
+        assert runs == [call.request_id]
+        await second.responder.take(envelope)  # late: nobody waits for it any more
         await until(lambda: second.responder.in_flight == 0)
         assert len(runs) == 1
 
@@ -438,15 +440,15 @@ async def test_a_request_may_lose_two_processes_and_no_more(tmp_path: Path) -> N
         call = await rig.caller.call(request())
         by_name = {instance.name: instance for instance in rig.instances}
         for attempt in (1, 2):
-            expected = (call.envelope.request_id, attempt)
+            expected = (call.request_id, attempt)
             await until(lambda expected=expected: expected in hanging.provider_calls)  # type: ignore[misc]
             assert call.link is not None
             await by_name[call.link.peer.instance].kill()
         with pytest.raises(HiveError) as caught:
             await call.head()
         assert caught.value.kind is Kind.UPSTREAM_FAILED and caught.value.should_retry is False
-        mine = [each for each in hanging.provider_calls if each[0] == call.envelope.request_id]
-        assert mine == [(call.envelope.request_id, 1), (call.envelope.request_id, 2)]
+        mine = [each for each in hanging.provider_calls if each[0] == call.request_id]
+        assert mine == [(call.request_id, 1), (call.request_id, 2)]
 
 
 async def test_a_process_lost_after_content_ends_the_answer_with_an_error(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The process: which adapter stands behind each port, the two listeners, start and drain."""
 
-from hive_host.host import Host, Process
+from hive_host.host import CannotStart, Host, Process
+from hive_host.listener import CannotListen
 
-__all__ = ["Host", "Process"]
+__all__ = ["CannotListen", "CannotStart", "Host", "Process"]

@@ -279,7 +279,7 @@ class Connection(HttpToolsProtocol):
         self.body_seconds = 0.0
         self._await(Reading.BODY)
         if self.running is None:
-            self._start(cycle)
+            self._begin(cycle)
         else:
             self.queue.append(cycle)
 
@@ -350,7 +350,7 @@ class Connection(HttpToolsProtocol):
         if not cycle.keep_alive:
             self._end(at_once=self.reading is Reading.NOTHING and not self.queue and not self.deaf)
         elif self.queue:
-            self._next(self.queue.popleft())
+            self._begin(self.queue.popleft())
         else:
             self.flow.resume_reading()
             if cycle.more_body:
@@ -374,15 +374,12 @@ class Connection(HttpToolsProtocol):
             awaits_continue=self.head.expects_continue and version == "1.1",
         )
 
-    def _start(self, cycle: Cycle) -> None:
-        self.running = cycle
-        self.shared.answering.spawn(cycle.run(self.shared.app), "http request")
-
-    def _next(self, item: Cycle | Refusal) -> None:
-        if isinstance(item, Cycle):
-            self._start(item)
-        else:
+    def _begin(self, item: Cycle | Refusal) -> None:
+        if isinstance(item, Refusal):
             self._turn_away(item)
+        else:
+            self.running = item
+            self.shared.answering.spawn(item.run(self.shared.app), "http request")
 
     def _end(self, at_once: bool) -> None:
         """Close; not at once where bytes may be unread, since the reset could overtake the answer."""

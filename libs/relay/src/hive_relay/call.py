@@ -20,13 +20,15 @@ class Call:
     """The answer of one request. `head`, then `read` until it says that the answer ended.
 
     Until content came nothing is shown, so that another process may still answer in place of a lost one.
-    `started` and `deadline` are in the event loop's time.
+    `started` and `deadline` are in the event loop's time; `envelope` is there until the answer is shown.
     """
 
     def __init__(
         self, envelope: RequestEnvelope, started: float, deadline: float, on_close: Callable[[Call], None]
     ) -> None:
-        self.envelope = envelope
+        self.request_id = envelope.request_id
+        self.service = envelope.service
+        self.envelope: RequestEnvelope | None = envelope
         self.attempt = envelope.attempt
         self.started = started
         self.deadline = deadline
@@ -96,7 +98,7 @@ class Call:
         """The client took so many bytes: the service may send as many more."""
         self._uncredited += size
         if self._uncredited >= frames.CREDIT_STEP_BYTES and self.link is not None and not self._ended:
-            self.link.send(frames.credit(self.envelope.request_id, self.attempt, self._uncredited))
+            self.link.send(frames.credit(self.request_id, self.attempt, self._uncredited))
             self._uncredited = 0
 
     def close(self, reason: CancelReason.ValueType = CancelReason.CANCEL_REASON_CLIENT_GONE) -> None:
@@ -113,9 +115,11 @@ class Call:
         self._parts.append(data)
         if not self._shown:
             self._held += len(data)
-            self._shown = content or self._held > HELD_BYTES
-        if self._shown:
-            self._wake()
+            if not (content or self._held > HELD_BYTES):
+                return
+            self._shown = True
+            self.envelope = None  # nobody else will need it, and a stream may go on for long
+        self._wake()
 
     def on_end(self, end: End) -> None:
         if end.HasField("usage"):
@@ -129,7 +133,7 @@ class Call:
     def give_up(self, reason: CancelReason.ValueType, error: HiveError) -> None:
         """Tell the service to stop, and the client's side why."""
         if self.link is not None and not self.finished:
-            self.link.send(frames.cancel(self.envelope.request_id, self.attempt, reason))
+            self.link.send(frames.cancel(self.request_id, self.attempt, reason))
         self.fail(error)
 
     def fail(self, error: HiveError) -> None:

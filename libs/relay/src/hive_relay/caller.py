@@ -104,11 +104,12 @@ class Caller(RepliesServicer):
         Raises HiveError `unavailable` where nobody can take it.
         """
         now = asyncio.get_running_loop().time()
-        call = Call(self._envelope(request), now, now + request.seconds, self._forget)
+        envelope = self._envelope(request)
+        call = Call(envelope, now, now + request.seconds, self._forget)
         self._calls[request.request_id] = call
         self._arm(call, self._patience.accepted, self._not_accepted)
         try:
-            await self._send(call, request.queued)
+            await self._send(envelope, request.queued)
         except BaseException as error:
             call.fail(HiveError(Kind.UNAVAILABLE, f"The request could not be sent: {error}"))
             raise
@@ -150,20 +151,20 @@ class Caller(RepliesServicer):
             envelope.body = request.body
         return envelope
 
-    async def _send(self, call: Call, queued: bool) -> None:
+    async def _send(self, envelope: RequestEnvelope, queued: bool) -> None:
         if queued:
             try:
-                await self._bus.publish(call.envelope)
+                await self._bus.publish(envelope)
             except HiveError as error:
                 if error.kind is not Kind.UNAVAILABLE or error.retry_after is not None:
                     raise  # a bus that is full says when to come back; only one that is away is passed by
             else:
                 return
-        await self._execute(call, call.envelope.service)
+        await self._execute(envelope, envelope.service)
 
-    async def _execute(self, call: Call, target: str) -> None:
+    async def _execute(self, envelope: RequestEnvelope, target: str) -> None:
         stub = GatewayStub(self._network.channel(target))
-        await stub.Execute(ExecuteRequest(envelope=call.envelope), timeout=self._patience.anyone)
+        await stub.Execute(ExecuteRequest(envelope=envelope), timeout=self._patience.anyone)
 
     def _arm(self, call: Call, seconds: float, action: Callable[[Call], None]) -> None:
         """Set the call's one timer, never later than its deadline."""
@@ -184,7 +185,7 @@ class Caller(RepliesServicer):
             call.fail(HiveError(Kind.UNAVAILABLE, "No process took the request in time.", retry_after=1))
             return
         self._arm(call, self._patience.accepted, self._not_accepted)
-        several = len(self._links.get(call.envelope.service, {})) > 1
+        several = len(self._links.get(call.service, {})) > 1
         if several and (other := self._another(call)) is not None:
             self._attempt_again(call, other)
 
@@ -196,25 +197,28 @@ class Caller(RepliesServicer):
 
     def _another(self, call: Call) -> Link | None:
         """The live instance with the least to do that was not asked for this call yet."""
-        links = self._links.get(call.envelope.service, {})
+        links = self._links.get(call.service, {})
         free = [link for link in links.values() if link.peer.instance not in call.tried]
         return min(free, key=lambda link: len(self._carried[link]), default=None)
 
     def _attempt_again(self, call: Call, link: Link) -> None:
         """Give the request to `link`'s process; from now on earlier attempts are stale."""
+        assert call.envelope is not None, "an answer that was shown is nobody else's any more"
         call.restart(call.attempt + 1)
         call.tried.add(link.peer.instance)
         envelope = RequestEnvelope()
         envelope.CopyFrom(call.envelope)
         envelope.attempt = call.attempt
         call.envelope = envelope
-        self._tasks.spawn(self._hand_over(call, link), f"relay {envelope.request_id}")
+        self._tasks.spawn(self._hand_over(call, envelope, link), "relay attempt")
 
-    async def _hand_over(self, call: Call, link: Link) -> None:
+    async def _hand_over(self, call: Call, envelope: RequestEnvelope, link: Link) -> None:
         try:
-            await self._execute(call, link.peer.address)
+            await self._execute(envelope, link.peer.address)
         except HiveError as error:
-            if (other := self._another(call)) is not None and not call.finished:
+            if call.finished or call.attempt != envelope.attempt:
+                return
+            if (other := self._another(call)) is not None:
                 self._attempt_again(call, other)
             else:
                 call.fail(error)
@@ -294,6 +298,6 @@ class Caller(RepliesServicer):
             call.fail(HiveError(Kind.UPSTREAM_FAILED, said, reason="attempt_lost"))
 
     def _forget(self, call: Call) -> None:
-        self._calls.pop(call.envelope.request_id, None)
+        self._calls.pop(call.request_id, None)
         if call.link is not None:
             self._carried.get(call.link, set()).discard(call)

@@ -95,7 +95,7 @@ class Responder(GatewayServicer):
             self._places.release()
             return
         stream.runs[run.key] = run
-        run.task = self._tasks.spawn(self._carry(run, stream, envelope), f"run {envelope.request_id}")
+        run.task = self._tasks.spawn(self._carry(run, stream, envelope.blob.size_bytes), "run")
 
     async def Execute(self, request: ExecuteRequest, context: Any) -> ExecuteResponse:
         if self._draining:
@@ -129,7 +129,7 @@ class Responder(GatewayServicer):
         self._body_bytes += envelope.blob.size_bytes
         return run, stream
 
-    async def _carry(self, run: Run, stream: CallerStream, envelope: RequestEnvelope) -> None:
+    async def _carry(self, run: Run, stream: CallerStream, body_bytes: int) -> None:
         try:
             await run.execute(self._app)
         except asyncio.CancelledError as reason:
@@ -138,7 +138,7 @@ class Responder(GatewayServicer):
             raise
         finally:
             stream.runs.pop(run.key, None)
-            self._body_bytes -= envelope.blob.size_bytes
+            self._body_bytes -= body_bytes
             self._places.release()
 
     # The stream to a caller.

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import structlog
 
 from hive_relay import frames
-from hive_relay.asgi import App, Message, scope_of
+from hive_relay.asgi import App, Message, Scope, scope_of
 from hive_relay.exchange import Exchange
 from hive_relay.mailbox import Mailbox
 from hive_rpc import failure_of
@@ -18,9 +18,6 @@ from modelhive.common.v1.common_pb2 import UsageSummary
 from modelhive.relay.v1.relay_pb2 import ReplyFrame, RequestEnvelope
 
 log = structlog.get_logger(__name__)
-
-GO_SECONDS = 30.0
-"""How long an accepted request waits for its `Go`; a caller that lives sends it at once."""
 
 
 class Run:
@@ -34,10 +31,11 @@ class Run:
     ) -> None:
         self.key = (envelope.request_id, envelope.attempt)
         self.task: asyncio.Task[None] | None = None
-        self._envelope = envelope
+        self._envelope: RequestEnvelope | None = envelope
         self._mailbox = mailbox
         self._blobs = blobs
         self._deadline = deadline
+        self._expired = False
         self._go: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._credit = frames.CREDIT_BYTES
         self._credited: asyncio.Future[None] | None = None
@@ -49,6 +47,7 @@ class Run:
     async def execute(self, app: App) -> None:
         """Answer the request to its end; only cancellation leaves it without an `End`."""
         envelope = self._envelope
+        assert envelope is not None
         exchange = Exchange(
             request_id=envelope.request_id,
             attempt=envelope.attempt,
@@ -57,25 +56,37 @@ class Run:
             traceparent=envelope.traceparent,
             go=self._wait_for_go,
         )
+        scope = scope_of(envelope, exchange)
+        del envelope
         self._mailbox.put(frames.accepted(*self.key))
-        self.end(await self._answer(app, exchange), exchange.usage)
-
-    async def _answer(self, app: App, exchange: Exchange) -> HiveError | None:
+        timer = asyncio.get_running_loop().call_at(self._deadline, self._expire)
         try:
-            async with asyncio.timeout_at(self._deadline):
-                await app(scope_of(self._envelope, exchange), self.receive, self.send)
+            self.end(await self._answer(app, scope, exchange.request_id), exchange.usage)
+        finally:
+            timer.cancel()
+
+    async def _answer(self, app: App, scope: Scope, request_id: str) -> HiveError | None:
+        try:
+            await app(scope, self.receive, self.send)
         except HiveError as error:
             return error
-        except TimeoutError:
+        except asyncio.CancelledError:
+            if not self._expired or self.task is None:
+                raise
+            self.task.uncancel()
             return HiveError(Kind.TIMEOUT, "The request did not finish before its deadline.")
         except Exception:
-            log.exception("request failed", request_id=exchange.request_id, path=self._envelope.path)
+            log.exception("request failed", request_id=request_id, path=scope["path"])
             return HiveError(
                 Kind.INTERNAL, "Something went wrong on our side; the request id finds it in our logs."
             )
         if not self._started:
             return HiveError(Kind.INTERNAL, "The service gave no answer.")
         return None
+
+    def _expire(self) -> None:
+        self._expired = True
+        self.on_cancel()
 
     def refuse(self, error: HiveError) -> None:
         """Answer with an error, without running the app."""
@@ -105,13 +116,8 @@ class Run:
     # What the app asks and says.
 
     async def _wait_for_go(self) -> None:
-        if self._go.done():
-            return
-        try:
-            async with asyncio.timeout(GO_SECONDS):
-                await asyncio.shield(self._go)
-        except TimeoutError:
-            raise HiveError(Kind.UNAVAILABLE, "The caller did not let the request go on.") from None
+        if not self._go.done():
+            await self._go
 
     async def receive(self) -> Message:
         """The body, in one message or in the blob's parts; then nothing until the answer is over."""
@@ -119,11 +125,14 @@ class Run:
             self._over = self._over or asyncio.get_running_loop().create_future()
             await asyncio.shield(self._over)
             return {"type": "http.disconnect"}
-        if self._envelope.WhichOneof("payload") != "blob":
-            self._received = True
-            return {"type": "http.request", "body": self._envelope.body, "more_body": False}
-        if self._parts is None:
-            self._parts = self._blobs.read(self._envelope.blob.path)
+        envelope = self._envelope
+        if envelope is not None:
+            self._envelope = None  # a stream may go on for long, and its request's body is large
+            if envelope.WhichOneof("payload") != "blob":
+                self._received = True
+                return {"type": "http.request", "body": envelope.body, "more_body": False}
+            self._parts = self._blobs.read(envelope.blob.path)
+        assert self._parts is not None
         async for part in self._parts:
             return {"type": "http.request", "body": part, "more_body": True}
         self._received = True

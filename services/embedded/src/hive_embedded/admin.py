@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import urllib.error
+import urllib.request
 from typing import Any
 
-from pyreqwest.client import SyncClientBuilder
-from pyreqwest.exceptions import RequestError
-
 from hive_embedded.settings import CommandSettings
+
+SECONDS = 30
 
 
 class AdminError(Exception):
@@ -38,17 +40,16 @@ class Admin:
                 f"There is no admin token in {self._settings.data_dir} and HIVE_ADMIN_TOKEN is not set: "
                 "start the gateway first, or run this where its data folder is."
             )
-        with SyncClientBuilder().build() as client:
-            request = client.request(method, self._settings.admin_url + path).bearer_auth(token)
-            if body is not None:
-                request = request.body_json(body)
-            try:
-                answer = request.build().send()
-                content: Any = answer.json()
-            except RequestError as error:
-                where = self._settings.admin_url
-                said = f"No gateway answers at {where}: is `modelhive serve` running? ({error})"
-                raise AdminError(said) from None
-        if answer.status >= 400:
-            raise AdminError(content["error"]["message"])
-        return content
+        headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self._settings.admin_url + path, data, headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                raise AdminError(json.load(error)["error"]["message"]) from None
+        except OSError as error:
+            where = self._settings.admin_url
+            said = f"No gateway answers at {where}: is `modelhive serve` running? ({error})"
+            raise AdminError(said) from None

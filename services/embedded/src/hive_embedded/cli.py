@@ -9,21 +9,31 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from hive_console.configuration import ConfigurationError, load
+from hive_console.settings import ConsoleSettings
 from hive_embedded.admin import Admin, AdminError
 from hive_embedded.settings import CommandSettings
+from hive_host import CannotListen, CannotStart
+from hive_runtime.sealing import SealingError
+from hive_sql import SchemaTooNew
 
 app = typer.Typer(
     help="An OpenAI-compatible AI gateway: one base URL and one key in front of every model provider.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 keys = typer.Typer(help="Create, list and revoke API keys.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
+
+MENDABLE = (AdminError, CannotListen, CannotStart, ConfigurationError, SchemaTooNew, SealingError)
+"""Errors whose words an operator can act on."""
 
 out = Console()
 err = Console(stderr=True)
@@ -32,12 +42,24 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")
 
 
 def main() -> None:
-    """Run the command; errors an operator can mend are one line on stderr and exit code 1."""
+    """Run the command; errors an operator can mend are said on stderr in plain words, with exit code 1."""
     try:
         app()
-    except AdminError as error:
-        err.print(f"[red]error:[/red] {escape(str(error))}")
-        raise SystemExit(1) from None
+    except ValidationError as error:
+        _fail(*(_setting(each) for each in error.errors(include_input=False)))
+    except MENDABLE as error:
+        _fail(str(error))
+
+
+def _fail(*lines: str) -> NoReturn:
+    for line in lines:
+        err.print(f"[red]error:[/red] {escape(line)}", soft_wrap=True, highlight=False)
+    raise SystemExit(1)
+
+
+def _setting(error: Any) -> str:
+    """What is wrong with which environment variable; never its value, which may be a secret."""
+    return f"HIVE_{'_'.join(map(str, error['loc'])).upper()}: {error['msg']}"
 
 
 @app.command()
@@ -47,18 +69,17 @@ def serve() -> None:
     Settings come from the environment (`HIVE_PORT`, `HIVE_DATA_DIR`, …; docs/configuration.md has all) and
     from `modelhive.yaml`. SIGTERM lets running requests finish, then exits with 0.
     """
-    from hive_console.configuration import ConfigurationError
     from hive_embedded.main import run  # the gateway's imports are not for the other commands to wait for
 
-    try:
-        run(_greet)
-    except ConfigurationError as error:
-        _report_configuration(error)
+    run(_greet)
 
 
 def _greet(started: Any) -> None:
     """Tell what was made at the first start, with a call that can be pasted. Keys are shown this once."""
-    out.print(f"ModelHive answers at [bold]{started.url}/v1[/bold] (internal: {started.internal_url})", soft_wrap=True)
+    out.print(
+        f"ModelHive answers at [bold]{started.url}/v1[/bold] (internal: {started.internal_url})",
+        soft_wrap=True,
+    )
     if started.new_admin_token:
         out.print(f"Admin token (kept in the data folder): {started.new_admin_token}", soft_wrap=True)
     if started.first_key:
@@ -80,17 +101,11 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Validate settings and the configuration file, say every mistake at once, and exit."""
-    from hive_console.configuration import ConfigurationError, load
-    from hive_console.settings import ConsoleSettings
-
     settings = ConsoleSettings()
     path = config or settings.file
     if path is None:
         raise AdminError("There is no modelhive.yaml here; name a file, or set HIVE_CONFIG.")
-    try:
-        catalogue = load(path, settings.environment)
-    except ConfigurationError as error:
-        _report_configuration(error)
+    catalogue = load(path, settings.environment)
     for warning in catalogue.warnings:
         err.print(f"[yellow]warning:[/yellow] {escape(warning)}", soft_wrap=True)
     found = {"config": str(path), "providers": len(catalogue.providers), "models": len(catalogue.models)}
@@ -98,11 +113,6 @@ def check(
         out.print_json(json.dumps(found))
     else:
         out.print(f"{path}: fine ({found['providers']} providers, {found['models']} models)")
-
-
-def _report_configuration(error: Exception) -> NoReturn:
-    err.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True, highlight=False)
-    raise typer.Exit(1)
 
 
 @app.command()
