@@ -19,7 +19,8 @@ import pytest
 import uvloop
 from structlog.testing import capture_logs
 
-from hive_host.listener import CannotListen, Limits, Listener
+from hive_host.listener import CannotListen, Listener
+from hive_host.protocol import Limits
 from hive_relay.asgi import App, Message, Receive, Scope, Send
 
 PATIENT = Limits()

@@ -15,10 +15,10 @@ from prometheus_client import CollectorRegistry, Counter
 
 from hive_bus import Options
 from hive_bus.memory import MemoryBus
-from hive_edge.gateway import AnswerCut, Gateway
+from hive_edge.gateway import Gateway
 from hive_edge.keys import ApiKey, Keys, Tenant
 from hive_relay import Caller, Responder, exchange_of
-from hive_relay.asgi import Receive, Scope, Send
+from hive_relay.asgi import AnswerCut, Receive, Scope, Send
 from hive_rpc.local import LocalNetwork
 from hive_runtime.blobs import ObjectBlobs
 from hive_runtime.clock import SystemClock

@@ -11,8 +11,9 @@ import asyncio
 import fcntl
 import gc
 import os
+import resource
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Self
 from urllib.parse import unquote, urlsplit
@@ -21,8 +22,9 @@ import structlog
 
 from hive_bus import Bus, Options
 from hive_bus.memory import MemoryBus
-from hive_host.listener import Limits, Listener
+from hive_host.listener import Listener
 from hive_host.mounts import Mounts, metrics_app
+from hive_host.protocol import Limits
 from hive_relay import Caller, Responder
 from hive_relay.asgi import App
 from hive_rpc import Network, Server
@@ -149,6 +151,7 @@ class Process:
 
     async def __aenter__(self) -> Self:
         self._lock = claim_folder(self.data_dir)
+        raise_open_files_limit()
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -202,6 +205,13 @@ def calm_garbage_collection() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 50)
+
+
+def raise_open_files_limit() -> None:
+    """As many sockets as the machine allows: the usual soft limit is a fraction of the hard one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # where the system has a bound of its own, below an unlimited one
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def private_folder(folder: Path) -> Path:

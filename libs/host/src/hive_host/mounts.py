@@ -38,7 +38,7 @@ class Mounts:
             await self._root(scope, receive, send)
             return
         error = HiveError(Kind.NOT_FOUND, f"There is no {scope['method']} {path[:200]} here.")
-        await respond(send, error.kind.status, error_body(Dialect.OPENAI, error))
+        await respond(send, error.status, error_body(Dialect.OPENAI, error))
 
 
 def metrics_app(metrics: Metrics) -> App:

@@ -6,21 +6,20 @@ llhttp refuses most framing that two parsers could read in two ways; `Head` refu
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from email.utils import formatdate
 from enum import Enum, auto
 from typing import Protocol
 from urllib.parse import unquote
 
-import msgspec
 import structlog
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HEADER_RE, HEADER_VALUE_RE, STATUS_LINE
 from uvicorn.server import ServerState
 
-from hive_relay.asgi import App, Message, Scope
-from hive_runtime.dialects import error_headers
+from hive_relay.asgi import AnswerCut, App, Message, Scope
+from hive_runtime.dialects import Dialect, error_body, error_headers
 from hive_runtime.errors import HiveError, Kind
 from hive_runtime.tasks import Tasks
 
@@ -72,7 +71,7 @@ class Refusal(HiveError):
 
     def __init__(self, kind: Kind, message: str, status: int = 0, retry_after: float | None = None) -> None:
         super().__init__(kind, message, retry_after=retry_after)
-        self.status = status or kind.status
+        self.status = status or self.status
 
 
 def invalid(message: str) -> Refusal:
@@ -85,16 +84,6 @@ def too_large(message: str) -> Refusal:
 
 def too_late(message: str) -> Refusal:
     return Refusal(Kind.TIMEOUT, message, status=408)
-
-
-def openai_form(error: HiveError) -> bytes:
-    """`{"error": {"message", "type", "param", "code"}}`; `code` is the HTTP status."""
-    inner = {"message": error.message, "type": error.kind.type, "param": error.param, "code": _status(error)}
-    return msgspec.json.encode({"error": inner})
-
-
-def _status(error: HiveError) -> int:
-    return error.status if isinstance(error, Refusal) else error.kind.status
 
 
 class Reading(Enum):
@@ -111,9 +100,7 @@ class Reading(Enum):
 class Shared(ServerState):
     """What the connections of one listener have in common."""
 
-    def __init__(
-        self, app: App, limits: Limits, error_body: Callable[[HiveError], bytes], tasks: Tasks
-    ) -> None:
+    def __init__(self, app: App, limits: Limits, tasks: Tasks) -> None:
         super().__init__()
         self.app = app
         self.limits = limits
@@ -127,7 +114,6 @@ class Shared(ServerState):
             Reading.REST: limits.linger_seconds,
             Reading.LINGER: limits.linger_seconds,
         }
-        self._error_body = error_body
         self.tell_time()
 
     def tell_time(self) -> None:
@@ -136,10 +122,10 @@ class Shared(ServerState):
 
     def last_answer(self, error: HiveError, *, with_body: bool = True) -> bytes:
         """A whole answer, after which the connection ends."""
-        body = self._error_body(error)
+        body = error_body(Dialect.OPENAI, error)
         headers = [*error_headers(error), (b"content-length", b"%d" % len(body)), (b"connection", b"close")]
         lines = b"".join(b"%b: %b\r\n" % header for header in headers)
-        return STATUS_LINE[_status(error)] + self.date + lines + b"\r\n" + (body if with_body else b"")
+        return STATUS_LINE[error.status] + self.date + lines + b"\r\n" + (body if with_body else b"")
 
 
 class Head:
@@ -297,6 +283,8 @@ class Cycle:
             await app(self.scope, self.receive, self.send)
             if not self._complete and not self.disconnected:
                 log.error("the app returned without a complete answer", path=self.scope["path"])
+        except AnswerCut as cut:
+            log.info("the answer was cut", path=self.scope["path"], why=str(cut))
         except Exception as error:
             level = log.info if self.disconnected else log.error
             level("the app failed", path=self.scope["path"], error=repr(error), exc_info=error)

@@ -17,6 +17,10 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
+class AnswerCut(Exception):
+    """The answer broke off and its form has no way to say so: the connection has to be cut instead."""
+
+
 def scope_of(envelope: RequestEnvelope, exchange: Exchange) -> Scope:
     """The HTTP scope that the service's app gets; `scope["hive"]` is the exchange."""
     path = envelope.path

@@ -83,7 +83,7 @@ def _openai(error: HiveError, request_id: str) -> dict[str, Any]:
         "message": error.message,
         "type": error.kind.type,
         "param": error.param,
-        "code": error.kind.status,
+        "code": error.status,
     }
     if error.reason is not None:
         inner["reason"] = error.reason
@@ -92,13 +92,13 @@ def _openai(error: HiveError, request_id: str) -> dict[str, Any]:
 
 def _anthropic(error: HiveError, request_id: str) -> dict[str, Any]:
     kind = _ANTHROPIC_TYPES.get(error.kind, error.kind.type)
-    inner = {"type": kind, "message": error.message, "code": error.kind.status}
+    inner = {"type": kind, "message": error.message, "code": error.status}
     return {"type": "error", "error": inner, "request_id": request_id}
 
 
 def _google(error: HiveError, request_id: str) -> dict[str, Any]:
     inner = {
-        "code": error.kind.status,
+        "code": error.status,
         "message": error.message,
         "status": _GOOGLE_STATUSES[error.kind],
         "details": [],

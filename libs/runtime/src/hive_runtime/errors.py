@@ -79,6 +79,7 @@ class HiveError(Exception):
     reason: a machine-readable word beside the kind (`context_length_exceeded`).
     retry_after: seconds after which a retry may succeed.
     should_retry: overrides what SDKs decide by status, as the header `x-should-retry`.
+    status: the HTTP status, which is the kind's but for the few that no kind has.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class HiveError(Exception):
     ) -> None:
         super().__init__(message)
         self.kind = kind
+        self.status = kind.status
         self.message = message
         self.param = param
         self.reason = reason

@@ -17,7 +17,7 @@ from hive_edge.body import ClientGone, read_body
 from hive_edge.keys import Holder, Keys
 from hive_edge.routes import Route
 from hive_relay import Call, Caller, Request
-from hive_relay.asgi import Receive, Scope, Send
+from hive_relay.asgi import AnswerCut, Receive, Scope, Send
 from hive_relay.frames import HeaderPairs
 from hive_runtime.blobs import Blobs
 from hive_runtime.dialects import Dialect, error_body, error_event, error_headers
@@ -33,10 +33,6 @@ FORWARDED = frozenset(
 """Request headers that services get to see. Credentials stay here."""
 
 CREDENTIALS = (b"x-api-key", b"api-key", b"x-goog-api-key")
-
-
-class AnswerCut(Exception):
-    """The answer broke off and its form has no way to say so: the connection is cut instead."""
 
 
 @dataclass(slots=True)
@@ -175,7 +171,7 @@ class Answer:
             body = error_body(self._dialect, error, self.request_id)
             headers = error_headers(error)
             headers.append((b"content-length", str(len(body)).encode()))
-            await self._start(error.kind.status, headers)
+            await self._start(error.status, headers)
             await self._send({"type": "http.response.body", "body": body, "more_body": False})
         elif self._streaming:
             event = error_event(self._dialect, error, self.request_id)
