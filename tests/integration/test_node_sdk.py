@@ -1,0 +1,66 @@
+"""The scenarios of the official Node SDK, in `tests/node`: each file is a run of Node of its own."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hive_testing.gateway import Gateway, clean_environment
+from hive_testing.simulator import SimulatorThread
+
+NODE = Path(__file__).parents[1] / "node"
+SCENARIOS = ["abort", "chat", "embeddings", "errors", "models"]
+
+
+@pytest.fixture(scope="module")
+def told(
+    catalogue: dict[str, Any], provider: SimulatorThread, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gateway]:
+    """A gateway whose providers do what their models' names say."""
+    models = {
+        "limited": ("sim", "sim/status=429,retry_after=60"),
+        "failing": ("sim", "sim/status=500"),
+        "unreachable": ("unreachable", "anything"),
+        "silent": ("impatient", "sim/silent=true"),
+        "cut": ("sim", "sim/cut_after=3,chunk_delay=0.2"),
+        "endless": ("sim", "sim/chunks=1000,chunk_bytes=4,chunk_delay=0.02"),
+    }
+    further = [
+        {"id": id, "deployments": [{"provider": place, "model": name}]}
+        for id, (place, name) in models.items()
+    ]
+    patient = [
+        each | {"timeouts": {"first_byte": 3}} if each["name"] == "impatient" else each
+        for each in catalogue["providers"]
+    ]
+    everything = {"providers": patient, "models": [*catalogue["models"], *further]}
+    with Gateway(tmp_path_factory.mktemp("node"), everything) as running:
+        yield running
+
+
+def test_every_scenario_is_run() -> None:
+    assert sorted(path.stem for path in NODE.glob("*.mjs")) == sorted([*SCENARIOS, "gateway"])
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_scenario(told: Gateway, simulator: SimulatorThread, name: str) -> None:
+    environment = clean_environment(told.folder) | {
+        "SCENARIO_URL": told.url,
+        "SCENARIO_KEY": told.key,
+        "SCENARIO_PROVIDER": simulator.control_url,
+    }
+    done = subprocess.run(
+        ["node", "--test-reporter=tap", f"{name}.mjs"],
+        cwd=NODE,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "# fail 0" in done.stdout and "# skipped 0" in done.stdout and "# pass 0" not in done.stdout
