@@ -21,7 +21,7 @@ from hive_runtime.blobs import ObjectBlobs
 from hive_runtime.clock import SystemClock
 from hive_runtime.errors import HiveError, Kind
 from hive_runtime.tasks import Tasks
-from modelhive.common.v1.common_pb2 import Principal, UsageSummary
+from modelhive.common.v1.common_pb2 import ModelList, Principal, UsageSummary
 from modelhive.relay.v1.relay_pb2 import BlobReference, RequestEnvelope
 
 
@@ -195,6 +195,19 @@ async def test_a_request_reaches_the_app_and_its_answer_comes_back(tmp_path: Pat
         assert data == b"POST /v1/a/b x=1 5"
         assert call.usage is not None and call.usage.prompt_tokens == 3
         assert rig.caller.in_flight == 0
+
+
+async def test_a_call_carries_the_principal_and_the_headers_of_its_caller(tmp_path: Path) -> None:
+    seen: list[tuple[Principal, object]] = []
+
+    async def note(scope: Scope) -> None:
+        seen.append((exchange_of(scope).principal, scope["headers"]))
+
+    principal = Principal(tenant_id="t", key_id="k", models=ModelList(ids=["a", "b"]))
+    async with rig_of(tmp_path) as rig:
+        await rig.instance(answers(b"{}", before=note))
+        assert await whole(rig, request(principal=principal, headers={"x-a": "b"})) == (200, b"{}")
+    assert seen == [(principal, [(b"x-a", b"b")])]
 
 
 async def test_a_body_in_blob_storage_is_streamed_to_the_app(tmp_path: Path) -> None:

@@ -1,0 +1,33 @@
+"""Holds for every test: no provider but the simulator, nothing from the developer's environment."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import sys
+from typing import Any
+
+from hive_console.catalogue import PROVIDERS
+
+
+def pytest_configure() -> None:
+    for name in [*os.environ]:
+        if name.startswith("HIVE_") or name in {provider.variable for provider in PROVIDERS}:
+            del os.environ[name]
+    sys.addaudithook(_stay_on_this_machine)
+
+
+def _stay_on_this_machine(event: str, arguments: tuple[Any, ...]) -> None:
+    """Refuse every connection that would leave the loopback interface."""
+    if event == "socket.connect" and isinstance(arguments[1], tuple):
+        host = str(arguments[1][0])
+        if host != "localhost" and not _is_local(host):
+            raise PermissionError(f"a test tried to connect to {host}: only this machine may be reached")
+
+
+def _is_local(host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified
