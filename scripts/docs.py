@@ -76,6 +76,8 @@ def providers() -> Iterator[str]:
     ]
     refused += [f"| any | `{what}` | {why} |" for what, why in limits.REFUSED_COMBINATIONS.items()]
     yield "\n".join(["| endpoint | parameter | why |", "|---|---|---|", *refused])
+    yield "Good to know:"
+    yield "\n".join(f"* `{endpoint}`: {note}" for endpoint, notes in limits.NOTES.items() for note in notes)
     yield "Accepted, without effect:"
     ignored = [
         f"| `{endpoint}` | " + ", ".join(f"`{name}`" for name in names) + " |"

@@ -80,7 +80,7 @@ def test_the_call_can_be_pasted(first_start: Gateway) -> None:
         env=clean_environment(first_start.folder),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
         check=False,
     )
     assert pasted.returncode == 0, pasted.stderr

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from .frames import Finished, FromWorker, Piece
-from .models import Event
+from hive_routing.providers.local.frames import Finished, FromWorker, Piece
+from hive_routing.providers.local.models import Event
 
 Json = dict[str, Any]
 Told = AsyncGenerator[Event, None]

@@ -20,6 +20,9 @@ MAX_TOOLS: Final = 128
 DEFAULT_TEMPERATURE: Final = 0.2
 DEFAULT_TOP_P: Final = 0.9
 
+# A model of this size may ramble until its context is full, which takes minutes on a busy machine.
+DEFAULT_OUTPUT_TOKENS: Final = 512
+
 EMBEDDING_TOKENS: Final = 512  # the positions that MiniLM has, its two marks included; best below 256
 EMBEDDING_SIZE: Final = 384
 MAX_INPUTS: Final = 2048
@@ -83,6 +86,7 @@ NOTES: Final[dict[str, tuple[str, ...]]] = {
         "An answer holds one tool call at most. Its arguments follow the tool's schema.",
         "`response_format` constrains what the model can write: the answer parses and follows the schema, "
         "unless `finish_reason` is `length`. A schema that cannot be enforced is refused.",
+        f"Without `max_tokens` or `max_completion_tokens`, an answer ends after {DEFAULT_OUTPUT_TOKENS} tokens.",
         f"Without `temperature` and `top_p`, {DEFAULT_TEMPERATURE} and {DEFAULT_TOP_P} are used.",
     ),
     "completions": (

@@ -8,14 +8,13 @@ import os
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
+from hive_routing.providers.local.frames import Embed, Finished, FromWorker, Generate, Vectors, Work
+from hive_routing.providers.local.limits import CHAT_MODEL, CONTEXT_TOKENS, EMBEDDING_MODEL, WAITING_CALLS
+from hive_routing.providers.local.line import Line
+from hive_routing.providers.local.process import ModelProcess
+from hive_routing.providers.port import Timeouts
 from hive_runtime.errors import HiveError, Kind
 from hive_runtime.tasks import Tasks
-
-from ..port import Timeouts
-from .frames import Embed, Finished, FromWorker, Generate, Vectors, Work
-from .limits import CHAT_MODEL, CONTEXT_TOKENS, EMBEDDING_MODEL, WAITING_CALLS
-from .line import Line
-from .process import ModelProcess
 
 _log = logging.getLogger(__name__)
 

@@ -9,9 +9,8 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator
 
+from hive_routing.providers.local.frames import Cancel, Failed, Finished, FromWorker, Inbox, Work, pack
 from hive_runtime.errors import HiveError, Kind
-
-from .frames import Cancel, Failed, Finished, FromWorker, Inbox, Work, pack
 
 _READ_BYTES = 256 * 1024
 _SETTLE_SECONDS = 5.0

@@ -8,17 +8,23 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from hive_routing.providers.local import dialect, tools
+from hive_routing.providers.local.frames import Embed, Generate
+from hive_routing.providers.local.limits import (
+    CHAT_MODEL,
+    DEFAULT_OUTPUT_TOKENS,
+    DEFAULT_TEMPERATURE,
+    DEFAULT_TOP_P,
+    EMBEDDING_MODEL,
+    EMBEDDING_SIZE,
+)
+from hive_routing.providers.local.models import LocalModels, Patience
+from hive_routing.providers.local.reading import read_chat, read_completion, read_embedding
+from hive_routing.providers.local.template import render
+from hive_routing.providers.local.wire import ChatRequest, CompletionRequest, Sampling
+from hive_routing.providers.port import ProviderAnswer, ProviderCall
 from hive_runtime.clock import Clock, SystemClock
 from hive_runtime.errors import HiveError, Kind
-
-from ..port import ProviderAnswer, ProviderCall
-from . import dialect, tools
-from .frames import Embed, Generate
-from .limits import CHAT_MODEL, DEFAULT_TEMPERATURE, DEFAULT_TOP_P, EMBEDDING_MODEL, EMBEDDING_SIZE
-from .models import LocalModels, Patience
-from .reading import read_chat, read_completion, read_embedding
-from .template import render
-from .wire import ChatRequest, CompletionRequest, Sampling
 
 _JSON = {"content-type": "application/json"}
 _SSE = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
@@ -107,7 +113,7 @@ def _for(call: ProviderCall, model: str) -> ProviderCall:
 
 def _chat_work(request: ChatRequest, tool: tools.Call | None, sample: int) -> Generate:
     work = _work(request, render(request.messages, tool.function if tool else None), "messages", sample)
-    work.max_tokens = request.max_completion_tokens or request.max_tokens
+    work.max_tokens = request.max_completion_tokens or request.max_tokens or DEFAULT_OUTPUT_TOKENS
     if tool is not None:
         work.stop = []  # stop texts are for prose: a call that is cut is no call
         work.schema, work.schema_param = _schema(tools.arguments(tool.function)), tool.param

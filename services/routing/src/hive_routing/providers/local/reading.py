@@ -7,10 +7,17 @@ from typing import TypeVar
 
 import msgspec
 
+from hive_routing.providers.local.limits import MAX_CHOICES, REFUSED, REFUSED_COMBINATIONS, REFUSED_PARTS
+from hive_routing.providers.local.wire import (
+    ChatRequest,
+    CompletionRequest,
+    EmbeddingRequest,
+    Message,
+    Sampling,
+    Tool,
+    invalid,
+)
 from hive_runtime.errors import HiveError, Kind
-
-from .limits import MAX_CHOICES, REFUSED, REFUSED_COMBINATIONS, REFUSED_PARTS
-from .wire import ChatRequest, CompletionRequest, EmbeddingRequest, Message, Sampling, Tool, invalid
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from .wire import Function, Message
+from hive_routing.providers.local.wire import Function, Message
 
 _DEFAULT_SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
 # Text that looks like a control token must not become one: it could end a message and begin another.

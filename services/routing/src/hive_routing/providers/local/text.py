@@ -11,10 +11,9 @@ from typing import Any
 
 import msgspec
 
+from hive_routing.providers.local.frames import Failed, Finished, FromWorker, Generate, Piece, Work
+from hive_routing.providers.local.limits import CHAT_MODEL, CONTEXT_TOKENS
 from hive_runtime.errors import HiveError, Kind
-
-from .frames import Failed, Finished, FromWorker, Generate, Piece, Work
-from .limits import CHAT_MODEL, CONTEXT_TOKENS
 
 _GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 # Prompt tokens per native step, which nothing can interrupt: 64 take a quarter of a second, and are 7 %

@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from operator import mul
 from typing import Any
 
+from hive_routing.providers.local.frames import Embed
+from hive_routing.providers.local.limits import EMBEDDING_SIZE
+from hive_routing.providers.local.models import LocalModels, Patience
+from hive_routing.providers.local.wire import ChatRequest, Function, Message, ToolChoice
 from hive_runtime.errors import HiveError, Kind
-
-from .frames import Embed
-from .limits import EMBEDDING_SIZE
-from .models import LocalModels, Patience
-from .wire import ChatRequest, Function, Message, ToolChoice
 
 # Cosine of the message and the tool. Found with 45 hand-written messages for 11 tools, of which 43 fall on
 # the right side; of 33 others for 10 other tools, 28 do, and 12 of their 16 calls go to the right tool.

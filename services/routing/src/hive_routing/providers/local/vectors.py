@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hive_routing.providers.local.frames import Embed, Finished, FromWorker, Vectors, Work
+from hive_routing.providers.local.limits import EMBEDDING_MODEL, EMBEDDING_TOKENS
 from hive_runtime.errors import HiveError, Kind
-
-from .frames import Embed, Finished, FromWorker, Vectors, Work
-from .limits import EMBEDDING_MODEL, EMBEDDING_TOKENS
 
 _VECTORS_PER_FRAME = 32
 _CL100K_TOKENS = 100_256

@@ -7,9 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from hive_runtime.errors import HiveError, Kind
-
-from .limits import (
+from hive_routing.providers.local.limits import (
     CHAT_VOCABULARY,
     EMBEDDING_SIZE,
     MAX_CHOICES,
@@ -18,6 +16,7 @@ from .limits import (
     MAX_TOOLS,
     REFUSED_COMBINATIONS,
 )
+from hive_runtime.errors import HiveError, Kind
 
 Choices = Annotated[int, Meta(ge=1, le=MAX_CHOICES)]
 Temperature = Annotated[float, Meta(ge=0, le=2)]

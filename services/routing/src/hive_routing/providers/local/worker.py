@@ -14,9 +14,8 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import BinaryIO, Protocol
 
+from hive_routing.providers.local.frames import Cancel, Failed, FromWorker, Work, pack, read
 from hive_runtime.errors import HiveError, Kind
-
-from .frames import Cancel, Failed, FromWorker, Work, pack, read
 
 Emit = Callable[[FromWorker], None]
 
@@ -30,10 +29,10 @@ class Model(Protocol):
 def load(role: str, threads: int) -> Model:
     """Import and load one model; the imports are here because each process needs one of them only."""
     if role == "chat":
-        from .text import TextModel
+        from hive_routing.providers.local.text import TextModel
 
         return TextModel(threads)
-    from .vectors import VectorModel
+    from hive_routing.providers.local.vectors import VectorModel
 
     return VectorModel(threads)
 
