@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hive_routing.stream import DONE, StreamRelay
+from hive_routing.stream import CHARS_PER_TOKEN, DONE, MAX_COUNTED_CHARS, StreamRelay
 
 ROLE = {"role": "assistant", "content": ""}
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
@@ -201,3 +201,14 @@ def test_chunking_at_every_byte_changes_nothing(data: bytes, asked: bool) -> Non
 @given(st.sampled_from(STREAMS), st.integers(1, 400))
 def test_no_chunking_changes_anything(data: bytes, size: int) -> None:
     assert run(data, size=size)[0] == run(data)[0]
+
+
+def test_a_long_stream_is_counted_without_being_kept() -> None:
+    relay = StreamRelay("sim", 1, False)
+    relay.feed(event(ROLE))
+    for _ in range(1000):
+        relay.feed(event({"content": "four" * 256}) + event({"content": "four"}))
+    counted = relay.output()
+    kept = sum(map(len, counted.texts))
+    assert kept <= MAX_COUNTED_CHARS
+    assert counted.extra * CHARS_PER_TOKEN + kept == pytest.approx(1000 * 257 * 4, abs=CHARS_PER_TOKEN)

@@ -19,7 +19,9 @@ from hive_runtime.errors import HiveError
 
 DONE = b"data: [DONE]\n\n"
 MAX_HELD_BYTES = 1024 * 1024
-
+MAX_COUNTED_CHARS = 256 * 1024
+"""Of an answer, kept in case that it has to be counted; what is beyond counts as `CHARS_PER_TOKEN`."""
+CHARS_PER_TOKEN = 4
 
 _ABSENT = Raw()
 _NULL = b"null"
@@ -54,6 +56,41 @@ class _Identity(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Chunk).decode
 
 
+class _Output:
+    """What a stream generated, kept up to a bound: it is only needed where the provider states no usage."""
+
+    __slots__ = ("_calls", "_kept", "_left_out", "_texts")
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+        self._calls: list[Raw] = []
+        self._kept = 0
+        self._left_out = 0
+
+    def add_text(self, text: str) -> None:
+        if self._has_room(len(text)):
+            self._texts.append(text)
+            if len(self._texts) > 512:  # many short strings take many times their length
+                self._texts = ["".join(self._texts)]
+
+    def add_calls(self, calls: Raw) -> None:
+        if self._has_room(len(bytes(calls))):
+            self._calls.append(Raw(bytes(calls)))  # a copy: the original holds on to its whole event
+
+    def countable(self) -> Countable:
+        counted = Countable(["".join(self._texts)], extra=self._left_out // CHARS_PER_TOKEN)
+        for calls in self._calls:
+            counted.add_calls(msgspec.json.decode(calls))
+        return counted
+
+    def _has_room(self, size: int) -> bool:
+        if self._kept + size > MAX_COUNTED_CHARS:
+            self._left_out += size
+            return False
+        self._kept += size
+        return True
+
+
 class StreamRelay:
     """One stream. Feed it what the provider sends, forward what it gives back."""
 
@@ -75,8 +112,7 @@ class StreamRelay:
         self._open: set[int] = set()
         self._finished: set[int] = set()
         self._sample = b"{}"
-        self._texts: list[str] = []
-        self._calls: list[Raw] = []
+        self._output = _Output()
 
     def feed(self, data: bytes) -> bytes:
         """What can be forwarded now; empty until the first content. Look at `failure` and `done` then."""
@@ -110,10 +146,7 @@ class StreamRelay:
 
     def output(self) -> Countable:
         """What was generated so far, for counting."""
-        counted = Countable(["".join(self._texts)])
-        for calls in self._calls:
-            counted.add_calls(msgspec.json.decode(calls))
-        return counted
+        return self._output.countable()
 
     def _forward(self, events: list[bytes]) -> bytes:
         self.is_content = False
@@ -177,12 +210,12 @@ class StreamRelay:
         if choice.finish_reason is not None:
             self._finished.add(choice.index)
         if choice.text is not None:
-            self._texts.append(choice.text)
+            self._output.add_text(choice.text)
         if (delta := choice.delta) is not None:
             if type(delta.content) is str:
-                self._texts.append(delta.content)
+                self._output.add_text(delta.content)
             if delta.tool_calls:
-                self._calls.append(delta.tool_calls)
+                self._output.add_calls(delta.tool_calls)
 
     def _finish(self) -> None:
         if len(self._finished) >= self._choices and self._finished >= self._open:
