@@ -196,7 +196,7 @@ def test_a_configuration_that_is_not_there(tmp_path: Path) -> None:
     ("setting", "value"),
     [
         ("HIVE_PORT", "eighty"),
-        ("HIVE_BOOTSTRAP_KEY", "short"),
+        ("HIVE_BOOTSTRAP_KEY", "with a space"),
         ("HIVE_BUS_URL", "carrier-pigeon://"),
         ("HIVE_HOST", "192.0.2.1"),
     ],
@@ -205,7 +205,7 @@ def test_a_setting_that_makes_no_sense(tmp_path: Path, setting: str, value: str)
     said = refused_start(Gateway(tmp_path, None, **{setting: value}))
 
     assert setting in said
-    assert setting != "HIVE_BOOTSTRAP_KEY" or value not in said.replace("shorter", "")
+    assert setting != "HIVE_BOOTSTRAP_KEY" or value not in said
 
 
 def test_a_provider_without_its_variable_is_off(

@@ -52,6 +52,7 @@ def test_a_closing_event_stands_alone_after_a_cut(dialect: Dialect) -> None:
 def test_headers_tell_when_to_retry() -> None:
     error = HiveError(Kind.RATE_LIMITED, "words", retry_after=0.2, should_retry=False)
     assert dict(error_headers(error))[b"retry-after"] == b"1"
+    assert dict(error_headers(HiveError(Kind.RATE_LIMITED, "words", retry_after=1.4)))[b"retry-after"] == b"2"
     assert dict(error_headers(error))[b"x-should-retry"] == b"false"
     assert b"retry-after" not in dict(error_headers(HiveError(Kind.INTERNAL, "words")))
 

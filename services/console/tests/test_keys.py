@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from hive_console.service import MIGRATIONS
+from hive_sql import migrate
 from modelhive.control.v1.control_pb2 import ControlChanged
 
 NOW = 1_790_000_000
+LIMITS = ("rpm", "tpm", "concurrency")
 
 
 def sha256(secret: str) -> bytes:
@@ -36,6 +45,9 @@ async def test_a_key_is_shown_once_and_announced_as_a_hash(desk: Any) -> None:
         "last_four": secret[-4:],
         "models": None,
         "expires_at": None,
+        "rpm": None,
+        "tpm": None,
+        "concurrency": None,
         "created_at": NOW,
         "revoked": False,
     }
@@ -45,7 +57,7 @@ async def test_a_key_is_shown_once_and_announced_as_a_hash(desk: Any) -> None:
     assert record.api_key.sha256 == sha256(secret)
     assert record.api_key.tenant_id == "default"
     assert not record.api_key.HasField("models")
-    assert not record.api_key.HasField("expires_at_unix")
+    assert not any(record.api_key.HasField(name) for name in ("expires_at_unix", *LIMITS))
     assert secret.encode() not in record.SerializeToString()
 
 
@@ -104,6 +116,52 @@ async def test_a_change_leaves_alone_what_it_does_not_name(desk: Any) -> None:
     cleared = await desk.ask("PATCH", f"/keys/{made['id']}", {"models": None, "expires_at": None})
     assert (cleared["name"], cleared["models"], cleared["expires_at"]) == ("new", None, None)
     await desk.until(lambda records: not records.now[f"key/{made['id']}"].api_key.HasField("models"))
+
+
+async def test_limits_are_set_changed_and_cleared_one_by_one(desk: Any) -> None:
+    made = await desk.ask("POST", "/keys", {"tenant": "default", "rpm": 60, "tpm": 10**15, "concurrency": 1})
+    place, path = f"key/{made['id']}", f"/keys/{made['id']}"
+    changed = await desk.ask("PATCH", path, {"rpm": 30})
+    assert [changed[name] for name in LIMITS] == [30, 10**15, 1]
+    await desk.until(lambda records: records.now[place].api_key.rpm == 30)
+    key = desk.records.now[place].api_key
+    assert (key.tpm, key.concurrency) == (10**15, 1)
+
+    cleared = await desk.ask("PATCH", path, {"rpm": None, "concurrency": None})
+    assert [cleared[name] for name in LIMITS] == [None, 10**15, None]
+    assert await desk.ask("GET", path) == cleared
+    await desk.until(lambda records: not records.now[place].api_key.HasField("rpm"))
+    key = desk.records.now[place].api_key
+    assert key.tpm == 10**15 and not key.HasField("concurrency")
+
+
+@pytest.mark.parametrize("name", LIMITS)
+@pytest.mark.parametrize("value", [0, -1, 1.5, 2.0, "60", True, 10**15 + 1, []])
+async def test_a_limit_is_a_whole_number_from_one_on(desk: Any, name: str, value: Any) -> None:
+    made = await desk.ask("POST", "/keys", {"tenant": "default", name: 5})
+    for method, path, body in (
+        ("POST", "/keys", {"tenant": "default"}),
+        ("PATCH", f"/keys/{made['id']}", {}),
+    ):
+        error = await desk.error(method, path, {**body, name: value}, status=400)
+        assert error["param"] == name and name in error["message"]
+    assert (await desk.ask("GET", f"/keys/{made['id']}"))[name] == 5
+
+
+async def test_keys_of_an_older_release_have_no_limits(start: Any, tmp_path: Path) -> None:
+    older, data = tmp_path / "older", tmp_path / "data"
+    (older / "versions").mkdir(parents=True)
+    data.mkdir()
+    shutil.copy(MIGRATIONS / "versions" / "0001_first_tables.py", older / "versions")
+    await migrate(f"sqlite+aiosqlite:///{data}/console.db", older)
+    with closing(sqlite3.connect(data / "console.db")) as database, database:
+        database.execute("INSERT INTO tenants VALUES ('default', '', NULL, 0, 1, 1)")
+        database.execute(
+            "INSERT INTO api_keys VALUES ('key_old', 'default', 'old', x'00', 'abcd', NULL, NULL, 0, 1, 1)"
+        )
+    async with start() as desk:
+        found = await desk.ask("PATCH", "/keys/key_old", {"tpm": 7})
+        assert (found["name"], found["rpm"], found["tpm"]) == ("old", None, 7)
 
 
 async def test_later_changes_have_higher_revisions(desk: Any) -> None:

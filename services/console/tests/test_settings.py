@@ -44,3 +44,9 @@ def test_the_file_of_the_folder_is_read_where_it_is(tmp_path: Path, monkeypatch:
     assert ConsoleSettings().file is None
     (tmp_path / "modelhive.yaml").touch()
     assert ConsoleSettings().file == Path("modelhive.yaml")
+
+
+def test_a_secret_that_can_be_guessed_is_taken_with_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HIVE_BOOTSTRAP_KEY", "sk-test")
+    monkeypatch.setenv("HIVE_ADMIN_TOKEN", "long-enough-to-be-a-token")
+    assert [warning.split()[0] for warning in ConsoleSettings().warnings] == ["HIVE_BOOTSTRAP_KEY"]

@@ -85,9 +85,9 @@ async def test_a_key_of_the_api_can_become_the_bootstrap_key(start: Any, clock: 
         assert (key["revoked"], key["expires_at"]) == (False, None)
 
 
-@pytest.mark.parametrize("value", ["short", "with a space in it", "not-ascii-é-at-all", "line\nbreak-in-it"])
+@pytest.mark.parametrize("value", ["with a space in it", "not-ascii-é-at-all", "line\nbreak-in-it"])
 async def test_a_bootstrap_key_that_nobody_can_send_is_refused(start: Any, value: str) -> None:
-    with pytest.raises(ValueError, match="needs at least 8 printable ASCII") as error:
+    with pytest.raises(ValueError, match="printable ASCII characters") as error:
         async with start(bootstrap_key=value):
             pass
     assert value not in str(error.value)

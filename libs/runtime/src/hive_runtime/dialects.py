@@ -6,6 +6,7 @@ word), and the official SDKs of Anthropic, Google and A2A for theirs.
 
 from __future__ import annotations
 
+import math
 from enum import Enum
 from typing import Any
 
@@ -72,7 +73,7 @@ def error_headers(error: HiveError) -> list[tuple[bytes, bytes]]:
     """The headers that tell an SDK what to do next."""
     headers = [(b"content-type", b"application/json")]
     if error.retry_after is not None:
-        headers.append((b"retry-after", str(max(1, round(error.retry_after))).encode()))
+        headers.append((b"retry-after", str(max(1, math.ceil(error.retry_after))).encode()))
     if error.should_retry is not None:
         headers.append((b"x-should-retry", b"true" if error.should_retry else b"false"))
     return headers

@@ -40,6 +40,7 @@ class ApiKey:
 
     models: intersected with the tenant's; None is whatever the tenant may use.
     created_at, expires_at: Unix seconds; None is never.
+    rpm, tpm: requests and tokens per minute. concurrency: requests at a time. None is no limit.
     """
 
     id: str
@@ -50,6 +51,9 @@ class ApiKey:
     created_at: int
     models: tuple[str, ...] | None = None
     expires_at: int | None = None
+    rpm: int | None = None
+    tpm: int | None = None
+    concurrency: int | None = None
     revoked: bool = False
 
     def is_live(self, now: float) -> bool:

@@ -51,6 +51,9 @@ def _api_key(key: ApiKey) -> control_pb2.ApiKey:
         sha256=key.sha256,
         models=_models(key.models),
         expires_at_unix=key.expires_at,
+        rpm=key.rpm,
+        tpm=key.tpm,
+        concurrency=key.concurrency,
     )
 
 

@@ -59,9 +59,8 @@ class Console:
 async def console_service(host: Host, settings: ConsoleSettings) -> AsyncIterator[Console]:
     """Raises ConfigurationError, SealingError, SchemaTooNew."""
     given = await asyncio.to_thread(_given, settings)
-    for declared in given.values():
-        for warning in declared.warnings:
-            log.warning(warning)
+    for warning in [*settings.warnings, *(each for one in given.values() for each in one.warnings)]:
+        log.warning(warning)
     public_key = (await asyncio.to_thread(_credentials_key, settings, host.data_dir)).public
     token_path = host.data_dir / "admin-token"
     token, created = await asyncio.to_thread(_admin_token, settings, token_path)

@@ -10,6 +10,7 @@ from pydantic import Field, PrivateAttr, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEFAULT_FILE = Path("modelhive.yaml")
+SHORTEST_SECRET = 16
 
 
 class ConsoleSettings(BaseSettings):
@@ -45,9 +46,19 @@ class ConsoleSettings(BaseSettings):
         if value is None:
             return None
         text = value.get_secret_value()
-        if len(text) < 8 or not text.isascii() or not text.isprintable() or " " in text:
-            raise ValueError("needs at least 8 printable ASCII characters without spaces")
+        if not text.isascii() or not text.isprintable() or " " in text:
+            raise ValueError("has to be of printable ASCII characters without spaces, to fit into a header")
         return value
+
+    @property
+    def warnings(self) -> list[str]:
+        """What an operator should know about these settings."""
+        secrets = {"HIVE_ADMIN_TOKEN": self.admin_token, "HIVE_BOOTSTRAP_KEY": self.bootstrap_key}
+        return [
+            f"{name} is shorter than {SHORTEST_SECRET} characters: it can be guessed"
+            for name, value in secrets.items()
+            if value is not None and len(value.get_secret_value()) < SHORTEST_SECRET
+        ]
 
     @property
     def environment(self) -> Mapping[str, str]:

@@ -66,6 +66,9 @@ api_keys = Table(
     Column("last_four", String(4), nullable=False),
     Column("models", JSON(none_as_null=True)),
     Column("expires_at", BigInteger),
+    Column("rpm", BigInteger),
+    Column("tpm", BigInteger),
+    Column("concurrency", BigInteger),
     Column("revoked", Boolean, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("revision", BigInteger, nullable=False),
@@ -293,6 +296,9 @@ def _api_key(row: Row[Any]) -> ApiKey:
         created_at=row.created_at,
         models=_ids(row.models),
         expires_at=row.expires_at,
+        rpm=row.rpm,
+        tpm=row.tpm,
+        concurrency=row.concurrency,
         revoked=row.revoked,
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from hive_console.control import ApiKey, Model, Provider, Tenant, model_key
 from hive_console.declarations import Form, ModelId, Name, Title
@@ -14,6 +14,7 @@ from hive_console.pages import Listing
 
 T = TypeVar("T")
 ModelIds = Annotated[list[ModelId], AfterValidator(lambda ids: list(dict.fromkeys(ids)))]
+Limit = Annotated[int, Field(ge=1, le=10**15)]
 
 
 class TenantPatch(Form):
@@ -41,6 +42,9 @@ class KeyPatch(Form):
     name: Title = ""
     models: ModelIds | None = None
     expires_at: int | None = None
+    rpm: Limit | None = None
+    tpm: Limit | None = None
+    concurrency: Limit | None = None
 
     def values(self) -> dict[str, Any]:
         """The written fields as `ApiKey` has them."""
@@ -73,6 +77,9 @@ def key_answer(key: ApiKey) -> dict[str, Any]:
         "last_four": key.last_four,
         "models": key.models,
         "expires_at": key.expires_at,
+        "rpm": key.rpm,
+        "tpm": key.tpm,
+        "concurrency": key.concurrency,
         "created_at": key.created_at,
         "revoked": key.revoked,
     }

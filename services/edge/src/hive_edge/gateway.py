@@ -1,6 +1,6 @@
 """The public door: authenticate, hand the request to its service, stream the answer back. Pure ASGI.
 
-It knows no endpoint's schema. Checks run in one order: is there such a route, 401, then whatever the
+It knows no endpoint's schema. Checks run in one order: is there such a route, 401, 429, then whatever the
 owning service checks. Every answer carries the request's id, every error the form of its route's dialect.
 """
 
@@ -13,14 +13,15 @@ from urllib.parse import parse_qs
 from prometheus_client import Counter
 
 from hive_edge import routes
+from hive_edge.answer import Answer
 from hive_edge.body import ClientGone, read_body
 from hive_edge.keys import Holder, Keys
+from hive_edge.limits import Entry, Limiter
 from hive_edge.routes import Route
 from hive_relay import Call, Caller, Request
-from hive_relay.asgi import AnswerCut, Receive, Scope, Send
-from hive_relay.frames import HeaderPairs
+from hive_relay.asgi import Receive, Scope, Send
 from hive_runtime.blobs import Blobs
-from hive_runtime.dialects import Dialect, error_body, error_event, error_headers
+from hive_runtime.dialects import Dialect
 from hive_runtime.errors import HiveError, Kind
 from hive_runtime.tasks import Tasks
 from modelhive.common.v1.common_pb2 import ModelList, Principal
@@ -67,9 +68,18 @@ class Gateway:
     """The ASGI application of the public listener."""
 
     def __init__(
-        self, *, keys: Keys, caller: Caller, blobs: Blobs, tasks: Tasks, max_body: int, requests: Counter
+        self,
+        *,
+        keys: Keys,
+        limiter: Limiter,
+        caller: Caller,
+        blobs: Blobs,
+        tasks: Tasks,
+        max_body: int,
+        requests: Counter,
     ) -> None:
         self._keys = keys
+        self._limiter = limiter
         self._caller = caller
         self._blobs = blobs
         self._tasks = tasks
@@ -98,30 +108,25 @@ class Gateway:
             raise HiveError(Kind.NOT_FOUND, f"There is no {scope['method']} {path[:200]} here.")
         head = Head.of(scope)
         holder = self._keys.authenticate(head.credential or _query_key(scope, route))
-        if not route.served:
-            raise HiveError(Kind.NOT_FOUND, f"{path[:200]} is not enabled on this deployment.")
-        body = await read_body(receive, self._blobs, answer.request_id, head.length, self._max_body)
-        request = Request(
-            request_id=answer.request_id,
-            service=route.service,
-            method=scope["method"],
-            path=path,
-            query=scope["query_string"].decode("latin-1"),
-            headers=head.forwarded,
-            body=body,
-            principal=_principal(holder),
-            seconds=route.seconds,
-            queued=route.queued and scope["method"] == "POST",
-            traceparent=head.traceparent,
-        )
-        try:
-            await self._exchange(request, receive, answer)
-        finally:
-            if isinstance(body, BlobReference):
-                await self._blobs.delete(body.path)
+        with await self._limiter.enter(holder.key_id, holder.limits, head.length) as entry:
+            answer.standing = entry.standing
+            if not route.served:
+                raise HiveError(Kind.NOT_FOUND, f"{path[:200]} is not enabled on this deployment.")
+            body = await read_body(receive, self._blobs, answer.request_id, head.length, self._max_body)
+            blob = body.path if isinstance(body, BlobReference) else None
+            try:
+                if head.length is None:
+                    await entry.weigh(_size(body))
+                    answer.standing = entry.standing
+                request = _request(scope, path, route, head, holder, answer.request_id, body)
+                call = await self._caller.call(request)
+                del body, request  # an answer may take long, and nobody needs them any more
+                await self._exchange(call, receive, answer, entry)
+            finally:
+                if blob is not None:
+                    await self._blobs.delete(blob)
 
-    async def _exchange(self, request: Request, receive: Receive, answer: Answer) -> None:
-        call = await self._caller.call(request)
+    async def _exchange(self, call: Call, receive: Receive, answer: Answer, entry: Entry) -> None:
         watch = self._tasks.spawn(_watch(receive, call), "client")
         try:
             await answer.relay(call)
@@ -130,6 +135,8 @@ class Gateway:
                 raise ClientGone from None
             raise
         finally:
+            cut = watch.done() or answer.status != 0
+            entry.used = _tokens_used(call, answer, entry.reserved if cut else 0)
             watch.cancel()
             call.close()
 
@@ -141,49 +148,39 @@ async def _watch(receive: Receive, call: Call) -> None:
     call.close()
 
 
-class Answer:
-    """What goes back to one client; it ends in exactly one way."""
+def _tokens_used(call: Call, answer: Answer, otherwise: int) -> int:
+    """otherwise: what an answer is taken for that neither came to its end nor stated its usage."""
+    if call.usage is not None:
+        return call.usage.prompt_tokens + call.usage.completion_tokens
+    return 0 if answer.complete else otherwise
 
-    def __init__(self, send: Send, request_id: str, dialect: Dialect) -> None:
-        self.request_id = request_id
-        self.status = 0
-        self._send = send
-        self._dialect = dialect
-        self._streaming = False
 
-    async def relay(self, call: Call) -> None:
-        """Pass the service's answer on as it comes; credit follows what the client takes."""
-        status, headers = await call.head()
-        data, complete = await call.read()
-        if complete and not any(name == b"content-length" for name, _ in headers):
-            headers.append((b"content-length", str(len(data)).encode()))
-        self._streaming = any(name == b"content-type" and b"event-stream" in value for name, value in headers)
-        await self._start(status, headers)
-        await self._send({"type": "http.response.body", "body": data, "more_body": not complete})
-        while not complete:
-            call.taken(len(data))
-            data, complete = await call.read()
-            await self._send({"type": "http.response.body", "body": data, "more_body": not complete})
+def _size(body: bytes | BlobReference) -> int:
+    return body.size_bytes if isinstance(body, BlobReference) else len(body)
 
-    async def fail(self, error: HiveError) -> None:
-        """End with an error: as a body of its own, or as a stream's last event."""
-        if self.status == 0:
-            body = error_body(self._dialect, error, self.request_id)
-            headers = error_headers(error)
-            headers.append((b"content-length", str(len(body)).encode()))
-            await self._start(error.status, headers)
-            await self._send({"type": "http.response.body", "body": body, "more_body": False})
-        elif self._streaming:
-            event = error_event(self._dialect, error, self.request_id)
-            await self._send({"type": "http.response.body", "body": event, "more_body": False})
-        else:
-            raise AnswerCut(error.message)
 
-    async def _start(self, status: int, headers: HeaderPairs) -> None:
-        self.status = status
-        number = self.request_id.encode()
-        headers += [(b"x-request-id", number), (b"request-id", number), (b"x-hive-request-id", number)]
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+def _request(
+    scope: Scope,
+    path: str,
+    route: Route,
+    head: Head,
+    holder: Holder,
+    number: str,
+    body: bytes | BlobReference,
+) -> Request:
+    return Request(
+        request_id=number,
+        service=route.service,
+        method=scope["method"],
+        path=path,
+        query=scope["query_string"].decode("latin-1"),
+        headers=head.forwarded,
+        body=body,
+        principal=_principal(holder),
+        seconds=route.seconds,
+        queued=route.queued and scope["method"] == "POST",
+        traceparent=head.traceparent,
+    )
 
 
 def _principal(holder: Holder) -> Principal:

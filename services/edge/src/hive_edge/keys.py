@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from hive_edge.limits import Limits
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError, Kind
 
@@ -28,6 +29,7 @@ class ApiKey:
     sha256: bytes
     models: Models
     expires_at: float | None
+    limits: Limits = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class Holder:
     key_id: str
     models: tuple[str, ...] | None
     expires_at: float | None
+    limits: Limits
 
 
 class Keys:
@@ -90,7 +93,7 @@ class Keys:
             return
         models = _both(tenant.models, key.models)
         listed = None if models is None else tuple(sorted(models))
-        self._holders[key.sha256] = Holder(key.tenant_id, key.id, listed, key.expires_at)
+        self._holders[key.sha256] = Holder(key.tenant_id, key.id, listed, key.expires_at, key.limits)
 
 
 def _both(one: Models, other: Models) -> Models:

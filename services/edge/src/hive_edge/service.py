@@ -1,4 +1,4 @@
-"""The edge's wiring: snapshot of keys, the relay's caller, the public door."""
+"""The edge's wiring: snapshot of keys, their limits, the relay's caller, the public door."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from hive_edge.consumers import ControlConsumer
+from hive_edge.counters import MemoryLimiter
 from hive_edge.gateway import Gateway
 from hive_edge.keys import Keys
 from hive_edge.settings import EdgeSettings
@@ -18,10 +19,11 @@ SWEEP_SECONDS = 600.0
 @asynccontextmanager
 async def edge_service(host: Host, settings: EdgeSettings) -> AsyncIterator[None]:
     """Entered: the public door is open. Left: every request it took was answered."""
-    keys = Keys(host.clock)
+    keys, limiter = Keys(host.clock), MemoryLimiter(host.clock)
     caller = host.caller()
     gateway = Gateway(
         keys=keys,
+        limiter=limiter,
         caller=caller,
         blobs=host.blobs,
         tasks=host.tasks,
@@ -30,7 +32,7 @@ async def edge_service(host: Host, settings: EdgeSettings) -> AsyncIterator[None
             "hive_edge_requests", "Requests by path and status.", ("path", "status")
         ),
     )
-    control = await host.bus.subscribe_state(ControlChanged, ControlConsumer(keys).apply)
+    control = await host.bus.subscribe_state(ControlChanged, ControlConsumer(keys, limiter).apply)
     in_flight = host.metrics.gauge("hive_edge_in_flight", "Requests that wait for their answer.")
     in_flight.set_function(lambda: caller.in_flight)
     host.health.add("control snapshot", lambda: str(control.failure) if control.failure else None)

@@ -85,7 +85,8 @@ def _greet(started: Any) -> None:
     if started.first_key:
         out.print(f"API key of tenant default, shown this once: {started.first_key}", soft_wrap=True)
         out.print("\nTry it; the model runs on this machine:\n")
-        body = '{"model": "local/smollm2-135m", "messages": [{"role": "user", "content": "What is a bee?"}]}'
+        question = '[{"role": "user", "content": "What is a bee?"}]'
+        body = f'{{"model": "local/smollm2-135m", "messages": {question}, "max_tokens": 80}}'
         call = f"""curl {started.url}/v1/chat/completions \\
   -H 'Authorization: Bearer {started.first_key}' \\
   -H 'Content-Type: application/json' \\
@@ -128,11 +129,15 @@ def create_key(
     tenant: Annotated[str, typer.Option(help="Who pays.")] = "default",
     model: Annotated[list[str] | None, typer.Option(help="Allow this model only; may be repeated.")] = None,
     expires_at: Annotated[int | None, typer.Option(help="Unix seconds.")] = None,
+    rpm: Annotated[int | None, typer.Option(min=1, help="Requests per minute, at most.")] = None,
+    tpm: Annotated[int | None, typer.Option(min=1, help="Tokens per minute, at most.")] = None,
+    concurrency: Annotated[int | None, typer.Option(min=1, help="Requests at a time, at most.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Create a key. It is shown this once and kept nowhere."""
+    limits = {"rpm": rpm, "tpm": tpm, "concurrency": concurrency}
     body = {"tenant": tenant, "name": name, "models": model or None, "expires_at": expires_at}
-    made = _admin().call("POST", "/keys", body)
+    made = _admin().call("POST", "/keys", body | limits)
     if as_json:
         out.print_json(json.dumps(made))
     else:
@@ -146,7 +151,8 @@ def list_keys(
 ) -> None:
     """List the keys; only their last characters are known."""
     found = [key for key in _admin().get_all("/keys") if tenant in (None, key["tenant"])]
-    columns = ["id", "tenant", "name", "last_four", "models", "expires_at", "revoked"]
+    columns = ["id", "tenant", "name", "last_four", "models", "expires_at"]
+    columns += ["rpm", "tpm", "concurrency", "revoked"]
     _show(found, as_json, columns, {"models": _models, "expires_at": _moment})
 
 

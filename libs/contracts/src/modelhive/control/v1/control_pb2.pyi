@@ -102,12 +102,19 @@ class ApiKey(_message.Message):
     SHA256_FIELD_NUMBER: _builtins.int
     MODELS_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_UNIX_FIELD_NUMBER: _builtins.int
+    RPM_FIELD_NUMBER: _builtins.int
+    TPM_FIELD_NUMBER: _builtins.int
+    CONCURRENCY_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     tenant_id: _builtins.str
     name: _builtins.str
     sha256: _builtins.bytes
     """SHA-256 of the key: the key itself is shown once and kept nowhere."""
     expires_at_unix: _builtins.int
+    rpm: _builtins.int
+    """At least 1 each; absent: no limit. Requests per minute, tokens per minute, requests at a time."""
+    tpm: _builtins.int
+    concurrency: _builtins.int
     @_builtins.property
     def models(self) -> _common_pb2.ModelList:
         """Intersected with the tenant's list. Absent: whatever the tenant may use."""
@@ -121,14 +128,30 @@ class ApiKey(_message.Message):
         sha256: _builtins.bytes = ...,
         models: _common_pb2.ModelList | None = ...,
         expires_at_unix: _builtins.int | None = ...,
+        rpm: _builtins.int | None = ...,
+        tpm: _builtins.int | None = ...,
+        concurrency: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_expires_at_unix", b"_expires_at_unix", "expires_at_unix", b"expires_at_unix", "models", b"models"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_concurrency", b"_concurrency", "_expires_at_unix", b"_expires_at_unix", "_rpm", b"_rpm", "_tpm", b"_tpm", "concurrency", b"concurrency", "expires_at_unix", b"expires_at_unix", "models", b"models", "rpm", b"rpm", "tpm", b"tpm"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expires_at_unix", b"_expires_at_unix", "expires_at_unix", b"expires_at_unix", "id", b"id", "models", b"models", "name", b"name", "sha256", b"sha256", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_concurrency", b"_concurrency", "_expires_at_unix", b"_expires_at_unix", "_rpm", b"_rpm", "_tpm", b"_tpm", "concurrency", b"concurrency", "expires_at_unix", b"expires_at_unix", "id", b"id", "models", b"models", "name", b"name", "rpm", b"rpm", "sha256", b"sha256", "tenant_id", b"tenant_id", "tpm", b"tpm"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__concurrency: _TypeAlias = _typing.Literal["concurrency"]  # noqa: Y015
+    _WhichOneofArgType__concurrency: _TypeAlias = _typing.Literal["_concurrency", b"_concurrency"]  # noqa: Y015
     _WhichOneofReturnType__expires_at_unix: _TypeAlias = _typing.Literal["expires_at_unix"]  # noqa: Y015
     _WhichOneofArgType__expires_at_unix: _TypeAlias = _typing.Literal["_expires_at_unix", b"_expires_at_unix"]  # noqa: Y015
+    _WhichOneofReturnType__rpm: _TypeAlias = _typing.Literal["rpm"]  # noqa: Y015
+    _WhichOneofArgType__rpm: _TypeAlias = _typing.Literal["_rpm", b"_rpm"]  # noqa: Y015
+    _WhichOneofReturnType__tpm: _TypeAlias = _typing.Literal["tpm"]  # noqa: Y015
+    _WhichOneofArgType__tpm: _TypeAlias = _typing.Literal["_tpm", b"_tpm"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__concurrency) -> _WhichOneofReturnType__concurrency | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__expires_at_unix) -> _WhichOneofReturnType__expires_at_unix | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rpm) -> _WhichOneofReturnType__rpm | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tpm) -> _WhichOneofReturnType__tpm | None: ...
 
 Global___ApiKey: _TypeAlias = ApiKey  # noqa: Y015
 

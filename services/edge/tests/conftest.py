@@ -1,0 +1,196 @@
+"""The public door in front of a small service, its limits on a clock that a test moves."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter
+
+from hive_bus import Options
+from hive_bus.memory import MemoryBus
+from hive_edge.counters import MemoryLimiter
+from hive_edge.gateway import Gateway
+from hive_edge.keys import ApiKey, Keys, Tenant
+from hive_edge.limits import Limits
+from hive_relay import Caller, Responder, exchange_of
+from hive_relay.asgi import Receive, Scope, Send
+from hive_rpc.local import LocalNetwork
+from hive_runtime.blobs import ObjectBlobs
+from hive_runtime.clock import SystemClock
+from hive_runtime.errors import HiveError, Kind
+from hive_runtime.tasks import Tasks
+from hive_testing.asgi import Answered, Client
+from modelhive.common.v1.common_pb2 import UsageSummary
+from modelhive.relay.v1.relay_pb2 import RequestEnvelope
+
+KEY = "sk-hive-" + "k" * 43
+DIGEST = hashlib.sha256(KEY.encode()).digest()
+AUTHORIZED = {"authorization": f"Bearer {KEY}"}
+
+
+class HeldClock(SystemClock):
+    """Its monotonic time stands still until `advance`."""
+
+    def __init__(self) -> None:
+        self._time = 1_000_000.0
+
+    def monotonic(self) -> float:
+        return self._time
+
+    def advance(self, seconds: float) -> None:
+        self._time += seconds
+
+
+class Service:
+    """What stands behind the door: says what it got, or does what the query says.
+
+    usage: what it states at the end of each answer that it brings to its end.
+    """
+
+    usage: UsageSummary | None = None
+
+    def __init__(self) -> None:
+        self.released = asyncio.Event()
+        self.seen: list[dict[str, Any]] = []
+        self.cancelled = asyncio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        size, more = 0, True
+        while more:
+            message = await receive()
+            size, more = size + len(message["body"]), message["more_body"]
+        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+        exchange = exchange_of(scope)
+        models = list(exchange.principal.models.ids) if exchange.principal.HasField("models") else None
+        self.seen.append({"path": scope["path"], "headers": headers, "size": size, "models": models})
+        await exchange.go()
+        await getattr(self, "do_" + (scope["query_string"].decode() or "answer"))(send)
+        exchange.usage = self.usage
+
+    async def do_answer(self, send: Send) -> None:
+        await self._start(send, b"application/json")
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    async def do_refuse(self, send: Send) -> None:
+        raise HiveError(Kind.RATE_LIMITED, "slow down", retry_after=7, should_retry=False)
+
+    async def do_wait(self, send: Send) -> None:
+        await self.released.wait()
+        await self.do_answer(send)
+
+    async def do_cut_stream(self, send: Send) -> None:
+        await self._start(send, b"text/event-stream; charset=utf-8")
+        await send({"type": "http.response.body", "body": b"data: 1\n\n", "more_body": True})
+        raise HiveError(Kind.UPSTREAM_FAILED, "the provider cut the stream")
+
+    async def do_cut_json(self, send: Send) -> None:
+        await self._start(send, b"application/json")
+        await send({"type": "http.response.body", "body": b'{"half', "more_body": True})
+        raise HiveError(Kind.UPSTREAM_FAILED, "the provider cut the answer")
+
+    async def do_hang(self, send: Send) -> None:
+        await self._start(send, b"text/event-stream")
+        await send({"type": "http.response.body", "body": b"data: 1\n\n", "more_body": True})
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.cancelled.set()
+
+    async def _start(self, send: Send, kind: bytes) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", kind)]})
+
+
+class Door:
+    digest = DIGEST
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        service: Service,
+        keys: Keys,
+        limiter: MemoryLimiter,
+        clock: HeldClock,
+        folder: Path,
+    ) -> None:
+        self.gateway = gateway
+        self.service = service
+        self.keys = keys
+        self.limiter = limiter
+        self.clock = clock
+        self.folder = folder
+
+    def limit(self, **limits: int) -> None:
+        """Give the key these limits and no others."""
+        self.keys.put_key(ApiKey("key_1", "t", DIGEST, None, None, Limits(**limits)))
+
+    def client(self, method: str, path: str, **more: Any) -> Client:
+        return Client(self.gateway, method, path, **{"headers": AUTHORIZED, **more})
+
+    async def ask(self, method: str, path: str, **more: Any) -> Answered:
+        async with asyncio.timeout(20):
+            return await self.client(method, path, **more).send()
+
+
+@pytest.fixture
+async def door(tmp_path: Path) -> AsyncIterator[Door]:
+    async with opened(tmp_path) as made:
+        yield made
+
+
+@asynccontextmanager
+async def opened(folder: Path) -> AsyncIterator[Door]:
+    lost: list[str] = []
+
+    def note(name: str, error: BaseException) -> None:
+        lost.append(f"{name}: {error!r}")
+
+    clock, tasks, service = SystemClock(), Tasks(note), Service()
+    network, bus = LocalNetwork(note), MemoryBus(clock, note)
+    blobs = ObjectBlobs.in_folder(folder, clock)
+    edge, routing = network.server("edge", "edge-0"), network.server("routing", "routing-0")
+    caller = Caller(server=edge, bus=bus, network=network, clock=clock, tasks=tasks)
+    responder = Responder(
+        service,
+        service="routing",
+        instance="routing-0",
+        server=routing,
+        network=network,
+        blobs=blobs,
+        clock=clock,
+        tasks=tasks,
+    )
+    edge.add(Caller.attach, caller)
+    routing.add(Responder.attach, responder)
+    await edge.start()
+    await routing.start()
+    await bus.subscribe_requests(
+        RequestEnvelope, "routing", responder.take, Options(fields={"service": "routing"})
+    )
+    held = HeldClock()
+    keys, limiter = Keys(clock), MemoryLimiter(held)
+    keys.put_tenant(Tenant("t", frozenset({"a", "b"}), disabled=False))
+    keys.put_key(ApiKey("key_1", "t", DIGEST, frozenset({"b", "c"}), None))
+    requests = Counter("requests", "All.", ("path", "status"), registry=CollectorRegistry())
+    gateway = Gateway(
+        keys=keys,
+        limiter=limiter,
+        caller=caller,
+        blobs=blobs,
+        tasks=tasks,
+        max_body=1_000_000,
+        requests=requests,
+    )
+    try:
+        yield Door(gateway, service, keys, limiter, held, folder)
+        assert caller.in_flight == 0
+    finally:
+        await tasks.close()
+        await bus.close()
+        await network.close()
+    assert not lost
