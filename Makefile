@@ -10,7 +10,7 @@ NO_EMIT := $(foreach m,$(MEMBERS),--no-emit-package hive-$(notdir $(m)))
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group build $(NO_EMIT)
 
-.PHONY: help run test check protos bench lock format clean
+.PHONY: help run test check protos docs bench lock format clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ protos: .venv/dev.stamp ## lint the protos and generate libs/contracts from them
 
 bench: .venv/dev.stamp ## measure this gateway beside the budget it has to keep
 	$(BIN)/python -m benchmarks.run
+
+docs: .venv/dev.stamp ## generate the reference pages in docs/
+	$(BIN)/python scripts/docs.py
 
 lock: .venv/dev.stamp ## resolve the dependencies again (hashes, no addresses)
 	$(COMPILE) pyproject.toml -o requirements/run.lock

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import socket
 import sys
 from typing import Any
 
@@ -18,14 +19,20 @@ def pytest_configure() -> None:
 
 
 def _stay_on_this_machine(event: str, arguments: tuple[Any, ...]) -> None:
-    """Refuse every connection that would leave the loopback interface."""
+    """Refuse every connection that would leave the loopback interface, and every name but this machine's."""
     if event == "socket.connect" and isinstance(arguments[1], tuple):
         host = str(arguments[1][0])
-        if host != "localhost" and not _is_local(host):
+        if not _is_local(host):
             raise PermissionError(f"a test tried to connect to {host}: only this machine may be reached")
+    elif event == "socket.getaddrinfo" and arguments[0] is not None:
+        host = arguments[0].decode() if isinstance(arguments[0], bytes) else arguments[0]
+        if not _is_local(host):
+            raise socket.gaierror(socket.EAI_NONAME, "a test may resolve nothing")
 
 
 def _is_local(host: str) -> bool:
+    if host == "localhost":
+        return True
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

@@ -17,7 +17,7 @@ class Row:
     label: str
     unit: str
     limit: float | None = None
-    moonshot: float | None = None
+    goal: float | None = None
     at_least: bool = False
     """The limit is a floor."""
 

@@ -24,7 +24,6 @@ PACKAGES = (
     "uvicorn",
     "uvloop",
     "httptools",
-    "pyreqwest",
     "msgspec",
     "SQLAlchemy",
 )
@@ -99,8 +98,8 @@ def _limit(row: Row) -> str:
     if row.limit is None:
         return ""
     sign = "≥" if row.at_least else "≤"
-    moonshot = f" (moonshot {row.moonshot:g})" if row.moonshot is not None else ""
-    return f"{sign} {row.limit:g}{moonshot}"
+    goal = f" (goal {row.goal:g})" if row.goal is not None else ""
+    return f"{sign} {row.limit:g}{goal}"
 
 
 def _version(package: str) -> str | None:

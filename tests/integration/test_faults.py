@@ -66,7 +66,7 @@ FAULTS = {
     ),
     "cut before the first event": Fault({"cut_after": 0}, 502, 502, asked=retried()),
     "cut after the role": Fault({"cut_after": 1}, 502, 502, asked=retried()),
-    "cut after the finish": Fault({"cut_after": 8, **PACED}, 502, BROKEN, asked=retried(stream=False)),
+    "cut after the finish": Fault({"cut_after": 8, **PACED}, 502, DONE, asked=retried(stream=False)),
     "hung up": Fault({"hang_up": True}, 502, 502, asked=retried(), resent=True),
     "reset": Fault({"hang_up": True, "reset": True}, 502, 502, asked=retried(), resent=True),
     # It takes too long.

@@ -33,10 +33,10 @@ def head(gateway: Gateway, *lines: str, method: str = "POST", path: str = CHAT) 
     return "\r\n".join([*fixed, *lines, "", ""]).encode("latin-1")
 
 
-def check_refusal(connection: Connection, *statuses: int) -> RawAnswer:
+def check_refusal(connection: Connection, status: int) -> RawAnswer:
     """One error in the promised form, after which the connection is closed."""
     answer = connection.read_answer()
-    assert answer.status in statuses, answer
+    assert answer.status == status, answer
     inner = answer.error
     assert inner.keys() >= {"message", "type", "param", "code"} and inner["code"] == answer.status
     assert connection.read_all() == b"", "something was answered behind the refusal"
@@ -74,7 +74,7 @@ def test_a_bomb_of_headers(gateway: Gateway) -> None:
     ):
         with gateway.raw() as connection:
             connection.send_what_it_takes(head(gateway, *lines))
-            check_refusal(connection, 400, 431)
+            check_refusal(connection, 431)
 
 
 def test_headers_without_an_end(gateway: Gateway) -> None:
@@ -83,20 +83,20 @@ def test_headers_without_an_end(gateway: Gateway) -> None:
         connection.send(b"POST / HTTP/1.1\r\nHost: gateway\r\n")
         for number in range(60):
             connection.send_what_it_takes(b"X-Bomb-%d: %b\r\n" % (number, b"x" * MIB))
-        check_refusal(connection, 400, 431)
+        check_refusal(connection, 431)
 
 
 def test_a_target_without_an_end(gateway: Gateway) -> None:
     with gateway.raw() as connection:
         connection.send_what_it_takes(head(gateway, path="/v1/" + "x" * 100_000, method="GET"))
-        check_refusal(connection, 400, 414, 431)
+        check_refusal(connection, 431)
 
 
 def test_chunk_extensions_without_an_end(gateway: Gateway, simulator: SimulatorThread) -> None:
     with gateway.raw() as connection:
         connection.send(head(gateway, "Transfer-Encoding: chunked"))
         connection.send_what_it_takes(b"5;" + b"x" * MIB)
-        check_refusal(connection, 400, 413, 431)
+        check_refusal(connection, 431)
     assert simulator.calls == []
 
 
@@ -202,7 +202,7 @@ def test_malformed_chunks_are_refused(gateway: Gateway, simulator: SimulatorThre
     with gateway.raw() as connection:
         connection.send(head(gateway, "Transfer-Encoding: chunked"))
         connection.send_what_it_takes(body + b"\r\n0\r\n\r\n" + smuggled(gateway))
-        check_refusal(connection, 400, 413)
+        check_refusal(connection, 400)
     assert simulator.calls == []
 
 
@@ -346,4 +346,4 @@ def test_the_internal_listener_is_no_softer(gateway: Gateway) -> None:
         check_refusal(connection, 400)
     with gateway.internal.connect() as connection:
         connection.send_what_it_takes(b"GET /metrics HTTP/1.1\r\nX-Bomb: " + b"x" * MIB)
-        check_refusal(connection, 400, 431)
+        check_refusal(connection, 431)

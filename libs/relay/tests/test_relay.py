@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ from hive_runtime.clock import SystemClock
 from hive_runtime.errors import HiveError, Kind
 from hive_runtime.tasks import Tasks
 from modelhive.common.v1.common_pb2 import ModelList, Principal, UsageSummary
-from modelhive.relay.v1.relay_pb2 import BlobReference, RequestEnvelope
+from modelhive.relay.v1.relay_pb2 import BlobReference, ExecuteRequest, RequestEnvelope
 
 
 class Instance:
@@ -148,6 +149,19 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
+async def until_refused(rig: Rig, instance: Instance) -> None:
+    """Wait until the instance takes nothing more; what it is asked meanwhile is past its deadline."""
+    late = ExecuteRequest(envelope=RequestEnvelope(reply_to=rig.server.address))
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                await instance.responder.Execute(late, None)
+            except HiveError as error:
+                assert error.kind is Kind.UNAVAILABLE
+                return
+            await asyncio.sleep(0.005)
+
+
 async def read_all(receive: Receive) -> bytes:
     body = b""
     while True:
@@ -266,22 +280,27 @@ async def test_an_error_in_the_middle_comes_after_what_was_sent(tmp_path: Path) 
 
 
 async def test_head_and_preamble_are_held_until_content(tmp_path: Path) -> None:
-    content = asyncio.Event()
+    begun, content = asyncio.Event(), asyncio.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/v1/other":
+            await answers(b"other")(scope, receive, send)
+            return
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send(
             {"type": "http.response.body", "body": b": ping\n\n", "more_body": True, "hive.content": False}
         )
+        begun.set()
         await content.wait()
         await send({"type": "http.response.body", "body": b"data: 1\n\n"})
 
     async with rig_of(tmp_path) as rig:
-        instance = await rig.instance(app)
+        await rig.instance(app)
         call = await rig.caller.call(request())
         waiting = asyncio.create_task(call.head())
-        await until(lambda: instance.responder.in_flight == 1)
-        await asyncio.sleep(0.05)
+        await until(begun.is_set)
+        # Frames of one stream stay in order: with this answer, the preamble of the first has come as well.
+        assert await whole(rig, request(path="/v1/other")) == (200, b"other")
         assert not waiting.done() and not call.shown
         content.set()
         assert (await waiting)[0] == 200
@@ -386,7 +405,14 @@ async def test_a_slow_accept_of_the_only_instance_is_waited_for(tmp_path: Path) 
 
         await rig.bus.subscribe_requests(RequestEnvelope, "work", hold, Options(fields={"service": "work"}))
         call = await rig.caller.call(request())
-        await asyncio.sleep(0.1)  # several times the patience
+        timers = [call.timer]
+
+        def patience_ended_twice() -> bool:
+            if call.timer is not timers[-1]:
+                timers.append(call.timer)
+            return len(timers) > 2
+
+        await until(lambda: patience_ended_twice() and bool(held))
         await instance.responder.take(held[0])
         assert (await call.head())[0] == 200 and call.attempt == 1
 
@@ -498,7 +524,7 @@ async def test_draining_lets_running_requests_end(tmp_path: Path) -> None:
         call = await rig.caller.call(request())
         await until(lambda: instance.responder.in_flight == 1)
         drained = asyncio.create_task(instance.responder.drain(10))
-        await asyncio.sleep(0)
+        await until_refused(rig, instance)
         release.set()
         assert (await call.head())[0] == 200
         assert await drained
@@ -513,3 +539,79 @@ async def test_draining_ends_late_requests_with_unavailable(tmp_path: Path) -> N
         with pytest.raises(HiveError) as caught:
             await call.head()
         assert caught.value.kind is Kind.UNAVAILABLE
+
+
+async def test_a_caller_that_cannot_be_reached_costs_no_place_and_no_bytes(tmp_path: Path) -> None:
+    async with rig_of(tmp_path) as rig:
+        instance = await rig.instance(echo, queue=False)
+        deadline = int((rig.clock.now() + 20) * 1000)
+        for number in range(40):
+            envelope = RequestEnvelope(
+                request_id=f"req_lost_{number}", attempt=1, reply_to="nobody", deadline_unix_ms=deadline
+            )
+            envelope.blob.size_bytes = 10_000_000
+            await instance.responder.take(envelope)
+        await until(lambda: instance.responder.in_flight == 0)
+
+        async def parts() -> AsyncIterator[bytes]:
+            yield b"x" * 1000
+
+        size = await rig.blobs.write("requests/1", parts())
+        asked = request(body=BlobReference(path="requests/1", size_bytes=size), queued=False)
+        asked.body = BlobReference(path="requests/1", size_bytes=size)
+        assert (await whole(rig, asked))[0] == 200
+        big = RequestEnvelope(
+            request_id="req_big", attempt=1, reply_to=rig.server.address, deadline_unix_ms=deadline
+        )
+        big.blob.size_bytes = 200_000_000  # fits only where the forty above gave theirs back
+        await instance.responder.take(big)
+        assert instance.responder.in_flight == 1
+
+
+async def test_a_direct_request_passes_an_instance_that_drains(tmp_path: Path) -> None:
+    async with rig_of(tmp_path) as rig:
+        draining, healthy = [await rig.instance(answers(b"fine"), queue=False) for _ in range(2)]
+        for instance in (draining, healthy):
+            await rig.introduce(instance)
+        await draining.responder.drain(0)
+        for _ in range(4):
+            assert await whole(rig, request(queued=False)) == (200, b"fine")
+
+
+async def test_whoever_accepted_answers_even_if_the_hand_over_failed(tmp_path: Path) -> None:
+    go_given: list[tuple[str, int]] = []
+
+    async def note(scope: Scope) -> None:
+        await exchange_of(scope).go()
+        go_given.append((exchange_of(scope).request_id, exchange_of(scope).attempt))
+
+    async with rig_of(tmp_path) as rig:
+        for _ in range(3):
+            instance = await rig.instance(answers(b"fine", before=note), queue=False)
+            await rig.introduce(instance)
+            take = instance.responder.take
+
+            async def takes_and_fails(envelope: RequestEnvelope, take: Any = take) -> None:
+                await take(envelope)
+                await until(lambda: bool(go_given))
+                raise HiveError(Kind.UNAVAILABLE, "the answer to this call was lost")
+
+            instance.responder.take = takes_and_fails  # type: ignore[method-assign]
+        asked = request(queued=False)
+        assert await whole(rig, asked) == (200, b"fine")
+        assert go_given == [(asked.request_id, 1)]
+
+
+async def test_giving_all_up_tells_every_caller(tmp_path: Path) -> None:
+    async with rig_of(tmp_path) as rig:
+        instance = await rig.instance(Lossy(shows=True))
+        calls = [await rig.caller.call(request()) for _ in range(3)]
+        for call in calls:
+            await call.head()
+            await call.read()
+        rig.caller.give_all_up()
+        for call in calls:
+            with pytest.raises(HiveError) as caught:
+                await call.read()
+            assert caught.value.kind is Kind.UNAVAILABLE
+        await until(lambda: instance.responder.in_flight == 0)

@@ -82,8 +82,9 @@ class FakeHost:
         self.health = Health()
         self.mounted: dict[tuple[str, str], Any] = {}
 
-    def sql_url(self, service: str) -> str:
-        return f"sqlite+aiosqlite:///{self.data_dir}/{service}.db"
+    @property
+    def sql_url(self) -> str:
+        return f"sqlite+aiosqlite:///{self.data_dir}/console.db"
 
     def mount(self, listener: str, prefix: str, app: Any) -> None:
         self.mounted[listener, prefix] = app

@@ -48,7 +48,7 @@ def test_a_good_file_says_what_it_says(tmp_path: Path) -> None:
     openai, vllm = found.providers
     assert (openai.name, openai.api_key, openai.enabled) == ("openai", SECRET, True)
     assert vllm.base_url == "http://127.0.0.1:8000/v1"
-    assert (vllm.timeouts.connect, vllm.timeouts.first_byte, vllm.timeouts.total) == (1, 2.5, 0)
+    assert (vllm.timeouts.connect, vllm.timeouts.first_byte, vllm.timeouts.total) == (1, 2.5, None)
     first, second = found.models
     assert [(each.provider, each.weight) for each in first.deployments] == [("openai", 3), ("vllm", 1)]
     assert first.price is not None
@@ -124,7 +124,6 @@ models:
         "models[1].deployments[0].weight: must be a whole number (got 1.5)",
         "models[1].id: 'one' is taken by models[0] already",
         "models[0].deployments[1].provider: there is no provider 'opanai'; did you mean 'openai'?",
-        "models[0].fallbacks[0]: there is no model 'onee'; did you mean 'one'?",
         "models[0].fallbacks[1]: a model cannot be its own fallback",
     ]
 
@@ -144,8 +143,22 @@ models:
     assert len(read(tmp_path, text).models) == 1
     assert problems(tmp_path, text, {}) == [
         "models[0].deployments[0].provider: there is no provider 'openai'",
-        "models[0].fallbacks[1]: there is no model 'gpt-4o-mini'",
     ]
+
+
+def test_a_fallback_that_is_not_there_is_passed_over_with_a_warning(tmp_path: Path) -> None:
+    text = """
+providers:
+  - {name: openai, kind: openai, base_url: "https://api.openai.com/v1", api_key: "${OPENAI_API_KEY}"}
+models:
+  - id: gpt-4o
+    deployments: [{provider: openai, model: gpt-4o, weight: 1}]
+    fallbacks: [gpt-4o-mini]
+    price: {prompt: "2.50", completion: "10.00", cached_prompt: "1.25", per: 1000000}
+"""
+    off, fallback = read(tmp_path, text, {}).warnings
+    assert "OPENAI_API_KEY is not set" in off
+    assert fallback.startswith("models[0].fallbacks[0]: there is no model 'gpt-4o-mini' now")
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from hive_console.admin_token import NoAdminToken
 from hive_console.configuration import ConfigurationError
 from hive_runtime.sealing import SealingError, SealingKey, load_or_create
 
@@ -108,7 +109,7 @@ async def test_the_admin_token_is_made_once_for_its_owners_eyes(start: Any) -> N
         assert desk.console.admin_token == token
         await desk.ask("GET", "/tenants")
     path.write_text("\n")
-    with pytest.raises(ValueError, match="is empty"):
+    with pytest.raises(NoAdminToken, match="is empty"):
         async with start(admin_token=None):
             pass
 

@@ -6,6 +6,7 @@ import json
 import sqlite3
 from typing import Any
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from hypothesis import HealthCheck, given, settings
@@ -82,3 +83,51 @@ async def test_no_body_is_answered_with_a_surprise(desk: Any, route: tuple[str, 
     answer = await desk.client.request(method, f"/api/admin{path}", content=json.dumps(body).encode())
     assert answer.status_code in (200, 400, 404, 409), (answer.text, body)
     assert answer.status_code == 200 or answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "named"),
+    [
+        ("/keys", {"tenant": "default", "expires_at": 2**62}, "expires_at"),
+        ("/keys", {"tenant": "default", "expires_at": 10**30}, "expires_at"),
+        ("/keys", {"tenant": "default", "expires_at": "tomorrow"}, "expires_at"),
+        ("/models", {"id": "ms", "deployments": [], "created": 1764000000000}, "created"),
+        ("/providers", {"name": "p", "kind": "openai", "base_url": "http://a..b/v1"}, "base_url"),
+        ("/providers", {"name": "p", "kind": "openai", "base_url": "http://a/ü"}, "base_url"),
+    ],
+)
+async def test_values_that_would_break_later_are_refused_now(
+    desk: Any, path: str, body: dict[str, Any], named: str
+) -> None:
+    answer = await desk.client.post("/api/admin" + path, json=body)
+    assert answer.status_code == 400 and named in answer.json()["error"]["message"]
+
+
+async def test_a_secret_in_a_url_is_not_said_again(desk: Any) -> None:
+    body = {"name": "p", "kind": "openai", "base_url": "https://x/v1?key=SECRET"}
+    answer = await desk.client.post("/api/admin" + "/providers", json=body)
+    assert answer.status_code == 400 and "SECRET" not in answer.text
+
+
+async def test_half_a_character_is_no_json(desk: Any) -> None:
+    raw = b'{"tenant": "default", "name": "\\ud800"}'
+    answer = await desk.client.post("/api/admin" + "/keys", content=raw)
+    assert answer.status_code == 400 and "not JSON" in answer.text
+
+
+async def test_a_tenant_may_be_made_by_its_name_and_a_key_expire_at_a_moment(desk: Any) -> None:
+    assert (await desk.ask("POST", "/tenants", {"name": "acme"}))["id"] == "acme"
+    made = await desk.ask(
+        "POST", "/keys", {"tenant": "acme", "name": None, "expires_at": "2030-01-01T00:00:00Z"}
+    )
+    assert (made["name"], made["expires_at"]) == ("", 1893456000)
+
+
+async def test_one_timeout_is_changed_and_the_others_stay(desk: Any) -> None:
+    body = {"name": "p", "kind": "openai", "base_url": "http://a/v1", "timeouts": {"idle": 1}}
+    await desk.ask("POST", "/providers", body)
+    await desk.ask("PATCH", "/providers/p", {"timeouts": {"connect": 2}})
+    found = await desk.ask("GET", "/providers/p")
+    assert (found["timeouts"]["idle"], found["timeouts"]["connect"]) == (1, 2)
+    await desk.ask("PATCH", "/providers/p", {"timeouts": found["timeouts"] | {"idle": None}})
+    assert (await desk.ask("GET", "/providers/p"))["timeouts"]["idle"] is None

@@ -158,3 +158,14 @@ async def test_a_client_that_leaves_while_it_sends_leaves_nothing_behind(door: A
     answered = await Client(gateway, "POST", "/v1/chat/completions", headers=AUTHORIZED).send()
     assert answered.messages == [] and door.service.seen == []
     assert [path for path in door.folder.rglob("*") if path.is_file()] == []
+
+
+async def test_a_colon_in_a_model_id_is_a_part_of_it(door: Any) -> None:
+    assert (await door.ask("GET", "/v1/models/ollama%2Fllama3.2:1b")).status == 200
+    assert door.service.seen[0]["path"] == "/v1/models/ollama/llama3.2:1b"
+
+
+async def test_a_compressed_body_is_refused_by_name(door: Any) -> None:
+    headers = {**AUTHORIZED, "content-encoding": "gzip"}
+    answered = await door.ask("POST", "/v1/chat/completions", headers=headers, parts=[b"x"])
+    assert answered.status == 415 and b"content-encoding" in answered.body.lower()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import Any
 
 import pytest
@@ -351,3 +352,11 @@ async def test_a_provider_that_is_not_there(gateway: Any) -> None:
     assert (await gateway.chat()).json["model"] == "good"
     await gateway.add_model("gpt-4o", at=("nowhere:x",))
     assert (await gateway.chat()).error.kind is Kind.UNAVAILABLE
+
+
+async def test_a_credential_that_a_provider_repeats_goes_no_further(gateway: Any) -> None:
+    said = "the key sk-provider is not allowed here"
+    gateway.sim.script(status=400, body=json.dumps({"error": {"message": said}}))
+    answer = await gateway.chat()
+    assert answer.error is not None
+    assert "***" in answer.error.message and "sk-provider" not in answer.error.message

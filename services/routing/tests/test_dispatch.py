@@ -57,6 +57,7 @@ class World:
         name = deployment.model
         before = self.asked.count(name)
         self.asked.append(name)
+        self.last = deployment
         assert number == len(self.asked)
         failing = self.failing.get(name, ())
         if isinstance(failing, HiveError):
@@ -65,9 +66,15 @@ class World:
             raise error
         return f"{model.id}:{name}"
 
+    async def attempt_anew(self, model: Model, deployment: Deployment, number: int) -> str:
+        self.asked.clear()
+        return await self.attempt(model, deployment, 1)
+
     async def ask(self, *models: Model, seconds: float = 60) -> str:
         self.asked.clear()
-        return await self.dispatcher.first_answer(models, self.clock.time + seconds, self.attempt)
+        answer = await self.dispatcher.first_answer(models, self.clock.time + seconds, self.attempt)
+        self.dispatcher.completed(self.last)
+        return answer
 
     async def fails(self, *models: Model, seconds: float = 60) -> HiveError:
         with pytest.raises(HiveError) as raised:
@@ -298,3 +305,34 @@ async def test_a_rate_limited_deployment_rests_while_others_answer() -> None:
     world.clock.time += 61
     world.failing = {}
     assert await world.ask(pair) == "m:a"
+
+
+async def test_a_rest_of_one_deployment_does_not_hold_up_another() -> None:
+    world = World()
+    slow_down = HiveError(Kind.RATE_LIMITED, "later", retry_after=300)
+    world.failing = {"a": [DOWN], "b": slow_down}
+    started = world.clock.time
+    assert await world.ask(model("m", "a:1000000", "b:1")) == "m:a"
+    assert world.clock.time - started < 5
+
+
+async def test_streams_that_always_break_open_the_breaker() -> None:
+    world = World()
+    pair = model("m", "a:1000000", "b:1")
+    for _ in range(5):
+        await world.dispatcher.first_answer([pair], world.clock.time + 60, world.attempt_anew)
+        world.dispatcher.broke(world.last)
+    assert await world.dispatcher.first_answer([pair], world.clock.time + 60, world.attempt_anew) == "m:b"
+
+
+async def test_where_every_breaker_is_open_one_request_at_a_time_tries() -> None:
+    world = World()
+    single = model("m", "a")
+    for _ in range(5):
+        world.breaker.fail("p/a")
+    first = await world.dispatcher.first_answer([single], world.clock.time + 60, world.attempt_anew)
+    assert first == "m:a"
+    refused = await world.fails(single)  # the first one's answer has not come to its end
+    assert refused.kind is Kind.UNAVAILABLE and refused.retry_after and world.asked == []
+    world.dispatcher.completed(world.last)
+    assert await world.ask(single) == "m:a"

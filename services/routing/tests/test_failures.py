@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from hive_routing.providers.failures import CREDENTIAL_REFUSED, failure
+from hive_routing.providers.failures import CREDENTIAL_REFUSED, failure, retry_after
 from hive_runtime.errors import Kind
 
 OPENAI = {"error": {"message": "No.", "type": "invalid_request_error", "param": "n", "code": "bad_n"}}
@@ -100,3 +100,10 @@ def test_the_wait_that_a_provider_asks_for(headers: dict[str, str], seconds: flo
 def test_the_words_are_found_in_any_form(body: Any, message: str, reason: str | None) -> None:
     error = of(400, body)
     assert (error.message, error.reason) == (message, reason)
+
+
+def test_retry_after_as_a_date_is_read_by_the_providers_own_clock() -> None:
+    headers = {"date": "Wed, 21 Oct 2026 07:28:00 GMT", "retry-after": "Wed, 21 Oct 2026 07:28:42 GMT"}
+    assert retry_after(headers) == 42
+    assert retry_after({"retry-after": headers["retry-after"]}) is None
+    assert retry_after({**headers, "retry-after": "soon"}) is None

@@ -120,7 +120,8 @@ def test_a_long_wrong_value_is_shortened() -> None:
 
 @pytest.mark.parametrize("name", sorted(set(CHAT.fields) - {"messages"}))
 def test_null_is_absence(name: str) -> None:
-    checked(CHAT, {"model": "m", "messages": MESSAGES, name: None})
+    request = checked(CHAT, {"model": "m", "messages": MESSAGES, name: None})
+    assert request.values[name] is None
 
 
 def test_fields_that_need_each_other() -> None:
@@ -130,7 +131,8 @@ def test_fields_that_need_each_other() -> None:
     assert refusal(CHAT, body | {"top_logprobs": 2, "logprobs": False}).param == "top_logprobs"
     wrong = body | {"stream": True, "stream_options": {"include_usage": 1}}
     assert refusal(CHAT, wrong).param == "stream_options.include_usage"
-    checked(CHAT, body | {"top_logprobs": 2, "logprobs": True})
+    request = checked(CHAT, body | {"top_logprobs": 2, "logprobs": True})
+    assert (request.values["top_logprobs"], request.values["logprobs"]) == (2, True)
 
 
 @pytest.mark.parametrize("options", [None, {}, {"include_usage": None}, {"include_usage": False}])
@@ -141,7 +143,11 @@ def test_usage_in_a_stream_is_asked_for_or_not(options: Any) -> None:
 
 
 def test_unknown_fields_are_nobodys_mistake() -> None:
-    checked(CHAT, {"model": "m", "messages": MESSAGES, "top_k": "many", "x": [{"y": 1e400}]} | {"n": 2})
+    body = b'{"model": "m", "messages": [{}], "top_k": "m\\u0061ny", "x": [{"y" : 1e400}], "n": 2}'
+    request = checked(CHAT, body)
+    assert bytes(request.fields["top_k"]) == b'"m\\u0061ny"'
+    assert bytes(request.fields["x"]) == b'[{"y" : 1e400}]'
+    assert request.values == {"messages": True, "n": 2}
 
 
 @pytest.mark.parametrize(
@@ -206,9 +212,24 @@ def test_wrong_inputs_are_refused(given: Any) -> None:
 
 @pytest.mark.parametrize("given", ["a", ["a"], ["x"] * 2048, [1, 2], [0], [[1, 2], [3]]])
 def test_right_inputs_pass(given: Any) -> None:
-    checked(EMBEDDINGS, {"model": "m", "input": given, "encoding_format": "base64", "dimensions": 256})
+    body = {"model": "m", "input": given, "encoding_format": "base64", "dimensions": 256}
+    request = checked(EMBEDDINGS, body)
+    assert bytes(request.fields["input"]) == msgspec.json.encode(given)
+    assert (request.values["encoding_format"], request.values["dimensions"]) == ("base64", 256)
 
 
 @pytest.mark.parametrize(("name", "value"), [("dimensions", 0), ("encoding_format", "hex"), ("user", 1)])
 def test_wrong_embedding_fields_are_named(name: str, value: Any) -> None:
     assert refusal(EMBEDDINGS, {"model": "m", "input": "a", name: value}).param == name
+
+
+@pytest.mark.parametrize("twin", ["Model", "STREAM", "Max_Tokens", "ſtream"])
+def test_a_twin_of_a_field_in_another_spelling_is_refused(twin: str) -> None:
+    body = msgspec.json.encode({"model": "a", "messages": [{}], twin: "b"})
+    with pytest.raises(HiveError) as caught:
+        Request.parse(CHAT, body)
+    assert caught.value.param == twin
+
+
+def test_names_that_nothing_here_depends_on_may_be_spelled_at_will() -> None:
+    Request.parse(CHAT, b'{"model": "a", "X-Custom": 1, "Foo": 2}')

@@ -52,10 +52,26 @@ def test_the_usage_chunk_goes_on_to_those_who_asked(asked: bool) -> None:
     assert relay.closing(None) == DONE
 
 
-def test_usage_that_came_with_the_last_chunk_is_repeated_as_a_chunk_of_its_own() -> None:
+def test_usage_beside_the_last_choices_is_nobodys_who_did_not_ask() -> None:
+    first, last = event({"content": "x"}), event(finish="stop")
+    forwarded, relay = run(first + event(finish="stop", usage=USAGE) + DONE)
+    assert forwarded == first + last
+    assert msgspec.json.decode(relay.usage) == USAGE and relay.closing(None) == DONE
+
+
+def test_a_stream_that_breaks_after_its_answer_is_an_answer() -> None:
+    _, relay = run(GOOD, ends=False)
+    relay.break_off()
+    assert relay.done and not relay.failure
+    _, relay = run(GOOD[: -len(event(finish="stop"))], ends=False)
+    relay.break_off()
+    assert not relay.done
+
+
+def test_usage_that_came_with_the_last_chunk_becomes_a_chunk_of_its_own() -> None:
     last = event(finish="stop", usage=USAGE)
     forwarded, relay = run(event({"content": "x"}) + last + DONE, usage_asked=True)
-    assert forwarded.endswith(last)
+    assert forwarded.endswith(event(finish="stop", usage=None))
     assert relay.owes_usage
     chunk, done = relay.closing(None).split(b"\n\n")[:2]
     assert msgspec.json.decode(chunk[6:]) == {

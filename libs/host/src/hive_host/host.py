@@ -65,18 +65,16 @@ class Host:
         self._server: Server = process.network.server(service, instance)
         self._responder: Responder | None = None
 
-    def sql_url(self, service: str) -> str:
+    @property
+    def sql_url(self) -> str:
         """Where this service's tables live, as SQLAlchemy reads it."""
         template = self.settings.sql_url or f"sqlite+aiosqlite:///{self.data_dir}/{{service}}.db"
-        return template.replace("{service}", service)
+        _scheme(template, "HIVE_SQL_URL", "sqlite+aiosqlite")
+        return template.replace("{service}", self.service)
 
     def mount(self, listener: str, prefix: str, app: App) -> None:
         """Let `app` answer what lies below `prefix` of the `public` or the `internal` listener."""
         self._process.mounts[listener].add(prefix, app)
-
-    def channel(self, target: str) -> Any:
-        """A channel for generated stubs, to another service."""
-        return self._process.network.channel(target)
 
     def serve(self, register: Callable[[Any, Any], None], servicer: object) -> None:
         """Answer rpc calls with `servicer` while `running`."""
@@ -92,6 +90,7 @@ class Host:
             tasks=self.tasks,
         )
         self.serve(Caller.attach, caller)
+        self._process.callers.append(caller)
         return caller
 
     def answer(self, app: App) -> None:
@@ -139,6 +138,7 @@ class Process:
         self.mounts = {"public": Mounts(self.health), "internal": Mounts(self.health)}
         self.mounts["internal"].add("/metrics", metrics_app(self.metrics))
         self._hosts: list[Host] = []
+        self.callers: list[Caller] = []
         self.bus = _bus(settings, self.clock)
         self.network = _network(settings)
         self.blobs = _blobs(settings, self.data_dir, self.clock)
@@ -190,11 +190,16 @@ class Process:
                 on_ready()
             await stop.wait()
             self._phase = "draining"
-            if not await public.drain(settings.drain_seconds):
+            if not await public.drain(settings.drain_seconds, self._give_up):
                 log.warning("requests were cut off", after_seconds=settings.drain_seconds)
         finally:
             await public.close()
             await internal.close()
+
+    def _give_up(self) -> None:
+        """Tell those whose requests did not finish in time; a stream then ends with an error, not silently."""
+        for caller in self.callers:
+            caller.give_all_up()
 
 
 def calm_garbage_collection() -> None:
@@ -215,9 +220,16 @@ def raise_open_files_limit() -> None:
 
 
 def private_folder(folder: Path) -> Path:
-    """The folder, made for this user alone where it is not there yet. Raises CannotStart."""
+    """The folder, for this user alone from now on: it holds prompts and keys. Raises CannotStart."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+    except PermissionError:
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise CannotStart(f"HIVE_DATA_DIR={folder} cannot be used: permission denied.") from None
+        log.warning(
+            "the data folder is another user's: who else can read it is up to them", folder=str(folder)
+        )
     except OSError as error:
         raise CannotStart(f"HIVE_DATA_DIR={folder} cannot be made: {error.strerror}.") from None
     return folder
@@ -225,7 +237,10 @@ def private_folder(folder: Path) -> Path:
 
 def claim_folder(folder: Path) -> IO[str]:
     """Hold the data folder for this process alone; raises CannotStart where another one has it."""
-    lock = (folder / "lock").open("a+")
+    try:
+        lock = (folder / "lock").open("a+")
+    except OSError as error:
+        raise CannotStart(f"HIVE_DATA_DIR={folder} cannot be used: {error.strerror}.") from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

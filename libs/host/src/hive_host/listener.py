@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+from collections.abc import Callable
 
 from uvicorn import Config
 
@@ -15,6 +16,7 @@ from hive_runtime.tasks import Tasks
 from hive_runtime.telemetry import report_lost_task
 
 _CLOSE_SECONDS = 5.0
+LAST_WORDS_SECONDS = 1.0
 _ANY = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}
 _REASONS = {
     errno.EADDRINUSE: "another process listens there",
@@ -87,13 +89,17 @@ class Listener:
         self._server, self._shared = server, shared
         self._sweeper = loop.call_later(self.limits.sweep_seconds, self._sweep)
 
-    async def drain(self, seconds: float) -> bool:
+    async def drain(self, seconds: float, last_words: Callable[[], None] = lambda: None) -> bool:
         """Take no connection and no further request; let the running ones finish for so long, then close.
 
-        True where all of them finished. Connections without a request are closed at once.
+        True where all of them finished. Connections without a request are closed at once. Where some did not
+        finish, `last_words` is called: whoever it makes the app answer gets a second for that.
         """
         self._stop_accepting()
         finished = await self._settled(seconds)
+        if not finished:
+            last_words()
+            await self._settled(LAST_WORDS_SECONDS)
         await self.close()
         return finished
 

@@ -109,11 +109,17 @@ class Caller(RepliesServicer):
         self._calls[request.request_id] = call
         self._arm(call, self._patience.accepted, self._not_accepted)
         try:
-            await self._send(envelope, request.queued)
-        except BaseException as error:
-            call.fail(HiveError(Kind.UNAVAILABLE, f"The request could not be sent: {error}"))
+            await self._send(call, envelope, request.queued)
+        except BaseException:
+            call.close()
             raise
         return call
+
+    def give_all_up(self) -> None:
+        """End every call that is in flight: this process is going down."""
+        error = HiveError(Kind.UNAVAILABLE, "This server is going down.", retry_after=1)
+        for call in list(self._calls.values()):
+            call.give_up(CancelReason.CANCEL_REASON_SHUTDOWN, error)
 
     async def Open(
         self, request_iterator: AsyncIterator[OpenRequest], context: Any
@@ -151,7 +157,7 @@ class Caller(RepliesServicer):
             envelope.body = request.body
         return envelope
 
-    async def _send(self, envelope: RequestEnvelope, queued: bool) -> None:
+    async def _send(self, call: Call, envelope: RequestEnvelope, queued: bool) -> None:
         if queued:
             try:
                 await self._bus.publish(envelope)
@@ -160,11 +166,11 @@ class Caller(RepliesServicer):
                     raise  # a bus that is full says when to come back; only one that is away is passed by
             else:
                 return
-        await self._execute(envelope, envelope.service)
-
-    async def _execute(self, envelope: RequestEnvelope, target: str) -> None:
-        stub = GatewayStub(self._network.channel(target))
-        await stub.Execute(ExecuteRequest(envelope=envelope), timeout=self._patience.anyone)
+        link = self._another(call)
+        if link is not None:
+            call.tried.add(link.peer.instance)
+        target = envelope.service if link is None else link.peer.address
+        self._tasks.spawn(self._hand_over(call, envelope, target), "relay direct")
 
     def _arm(self, call: Call, seconds: float, action: Callable[[Call], None]) -> None:
         """Set the call's one timer, never later than its deadline."""
@@ -210,14 +216,16 @@ class Caller(RepliesServicer):
         envelope.CopyFrom(call.envelope)
         envelope.attempt = call.attempt
         call.envelope = envelope
-        self._tasks.spawn(self._hand_over(call, envelope, link), "relay attempt")
+        self._tasks.spawn(self._hand_over(call, envelope, link.peer.address), "relay attempt")
 
-    async def _hand_over(self, call: Call, envelope: RequestEnvelope, link: Link) -> None:
+    async def _hand_over(self, call: Call, envelope: RequestEnvelope, target: str) -> None:
+        """Give the envelope to one process directly; where it cannot take it, to another one."""
+        stub = GatewayStub(self._network.channel(target))
         try:
-            await self._execute(envelope, link.peer.address)
+            await stub.Execute(ExecuteRequest(envelope=envelope), timeout=self._patience.anyone)
         except HiveError as error:
-            if call.finished or call.attempt != envelope.attempt:
-                return
+            if call.finished or call.attempt != envelope.attempt or call.link is not None:
+                return  # whoever accepted it answers, whatever became of our call
             if (other := self._another(call)) is not None:
                 self._attempt_again(call, other)
             else:
@@ -290,6 +298,7 @@ class Caller(RepliesServicer):
             call.fail(HiveError(Kind.UPSTREAM_FAILED, said, reason="attempt_lost", should_retry=False))
         elif (other := self._another(call)) is not None:
             self._attempt_again(call, other)
+            call.started = asyncio.get_running_loop().time()
             if call.timer is not None:
                 call.timer.cancel()
             self._arm(call, self._patience.accepted, self._not_accepted)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from hive_relay import frames
@@ -95,7 +96,14 @@ class Responder(GatewayServicer):
             self._places.release()
             return
         stream.runs[run.key] = run
-        run.task = self._tasks.spawn(self._carry(run, stream, envelope.blob.size_bytes), "run")
+        done = partial(self._done, run, stream, envelope.blob.size_bytes)
+        try:
+            run.task = self._tasks.spawn(self._carry(run), "run")
+        except BaseException:
+            done(None)
+            raise
+        # Not in the task itself: one that is cancelled before its first step never runs any of its code.
+        run.task.add_done_callback(done)
 
     async def Execute(self, request: ExecuteRequest, context: Any) -> ExecuteResponse:
         if self._draining:
@@ -129,17 +137,18 @@ class Responder(GatewayServicer):
         self._body_bytes += envelope.blob.size_bytes
         return run, stream
 
-    async def _carry(self, run: Run, stream: CallerStream, body_bytes: int) -> None:
+    async def _carry(self, run: Run) -> None:
         try:
             await run.execute(self._app)
         except asyncio.CancelledError as reason:
             if reason.args:  # our own shutdown; a caller that cancelled listens no more
                 run.end(HiveError(Kind.UNAVAILABLE, "The service is going down.", retry_after=1))
             raise
-        finally:
-            stream.runs.pop(run.key, None)
-            self._body_bytes -= body_bytes
-            self._places.release()
+
+    def _done(self, run: Run, stream: CallerStream, body_bytes: int, task: asyncio.Task[None] | None) -> None:
+        stream.runs.pop(run.key, None)
+        self._body_bytes -= body_bytes
+        self._places.release()
 
     # The stream to a caller.
 

@@ -5,13 +5,14 @@ Both keys are 32 bytes (X25519), written as base64 text.
 
 from __future__ import annotations
 
-import os
 from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
 from pathlib import Path
 
 from nacl.exceptions import CryptoError
 from nacl.public import PrivateKey, PublicKey, SealedBox
+
+from hive_runtime import private_file
 
 KEY_BYTES = 32
 
@@ -65,29 +66,24 @@ def seal(public: str, plaintext: bytes) -> bytes:
     return SealedBox(PublicKey(_key_bytes(public))).encrypt(plaintext)
 
 
+def credentials_key(given: str | None, folder: Path) -> SealingKey:
+    """The key of providers' credentials: the one that is given, else the one that is kept in the data folder.
+
+    Blocks on the file. Raises SealingError where there is a text that is no key.
+    """
+    return SealingKey.from_text(given) if given else load_or_create(folder / "credentials-key")
+
+
 def load_or_create(path: Path) -> SealingKey:
     """The key that the file holds; a new one, in a file that its owner alone can read, where there is none.
 
     Blocks on the file. Raises SealingError where the file holds no key.
     """
+    text, _ = private_file.load_or_create(path, lambda: SealingKey.generate().text)
     try:
-        return SealingKey.from_text(path.read_text())
-    except FileNotFoundError:
-        return _create(path)
+        return SealingKey.from_text(text)
     except SealingError as error:
         raise SealingError(f"{path}: {error}") from None
-
-
-def _create(path: Path) -> SealingKey:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    key = SealingKey.generate()
-    try:
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return load_or_create(path)
-    with os.fdopen(file, "w") as writer:
-        writer.write(key.text + "\n")
-    return key
 
 
 def _key_bytes(text: str) -> bytes:

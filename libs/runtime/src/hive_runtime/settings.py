@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -10,10 +11,16 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 MIB = 1024 * 1024
 
 
-class HostSettings(BaseSettings):
-    """The process: where it listens, where it keeps its data, and which adapter stands behind each port."""
+class Settings(BaseSettings):
+    """`HIVE_…` variables; an empty one counts as not set, and no value of one stands in an error."""
 
-    model_config = SettingsConfigDict(env_prefix="HIVE_", extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="HIVE_", extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+    )
+
+
+class HostSettings(Settings):
+    """The process: where it listens, where it keeps its data, and which adapter stands behind each port."""
 
     host: str = Field("127.0.0.1", description="Address of the public listener; containers set 0.0.0.0.")
     port: int = Field(8080, ge=0, le=65535, description="Port of the public listener.")
@@ -22,8 +29,10 @@ class HostSettings(BaseSettings):
     data_dir: Path = Field(Path(".modelhive"), description="Folder for databases, blobs, tokens and keys.")
     max_body_mb: int = Field(16, ge=1, description="Largest body of a JSON route, in MiB; above: 413.")
     drain_seconds: float = Field(25, ge=0, description="How long running requests may go on after SIGTERM.")
-    log_level: str = Field("info", description="debug, info, warning or error.")
-    log_format: str = Field("auto", description="`json`, `text`, or `auto`: text on a terminal.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least that is told."
+    )
+    log_format: Literal["auto", "json", "text"] = Field("auto", description="`auto`: text on a terminal.")
     bus_url: str = Field("memory://", description="The bus: `memory://`.")
     rpc_url: str = Field("local://", description="Calls between services: `local://`.")
     sql_url: str = Field("", description="Database URL with `{service}`. Empty: SQLite in the data folder.")

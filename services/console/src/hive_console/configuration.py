@@ -161,7 +161,11 @@ class _Sheet:
             if fallback == model.get("id"):
                 self._problem(f"{at}.fallbacks[{step}]", "a model cannot be its own fallback")
             elif fallback not in models:
-                self._unknown(f"{at}.fallbacks[{step}]", "model", fallback, models)
+                # Not an error: it may be a known provider's model whose variable is not set on this machine.
+                self._warnings.append(
+                    f"{at}.fallbacks[{step}]: there is no model {fallback!r} now, so nothing falls back to it"
+                    + did_you_mean(fallback, sorted(models))
+                )
 
     def _unknown(self, path: str, noun: str, name: str, known: set[str]) -> None:
         self._problem(path, f"there is no {noun} {name!r}" + did_you_mean(name, sorted(known)))

@@ -124,19 +124,19 @@ class Model:
 def in_service(providers: Iterable[Provider], models: Iterable[Model]) -> dict[str, Provider | Model]:
     """What callers can use, by control key.
 
-    A provider that is switched off is out of service, and so is a model whose providers all are. What is out
-    of service is nobody's deployment and nobody's fallback.
+    A provider that is switched off is out of service, and so is a model whose providers all are, unless it has
+    a fallback that answers for it. What is out of service is nobody's deployment and nobody's fallback.
     """
     on = {provider.name: provider for provider in providers if provider.enabled}
-    served = {}
+    working = {}
     for model in models:
         deployments = tuple(each for each in model.deployments if each.provider in on)
-        if deployments:
-            served[model.id] = replace(model, deployments=deployments, owned_by=model.owner)
+        working[model.id] = replace(model, deployments=deployments, owned_by=model.owner)
     found: dict[str, Provider | Model] = {provider_key(name): on[name] for name in on}
-    for id, model in served.items():
-        fallbacks = tuple(each for each in model.fallbacks if each in served)
-        found[model_key(id)] = replace(model, fallbacks=fallbacks)
+    for id, model in working.items():
+        fallbacks = tuple(each for each in model.fallbacks if each in working and working[each].deployments)
+        if model.deployments or fallbacks:
+            found[model_key(id)] = replace(model, fallbacks=fallbacks)
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -78,8 +79,12 @@ def _url(value: str) -> str:
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False
-    if not usable or any(character.isspace() for character in value):
+    if not usable or any(character.isspace() for character in value) or not parts.path.isascii():
         raise wrong("must be a URL such as https://api.example.com/v1")
+    try:
+        (parts.hostname or "").encode("idna")
+    except UnicodeError:
+        raise wrong("must name a host that the domain name system can know") from None
     if "@" in parts.netloc:
         raise wrong("must not carry a user name or password: use api_key")
     if parts.query or parts.fragment:
@@ -102,6 +107,10 @@ Text = Annotated[str, Field(max_length=255), AfterValidator(_not_blank)]
 Credential = Annotated[str, Field(max_length=8192), AfterValidator(_credential)]
 Url = Annotated[str, Field(max_length=2048), AfterValidator(_url)]
 Amount = Annotated[str, BeforeValidator(_amount)]
+LATEST = 253_402_300_799
+"""The last second of the year 9999."""
+Moment = Annotated[int, Field(ge=0, le=LATEST)]
+"""Unix seconds."""
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 
@@ -116,10 +125,16 @@ class Form(BaseModel):
 
 
 class TimeoutsForm(Form):
-    connect: Seconds = 0.0
-    first_byte: Seconds = 0.0
-    idle: Seconds = 0.0
-    total: Seconds = 0.0
+    """null stands for the default."""
+
+    connect: Seconds | None = None
+    first_byte: Seconds | None = None
+    idle: Seconds | None = None
+    total: Seconds | None = None
+
+    def over(self, timeouts: Timeouts) -> Timeouts:
+        """The given ones in place of those that stand, all others as they are."""
+        return replace(timeouts, **{name: seconds or 0.0 for name, seconds in self.given().items()})
 
 
 class ProviderFields(Form):
@@ -133,12 +148,8 @@ class ProviderFields(Form):
     enabled: bool = True
 
     def values(self) -> dict[str, Any]:
-        """The written fields as `Provider` has them; the credential stays out."""
-        values = self.given()
-        values.pop("api_key", None)
-        if "timeouts" in values:
-            values["timeouts"] = Timeouts(**self.timeouts.model_dump())
-        return values
+        """The written fields as `Provider` has them; credential and timeouts stay out."""
+        return {name: value for name, value in self.given().items() if name not in ("api_key", "timeouts")}
 
 
 class ProviderDeclaration(ProviderFields):
@@ -153,7 +164,11 @@ class ProviderDeclaration(ProviderFields):
 
     def provider(self, source: Source, created_at: int, sealed_credential: bytes) -> Provider:
         return Provider(
-            source=source, created_at=created_at, sealed_credential=sealed_credential, **self.values()
+            source=source,
+            created_at=created_at,
+            sealed_credential=sealed_credential,
+            timeouts=self.timeouts.over(Timeouts()),
+            **self.values(),
         )
 
 
@@ -205,7 +220,7 @@ class ModelFields(Form):
     mode: MODES | None = None
     owned_by: Text | None = None
     context_window: int | None = Field(default=None, gt=0, le=1_000_000_000)
-    created: int = Field(default=0, ge=0)
+    created: Moment = 0
 
     @model_validator(mode="after")
     def _has_no_twins(self) -> ModelFields:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hmac
-import json
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Literal, TypeVar
 
+import msgspec
 import structlog
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -244,9 +244,9 @@ async def _bytes(request: Request) -> bytes:
 
 def _json(body: bytes) -> Any:
     try:
-        written = json.loads(body)
-    except (ValueError, RecursionError):
-        raise HiveError(Kind.INVALID, "The body is not JSON.") from None
+        written = msgspec.json.decode(body)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise HiveError(Kind.INVALID, f"The body is not JSON: {error}.") from None
     if not isinstance(written, dict):
         raise HiveError(Kind.INVALID, "The body must be a JSON object.")
     return written

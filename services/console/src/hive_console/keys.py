@@ -102,6 +102,10 @@ async def ensure_bootstrap_key(change: Change, secret: str) -> None:
     holder = await store.key_with(hash_of(secret))
     former = await store.key(BOOTSTRAP_ID)
     if holder is not None:
+        if former is not None and former.id != holder.id and not former.revoked:
+            former = replace(former, revoked=True)
+            await store.change_key(former)
+            await change.retire(api_key_key(former.id))
         holder = replace(holder, revoked=False, expires_at=None)
     elif former is not None:
         holder = replace(

@@ -109,8 +109,8 @@ def _choices(detail: ErrorDetails) -> list[str]:
 def _got(value: object, location: tuple[str | int, ...]) -> str:
     if isinstance(value, (dict, list)) or SECRETS & set(location):
         return ""
-    # A URL with a user name in it holds a password too.
-    if isinstance(value, str) and "@" in value and "://" in value:
+    # A URL with a user name holds a password too, one with a query perhaps a key.
+    if isinstance(value, str) and "://" in value and any(mark in value for mark in "@?#"):
         return ""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return f" (got {text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + '…'})"

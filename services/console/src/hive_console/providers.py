@@ -45,6 +45,7 @@ class Providers:
     async def change(self, name: str, fields: ProviderFields) -> Provider:
         async with self._changes.catalogue_change() as change:
             provider = replace(await self._changeable(change.store, name), **fields.values())
+            provider = replace(provider, timeouts=fields.timeouts.over(provider.timeouts))
             if "api_key" in fields.model_fields_set:
                 provider = replace(provider, sealed_credential=self.sealed(fields))
             if provider.kind == "openai" and not provider.base_url:

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import structlog
 from pydantic import SecretStr
@@ -27,12 +26,10 @@ from hive_console.settings import DEFAULT_FILE, ConsoleSettings
 from hive_console.sources import Sources
 from hive_console.startup import bring_up
 from hive_console.tenants import Tenants
-from hive_runtime.sealing import SealingKey, load_or_create
+from hive_host import Host
+from hive_runtime.sealing import credentials_key
 from hive_sql import open_database
 from modelhive.control.v1.control_pb2 import ControlChanged
-
-if TYPE_CHECKING:
-    from hive_host.host import Host
 
 log = structlog.get_logger(__name__)
 
@@ -61,11 +58,13 @@ async def console_service(host: Host, settings: ConsoleSettings) -> AsyncIterato
     given = await asyncio.to_thread(_given, settings)
     for warning in [*settings.warnings, *(each for one in given.values() for each in one.warnings)]:
         log.warning(warning)
-    public_key = (await asyncio.to_thread(_credentials_key, settings, host.data_dir)).public
+    public_key = (
+        await asyncio.to_thread(credentials_key, _text(settings.credentials_key), host.data_dir)
+    ).public
     token_path = host.data_dir / "admin-token"
     token, created = await asyncio.to_thread(_admin_token, settings, token_path)
 
-    async with open_database(host.sql_url("console"), MIGRATIONS) as database:
+    async with open_database(host.sql_url, MIGRATIONS, durable=True) as database:
         outbox = Outbox(store.outbox, [ControlChanged], host.clock)
         relay = OutboxRelay(outbox, database.writer, host.bus, host.clock, _report)
         changes = Changes(database, outbox, relay, host.clock)
@@ -98,11 +97,6 @@ def _given(settings: ConsoleSettings) -> Mapping[Source, Declared]:
         Source.BUILTIN: built_in() if settings.local_models else nothing,
     }
     return given if settings.discover else {**given, Source.DISCOVERED: nothing}
-
-
-def _credentials_key(settings: ConsoleSettings, data_dir: Path) -> SealingKey:
-    text = _text(settings.credentials_key)
-    return SealingKey.from_text(text) if text else load_or_create(data_dir / "credentials-key")
 
 
 def _admin_token(settings: ConsoleSettings, path: Path) -> tuple[str, bool]:

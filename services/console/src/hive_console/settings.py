@@ -7,18 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import Field, PrivateAttr, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from hive_runtime.settings import Settings
 
 DEFAULT_FILE = Path("modelhive.yaml")
 SHORTEST_SECRET = 16
 
 
-class ConsoleSettings(BaseSettings):
+class ConsoleSettings(Settings):
     """`HIVE_…` variables, and the whole environment for the variables that the configuration file names."""
-
-    model_config = SettingsConfigDict(
-        env_prefix="HIVE_", extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
-    )
 
     config: Path | None = Field(
         None, description="Configuration file. Empty: `modelhive.yaml`, if it is there."
@@ -34,7 +31,8 @@ class ConsoleSettings(BaseSettings):
     local_models: bool = Field(True, description="Offer the small models that run inside the gateway.")
     credentials_key: SecretStr | None = Field(
         None,
-        description="Private key that seals providers' credentials, 32 bytes in base64. Empty: made once.",
+        description="Private key of providers' credentials, 32 bytes in base64. Empty: made once, and kept in the"
+        " data folder. Console seals with it, routing alone opens.",
     )
     ollama_url: str = Field("http://127.0.0.1:11434", description="Where to look for an Ollama.")
 

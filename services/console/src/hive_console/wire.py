@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from hive_console.control import ApiKey, Model, Provider, Tenant, model_key
-from hive_console.declarations import Form, ModelId, Name, Title
+from hive_console.declarations import LATEST, Form, ModelId, Moment, Name, Title, wrong
 from hive_console.pages import Listing
 
 T = TypeVar("T")
 ModelIds = Annotated[list[ModelId], AfterValidator(lambda ids: list(dict.fromkeys(ids)))]
+Expiry = Annotated[Moment | None, BeforeValidator(lambda value: _unix_seconds(value))]
+"""Unix seconds; clients also send a fraction, or a moment in RFC 3339."""
+Label = Annotated[Title, BeforeValidator(lambda value: "" if value is None else value)]
 Limit = Annotated[int, Field(ge=1, le=10**15)]
 
 
@@ -28,7 +33,22 @@ class TenantPatch(Form):
 
 
 class NewTenant(TenantPatch):
-    id: Name
+    """id: where it is not given, the name is one."""
+
+    id: Name = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, written: Any) -> Any:
+        if isinstance(written, dict) and "id" not in written and "name" in written:
+            return {**written, "id": written["name"]}
+        return written
+
+    @model_validator(mode="after")
+    def _has_id(self) -> NewTenant:
+        if not self.id:
+            raise wrong("id is missing")
+        return self
 
     def values(self) -> dict[str, Any]:
         return {name: value for name, value in super().values().items() if name != "id"}
@@ -39,9 +59,9 @@ class TenantModels(Form):
 
 
 class KeyPatch(Form):
-    name: Title = ""
+    name: Label = ""
     models: ModelIds | None = None
-    expires_at: int | None = None
+    expires_at: Expiry = None
     rpm: Limit | None = None
     tpm: Limit | None = None
     concurrency: Limit | None = None
@@ -56,6 +76,18 @@ class NewKey(KeyPatch):
 
     def values(self) -> dict[str, Any]:
         return {name: value for name, value in super().values().items() if name != "tenant"}
+
+
+def _unix_seconds(value: object) -> object:
+    if isinstance(value, float) and abs(value) < LATEST:
+        return math.ceil(value)
+    if isinstance(value, str):
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            raise wrong("must be Unix seconds, or a moment such as 2027-01-31T12:00:00Z") from None
+        return math.ceil((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+    return value
 
 
 def _with_tuple(values: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ class Answer:
     """What goes back to one client; it ends in exactly one way.
 
     standing: of the client's key, for the rate-limit headers. complete: the service's answer came to its end.
+    events: of a stream, sent so far; as a rule each holds one token.
     """
 
     def __init__(self, send: Send, request_id: str, dialect: Dialect) -> None:
@@ -22,6 +23,7 @@ class Answer:
         self.status = 0
         self.standing = Standing()
         self.complete = False
+        self.events = 0
         self._send = send
         self._dialect = dialect
         self._streaming = False
@@ -34,12 +36,17 @@ class Answer:
             headers.append((b"content-length", str(len(data)).encode()))
         self._streaming = any(name == b"content-type" and b"event-stream" in value for name, value in headers)
         await self._start(status, headers)
-        await self._send({"type": "http.response.body", "body": data, "more_body": not complete})
+        await self._pass(data, complete)
         while not complete:
             call.taken(len(data))
             data, complete = await call.read()
-            await self._send({"type": "http.response.body", "body": data, "more_body": not complete})
+            await self._pass(data, complete)
         self.complete = True
+
+    async def _pass(self, data: bytes, complete: bool) -> None:
+        if self._streaming:
+            self.events += data.count(b"\n\n")
+        await self._send({"type": "http.response.body", "body": data, "more_body": not complete})
 
     async def fail(self, error: HiveError) -> None:
         """End with an error: as a body of its own, or as a stream's last event."""

@@ -42,6 +42,7 @@ class Head:
 
     credential: str | None = None
     length: int | None = None
+    encoding: str = ""
     traceparent: str = ""
     forwarded: dict[str, str] = field(default_factory=dict)
 
@@ -59,6 +60,8 @@ class Head:
                 head.credential = head.credential or value.decode("latin-1")
             elif name == b"content-length":
                 head.length = int(value)
+            elif name == b"content-encoding":
+                head.encoding = value.decode("latin-1").strip().lower()
             elif name == b"traceparent":
                 head.traceparent = value.decode("latin-1")
         return head
@@ -112,6 +115,9 @@ class Gateway:
             answer.standing = entry.standing
             if not route.served:
                 raise HiveError(Kind.NOT_FOUND, f"{path[:200]} is not enabled on this deployment.")
+            if head.encoding not in ("", "identity"):
+                said = f"Content-Encoding {head.encoding[:40]!r} is not taken here: send the body as it is."
+                raise HiveError(Kind.UNSUPPORTED_MEDIA, said)
             body = await read_body(receive, self._blobs, answer.request_id, head.length, self._max_body)
             blob = body.path if isinstance(body, BlobReference) else None
             try:
@@ -136,7 +142,7 @@ class Gateway:
             raise
         finally:
             cut = watch.done() or answer.status != 0
-            entry.used = _tokens_used(call, answer, entry.reserved if cut else 0)
+            entry.used = _tokens_used(call, answer, entry.reserved + answer.events if cut else 0)
             watch.cancel()
             call.close()
 
@@ -200,5 +206,7 @@ def _label(path: str, route: Route | None) -> str:
     """A bounded set of names for counting."""
     if route is None:
         return "unknown"
-    bare = path.removeprefix("/v1")
+    if path.startswith("/v1beta/"):
+        return "/v1beta"
+    bare = path[3:] if path.startswith("/v1/") else path
     return bare if bare in routes.EXACT else "/" + bare[1:].partition("/")[0]

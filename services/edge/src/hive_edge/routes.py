@@ -13,7 +13,10 @@ from hive_runtime.dialects import Dialect
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """service: who answers. queued: POSTs travel through the bus. stream_seconds: the request's deadline."""
+    """service: who answers. queued: POSTs travel through the bus. seconds: until the request's deadline.
+
+    served: this release has it; what it has not is promised all the same, and answers 404.
+    """
 
     service: str
     dialect: Dialect = Dialect.OPENAI
@@ -68,6 +71,11 @@ FAMILIES: dict[str, Route] = {
     "containers": _later("workflows"),
 }
 
+GEMINI_VERBS = frozenset(
+    ["generateContent", "streamGenerateContent", "countTokens", "embedContent", "batchEmbedContents"]
+)
+"""`/models/{id}:{verb}` is Google's; any other colon is a part of the model's id."""
+
 _GEMINI = _later("routing", Dialect.GOOGLE)
 
 
@@ -84,6 +92,6 @@ def find(path: str) -> Route | None:
         return route
     head = path[1:].partition("/")[0]
     family = FAMILIES.get(head)
-    if family is _MODELS and ":" in path:
+    if family is _MODELS and path.rpartition(":")[2] in GEMINI_VERBS:
         return _GEMINI
     return family

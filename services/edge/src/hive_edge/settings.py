@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from hive_runtime.settings import Settings
 
 
-class EdgeSettings(BaseSettings):
+class EdgeSettings(Settings):
     """Limits of the public door."""
-
-    model_config = SettingsConfigDict(env_prefix="HIVE_", extra="ignore")
 
     blob_ttl_seconds: float = Field(
         3600, gt=0, description="Age at which forgotten request bodies are swept."

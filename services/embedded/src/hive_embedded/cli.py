@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
+from hive_console.admin_token import NoAdminToken
 from hive_console.configuration import ConfigurationError, load
 from hive_console.settings import ConsoleSettings
+from hive_edge.settings import EdgeSettings
 from hive_embedded.admin import Admin, AdminError
 from hive_embedded.settings import CommandSettings
 from hive_host import CannotListen, CannotStart
+from hive_routing.settings import RoutingSettings
 from hive_runtime.sealing import SealingError
+from hive_runtime.settings import HostSettings
 from hive_sql import SchemaTooNew
 
 app = typer.Typer(
@@ -32,7 +36,18 @@ app = typer.Typer(
 keys = typer.Typer(help="Create, list and revoke API keys.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
 
-MENDABLE = (AdminError, CannotListen, CannotStart, ConfigurationError, SchemaTooNew, SealingError)
+if TYPE_CHECKING:
+    from hive_embedded.main import Started
+
+MENDABLE = (
+    AdminError,
+    CannotListen,
+    CannotStart,
+    ConfigurationError,
+    NoAdminToken,
+    SchemaTooNew,
+    SealingError,
+)
 """Errors whose words an operator can act on."""
 
 out = Console()
@@ -49,6 +64,15 @@ def main() -> None:
         _fail(*(_setting(each) for each in error.errors(include_input=False)))
     except MENDABLE as error:
         _fail(str(error))
+
+
+def _wrong_settings() -> Iterator[str]:
+    """Every variable that no service can start with."""
+    for kind in (HostSettings, EdgeSettings, RoutingSettings, ConsoleSettings):
+        try:
+            kind()
+        except ValidationError as error:
+            yield from (_setting(each) for each in error.errors(include_input=False))
 
 
 def _fail(*lines: str) -> NoReturn:
@@ -74,7 +98,7 @@ def serve() -> None:
     run(_greet)
 
 
-def _greet(started: Any) -> None:
+def _greet(started: Started) -> None:
     """Tell what was made at the first start, with a call that can be pasted. Keys are shown this once."""
     out.print(
         f"ModelHive answers at [bold]{started.url}/v1[/bold] (internal: {started.internal_url})",
@@ -102,10 +126,14 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Validate settings and the configuration file, say every mistake at once, and exit."""
+    problems = [*_wrong_settings()]
+    if problems:
+        _fail(*problems)
     settings = ConsoleSettings()
     path = config or settings.file
     if path is None:
-        raise AdminError("There is no modelhive.yaml here; name a file, or set HIVE_CONFIG.")
+        out.print("The settings are fine; there is no modelhive.yaml here, and none is needed.")
+        return
     catalogue = load(path, settings.environment)
     for warning in catalogue.warnings:
         err.print(f"[yellow]warning:[/yellow] {escape(warning)}", soft_wrap=True)
@@ -125,7 +153,8 @@ def models(as_json: AsJson = False) -> None:
 
 @keys.command("create")
 def create_key(
-    name: Annotated[str, typer.Argument(help="What the key is for.")],
+    name: Annotated[str, typer.Argument(help="What the key is for.")] = "",
+    named: Annotated[str, typer.Option("--name", help="The same, as an option.")] = "",
     tenant: Annotated[str, typer.Option(help="Who pays.")] = "default",
     model: Annotated[list[str] | None, typer.Option(help="Allow this model only; may be repeated.")] = None,
     expires_at: Annotated[int | None, typer.Option(help="Unix seconds.")] = None,
@@ -136,7 +165,7 @@ def create_key(
 ) -> None:
     """Create a key. It is shown this once and kept nowhere."""
     limits = {"rpm": rpm, "tpm": tpm, "concurrency": concurrency}
-    body = {"tenant": tenant, "name": name, "models": model or None, "expires_at": expires_at}
+    body = {"tenant": tenant, "name": named or name, "models": model or None, "expires_at": expires_at}
     made = _admin().call("POST", "/keys", body | limits)
     if as_json:
         out.print_json(json.dumps(made))
@@ -178,7 +207,7 @@ def _show(
     if as_json:
         out.print_json(json.dumps(rows))
         return
-    table = Table(*columns)
+    table = Table(*(Column(name, no_wrap=name == "id", overflow="fold") for name in columns))
     for row in rows:
         cells = [words.get(column, _plain)(row.get(column)) for column in columns]
         table.add_row(*(escape(cell) for cell in cells))
@@ -190,11 +219,11 @@ def _plain(value: Any) -> str:
 
 
 def _models(value: list[str] | None) -> str:
-    return "all" if value is None else ", ".join(value)
+    return "all" if value is None else ", ".join(value) or "none"
 
 
 def _moment(value: int | None) -> str:
-    return "never" if value is None else datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return "never" if value is None else f"{datetime.fromtimestamp(value, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _deployments(value: list[dict[str, Any]]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -50,6 +51,7 @@ async def serve(settings: HostSettings, stop: asyncio.Event, on_ready: Callable[
 
 def run(on_ready: Callable[[Started], None]) -> None:
     """Serve until SIGTERM or SIGINT; a second signal ends at once."""
+    os.umask(0o077)  # what is written here is for this user alone: prompts, keys, databases
     settings = HostSettings()
     configure_logging(settings.log_level, settings.log_format)
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from hive_runtime.settings import Settings
 
 
-class CommandSettings(BaseSettings):
+class CommandSettings(Settings):
     """Where a running gateway is found, and how it is told that an operator speaks."""
-
-    model_config = SettingsConfigDict(env_prefix="HIVE_", extra="ignore")
 
     admin_token: str = Field("", description="The admin token. Empty: the one in the data folder.")
     data_dir: Path = Field(Path(".modelhive"), description="Folder where the gateway keeps its data.")

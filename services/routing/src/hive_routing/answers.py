@@ -24,6 +24,8 @@ Headers = list[tuple[bytes, bytes]]
 
 MAX_BODY_BYTES = 128 * 1024 * 1024
 DRAIN_SECONDS = 0.25
+LAST_EVENTS_SECONDS = 5.0
+"""How long usage and `[DONE]` are waited for, once every choice has its finish_reason."""
 
 _STREAM_HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -57,7 +59,7 @@ class PlainAnswer:
     @classmethod
     async def open(cls, answer: ProviderAnswer, provider: str, headers: Headers) -> PlainAnswer:
         """Reads it all; raises HiveError `upstream_failed` where it is no JSON object or an error."""
-        kind = answer.headers.get("content-type", "application/json")
+        kind = answer.headers.get("content-type", "application/json").lower()
         if "json" not in kind:
             raise broken_answer(provider, f"answered with content type `{kind[:80]}`")
         body = await _read(answer.body, provider)
@@ -103,7 +105,7 @@ class StreamAnswer:
         cls, answer: ProviderAnswer, relay: StreamRelay, provider: str, headers: Headers
     ) -> StreamAnswer:
         """Reads up to the first content; raises HiveError where the stream fails before it."""
-        kind = answer.headers.get("content-type", "")
+        kind = answer.headers.get("content-type", "").lower()
         if not kind.startswith("text/event-stream"):
             raise broken_answer(provider, f"answered with content type `{kind[:80]}` instead of a stream")
         stream = cls(answer.body, relay, headers)
@@ -116,11 +118,6 @@ class StreamAnswer:
     @property
     def usage(self) -> bytes:
         return self._relay.usage
-
-    @property
-    def owes_usage(self) -> bool:
-        """The client asked for the usage as a chunk, and the provider sent none."""
-        return self._relay.owes_usage
 
     def output(self) -> Countable:
         """What was generated so far, for counting."""
@@ -154,11 +151,23 @@ class StreamAnswer:
         await self._body.aclose()
 
     async def _read(self) -> bytes:
+        relay = self._relay
         try:
-            data = await self._body.__anext__()
+            data = await self._next()
         except StopAsyncIteration:
-            return self._relay.feed_end()
-        return self._relay.feed(data)
+            return relay.feed_end()
+        except (HiveError, TimeoutError):
+            relay.break_off()
+            if not relay.done:
+                raise
+            return b""
+        return relay.feed(data)
+
+    async def _next(self) -> bytes:
+        if not self._relay.is_answered:
+            return await self._body.__anext__()
+        async with asyncio.timeout(LAST_EVENTS_SECONDS):
+            return await self._body.__anext__()
 
 
 async def refusal(answer: ProviderAnswer, provider: str) -> HiveError:

@@ -48,6 +48,12 @@ class Breaker:
         if state is not None and state.failures >= self._limit:
             state.probing = True
 
+    def probe(self, deployment: str) -> bool:
+        """Take the place of the one call that finds out how it is; false where it is taken."""
+        state = self._states.setdefault(deployment, _State())
+        taken, state.probing = state.probing, True
+        return not taken
+
     def succeed(self, deployment: str) -> None:
         self._states.pop(deployment, None)
 

@@ -2,8 +2,8 @@
 
 For the model and then for each of its fallbacks, its deployments are tried in a weighted random order, up to
 three rounds with a growing pause between them. A caller's own mistake (400, 404, 413) ends it at once. Where
-every breaker is open, the deployment that may be asked first is tried once all the same: one try costs less
-than refusing work that may well succeed.
+every breaker is open, the deployment that may be asked first is tried all the same, by one request at a time: that
+costs less than refusing work that may well succeed, and the others are told to come back.
 """
 
 from __future__ import annotations
@@ -73,16 +73,27 @@ class Dispatcher:
             return answer
         raise _final(run.error, models[0])
 
+    # What became of the answer that `first_answer` gave: one of these is called for it.
+
+    def completed(self, deployment: Deployment) -> None:
+        """It came to its end."""
+        self._breaker.succeed(deployment.id)
+
     def broke(self, deployment: Deployment) -> None:
-        """An answer that had begun did not come to its end."""
+        """It had begun and did not come to its end."""
         self._breaker.fail(deployment.id)
+
+    def abandoned(self, deployment: Deployment) -> None:
+        """Nobody waited for its end."""
+        self._breaker.abandon(deployment.id)
 
     async def _ask(self, run: _Run[T], model: Model) -> T | None:
         pending = model.in_random_order(self._random)
+        wait = 0.0
         for number in range(self._policy.rounds):
-            if number and not await self._pause(run, number):
+            if number and not await self._pause(run, number, wait):
                 return None
-            again = []
+            again, wait = [], 0.0
             for deployment in pending:
                 if run.made >= run.allowed:
                     return None
@@ -90,8 +101,9 @@ class Dispatcher:
                     continue
                 if (answer := await self._try(run, model, deployment)) is not None:
                     return answer
-                if self._worth_repeating(run.error):
+                if run.error is not None and self._worth_repeating(run.error):
                     again.append(deployment)
+                    wait = max(wait, run.error.retry_after or 0.0)
             pending = again
             if not pending:
                 return None
@@ -102,6 +114,8 @@ class Dispatcher:
         if not choice:
             return None
         model, deployment = min(choice, key=lambda each: self._breaker.resumes_at(each[1].id))
+        if not self._breaker.probe(deployment.id):
+            return None
         return await self._try(run, model, deployment)
 
     async def _try(self, run: _Run[T], model: Model, deployment: Deployment) -> T | None:
@@ -119,7 +133,6 @@ class Dispatcher:
         except BaseException:
             self._breaker.abandon(deployment.id)
             raise
-        self._breaker.succeed(deployment.id)
         return answer
 
     def _note_failure(self, deployment: Deployment, error: HiveError) -> None:
@@ -130,17 +143,16 @@ class Dispatcher:
         else:
             self._breaker.abandon(deployment.id)
 
-    def _worth_repeating(self, error: HiveError | None) -> bool:
+    def _worth_repeating(self, error: HiveError) -> bool:
         """Whether the same deployment may do better soon; one that was silent for a whole timeout may not."""
-        if error is None or error.kind is Kind.TIMEOUT or error.reason == CREDENTIAL_REFUSED:
+        if error.kind is Kind.TIMEOUT or error.reason == CREDENTIAL_REFUSED:
             return False
         return (error.retry_after or 0) <= self._policy.longest_pause
 
-    async def _pause(self, run: _Run[T], number: int) -> bool:
-        """Wait before another round; false where the deadline comes first."""
+    async def _pause(self, run: _Run[T], number: int, wait: float) -> bool:
+        """Wait before another round, as long as those that are asked again want; false past the deadline."""
         seconds = self._policy.first_pause * 2 ** (number - 1) * self._random.uniform(0.5, 1.5)
-        if run.error is not None and run.error.retry_after:
-            seconds = max(seconds, run.error.retry_after)
+        seconds = max(seconds, wait)
         if self._clock.monotonic() + seconds >= run.deadline:
             return False
         await self._clock.sleep(seconds)

@@ -226,3 +226,5 @@ COMPLETIONS = Endpoint("completions", _COMPLETION_FIELDS, _read_completion, "emb
 EMBEDDINGS = Endpoint("embeddings", _EMBEDDING_FIELDS, _read_embedding, "chat", "/v1/chat/completions")
 
 ENDPOINTS = (CHAT, COMPLETIONS, EMBEDDINGS)
+ACTED_ON = frozenset({"model", *(name for endpoint in ENDPOINTS for name in endpoint.fields)})
+"""Fields whose values decide something here."""

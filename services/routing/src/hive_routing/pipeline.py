@@ -84,6 +84,7 @@ class Pipeline:
         if isinstance(served.answer, StreamAnswer):
             await self._relay_stream(served, served.answer, request, caller, send)
         else:
+            self._dispatcher.completed(served.deployment)
             await self._account(served, request, caller)
             await served.answer.relay(send)
 
@@ -130,6 +131,10 @@ class Pipeline:
                 self._dispatcher.broke(served.deployment)
                 await self._account(served, request, caller)
                 raise
+            except BaseException:
+                self._dispatcher.abandoned(served.deployment)
+                raise
+            self._dispatcher.completed(served.deployment)
             usage = await self._account(served, request, caller)
             await answer.finish(send, usage.as_json() if usage.estimated else None)
         finally:

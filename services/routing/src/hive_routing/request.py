@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 from msgspec import Raw
 
-from hive_routing.endpoints import Endpoint, invalid, shown
+from hive_routing.endpoints import ACTED_ON, Endpoint, invalid, shown
 from hive_runtime.errors import HiveError, Kind
 
 _decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
@@ -49,6 +50,7 @@ class Request:
         self.choices = self.endpoint.read(values, self.fields)
         self.stream = bool(values.get("stream"))
         options = values.get("stream_options") or {}
+        _refuse_twins(options, ("include_usage",))
         self.usage_asked = bytes(options.get("include_usage", b"")) == b"true"
 
 
@@ -57,7 +59,7 @@ def parse_object(body: bytes) -> dict[str, Raw]:
     try:
         if not body.isascii():
             body.decode()
-        return _decode_object(body)
+        fields = _decode_object(body)
     except RecursionError:
         problem = "it is nested too deeply"
     except UnicodeDecodeError as error:
@@ -66,7 +68,18 @@ def parse_object(body: bytes) -> dict[str, Raw]:
         raise HiveError(Kind.INVALID, f"The body must be a JSON object. {error}.") from None
     except msgspec.DecodeError as error:
         problem = str(error)
+    else:
+        _refuse_twins(fields, ACTED_ON)
+        return fields
     raise HiveError(Kind.INVALID, f"The body is not valid JSON: {problem}.")
+
+
+def _refuse_twins(fields: Iterable[str], acted_on: Collection[str]) -> None:
+    """Some providers read names without regard to case, and would take a twin for the field we checked."""
+    for name in fields:
+        folded = name.casefold()
+        if folded != name and folded in acted_on:
+            raise invalid(name, f"`{name}` is spelled `{folded}`.")
 
 
 def model_name(fields: dict[str, Raw]) -> str:

@@ -6,7 +6,6 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from hive_host import Host
 from hive_routing.breaker import Breaker
@@ -19,14 +18,15 @@ from hive_routing.providers.registry import Providers
 from hive_routing.rest import rest_app
 from hive_routing.settings import RoutingSettings
 from hive_routing.tokens import TokenCounter
-from hive_runtime.sealing import SealingKey, load_or_create
+from hive_runtime.sealing import credentials_key
 from modelhive.control.v1.control_pb2 import ControlChanged
 
 
 @asynccontextmanager
 async def routing_service(host: Host, settings: RoutingSettings) -> AsyncIterator[None]:
     """Entered: requests are answered. Left: every one that was taken has its answer, providers are closed."""
-    key = await asyncio.to_thread(_credentials_key, settings, host.data_dir)
+    given = settings.credentials_key.get_secret_value() if settings.credentials_key else None
+    key = await asyncio.to_thread(credentials_key, given, host.data_dir)
     catalogue = Catalogue()
     providers = Providers(key, host.clock, host.tasks)
     control = await host.bus.subscribe_state(ControlChanged, ControlConsumer(catalogue, providers).apply)
@@ -48,8 +48,3 @@ def _app(host: Host, settings: RoutingSettings, catalogue: Catalogue) -> Routing
     counter = TokenCounter()
     pipeline = Pipeline(catalogue, dispatcher, counter, host.clock)
     return RoutingApp(pipeline, rest_app(catalogue, counter))
-
-
-def _credentials_key(settings: RoutingSettings, data_dir: Path) -> SealingKey:
-    text = settings.credentials_key.get_secret_value()
-    return SealingKey.from_text(text) if text else load_or_create(data_dir / "credentials-key")

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from hive_runtime.settings import Settings
 
 
-class RoutingSettings(BaseSettings):
+class RoutingSettings(Settings):
     """How model calls are tried, and the key that opens provider credentials."""
 
-    model_config = SettingsConfigDict(env_prefix="HIVE_", extra="ignore")
-
-    credentials_key: SecretStr = Field(
-        SecretStr(""),
-        description="Private key (base64) that opens provider credentials. Empty: kept in the data folder.",
+    credentials_key: SecretStr | None = Field(
+        None,
+        description="Private key of providers' credentials, 32 bytes in base64. Empty: made once, and kept in the"
+        " data folder. Console seals with it, routing alone opens.",
     )
     routing_attempts: int = Field(6, ge=1, le=20, description="Calls to providers per request, at most.")
     routing_rounds: int = Field(3, ge=1, le=10, description="Calls to one deployment per request, at most.")

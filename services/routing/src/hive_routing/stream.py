@@ -2,7 +2,7 @@
 
 It ends in exactly one way: every choice has its finish_reason and `done` is set, or `failure` is. Held back
 until the first content comes: the preamble and keep-alives, so that until then another deployment can answer.
-Taken out: the usage chunk that the client did not ask for. No I/O happens here.
+Usage is told where the client asked for it, in a chunk of its own, and nowhere else. No I/O happens here.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ class _Identity(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(_Chunk).decode
+_decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
 class _Output:
@@ -131,6 +132,16 @@ class StreamRelay:
             self._finish()
         return forwarded
 
+    def break_off(self) -> None:
+        """The provider's stream broke or fell silent; no harm where every choice has its finish_reason."""
+        if self.is_answered and self.failure is None:
+            self.done = True
+
+    @property
+    def is_answered(self) -> bool:
+        """Every choice has its finish_reason: what may still come is usage and `[DONE]`."""
+        return len(self._finished) >= self._choices and self._finished >= self._open
+
     def closing(self, usage: dict[str, int] | None) -> bytes:
         """The last events. usage: what a client that asked for it is told where the provider stated none."""
         if not self.owes_usage:
@@ -187,7 +198,18 @@ class StreamRelay:
             return b""
         if not self._note(chunk, data):
             return b""
+        if chunk.choices and chunk.usage and bytes(chunk.usage) != _NULL:
+            return self._without_usage(data)
         return b"data: " + data + b"\n\n" if has_id else event
+
+    def _without_usage(self, data: bytes) -> bytes:
+        """The event of a chunk that states usage beside its choices, without it."""
+        fields = _decode_fields(data)
+        if self._usage_asked:
+            fields["usage"] = Raw(_NULL)
+        else:
+            del fields["usage"]
+        return b"data: " + msgspec.json.encode(fields) + b"\n\n"
 
     def _note(self, chunk: _Chunk, data: bytes) -> bool:
         """Keep what a chunk tells; false where the client must not see it."""
@@ -218,7 +240,7 @@ class StreamRelay:
                 self._output.add_calls(delta.tool_calls)
 
     def _finish(self) -> None:
-        if len(self._finished) >= self._choices and self._finished >= self._open:
+        if self.is_answered:
             self.done = True
         else:
             self._fail("ended the stream before the answer was finished")

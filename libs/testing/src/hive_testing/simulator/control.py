@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import msgspec
 
 from hive_testing.simulator import errors
 from hive_testing.simulator.answer import Answer, plain
 from hive_testing.simulator.behaviour import Behaviour
+from hive_testing.simulator.bill import BillLine
 from hive_testing.simulator.calls import Call
 
-if TYPE_CHECKING:
-    from hive_testing.simulator.simulator import Simulator
-
 PREFIX = "/_sim/"
+
+
+class Controlled(Protocol):
+    """What is asked and told what to do here: the simulator."""
+
+    @property
+    def calls(self) -> Sequence[Call]: ...
+    @property
+    def total(self) -> int: ...
+    @property
+    def bill(self) -> Sequence[BillLine]: ...
+    @property
+    def bill_totals(self) -> dict[str, int]: ...
+
+    def script(self, behaviour: Behaviour, *, model: str | None, once: bool) -> None: ...
+    def require_key(self, key: str | None) -> None: ...
+    def reset(self) -> None: ...
 
 
 class Order(msgspec.Struct, forbid_unknown_fields=True):
@@ -26,7 +42,7 @@ class Order(msgspec.Struct, forbid_unknown_fields=True):
     require_key: str | None = None
 
 
-def answer(simulator: Simulator, call: Call) -> Answer:
+def answer(simulator: Controlled, call: Call) -> Answer:
     """GET calls, GET bill, POST script, POST reset; anything else is a 404."""
     try:
         status, body = 200, _obey(simulator, call)
@@ -37,7 +53,7 @@ def answer(simulator: Simulator, call: Call) -> Answer:
     return plain(status, msgspec.json.encode(body), 0, call.keep_alive)
 
 
-def _obey(simulator: Simulator, call: Call) -> dict[str, Any] | None:
+def _obey(simulator: Controlled, call: Call) -> dict[str, Any] | None:
     match call.method, call.path.removeprefix(PREFIX):
         case "GET", "calls":
             return {"total": simulator.total, "data": [each.view() for each in simulator.calls]}
@@ -51,7 +67,7 @@ def _obey(simulator: Simulator, call: Call) -> dict[str, Any] | None:
     return None
 
 
-def _script(simulator: Simulator, order: Order) -> dict[str, Any]:
+def _script(simulator: Controlled, order: Order) -> dict[str, Any]:
     if order.require_key is not None:
         simulator.require_key(order.require_key or None)
     if order.behaviour is not None:

@@ -8,6 +8,7 @@ All others speak about the provider.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import msgspec
@@ -62,7 +63,7 @@ def error_event(error: Any, provider: str) -> HiveError:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds from `retry-after-ms` or `retry-after`; None where neither is a number."""
+    """Seconds from `retry-after-ms` or `retry-after`, as a number or as a date; None where there is neither."""
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
             seconds = float(headers[name]) * unit
@@ -70,7 +71,16 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
             continue
         if 0 <= seconds < 86_400:
             return seconds
-    return None
+    return _seconds_between(headers.get("date", ""), headers.get("retry-after", ""))
+
+
+def _seconds_between(now: str, then: str) -> float | None:
+    """Both as HTTP dates, by the provider's clock alone."""
+    try:
+        seconds = (parsedate_to_datetime(then) - parsedate_to_datetime(now)).total_seconds()
+    except (TypeError, ValueError):
+        return None
+    return min(max(seconds, 0.0), 86_400.0)
 
 
 class Words(msgspec.Struct):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
+from hive_routing.providers.failures import MAX_ERROR_BYTES
 from hive_routing.providers.http1 import Client
-from hive_routing.providers.port import ProviderAnswer, ProviderCall
+from hive_routing.providers.port import Body, ProviderAnswer, ProviderCall
+from hive_runtime.errors import HiveError
 
 USER_AGENT = "modelhive/0.1.0"
 
@@ -25,6 +28,7 @@ class OpenAIProvider:
         if url.scheme not in ("http", "https") or not url.hostname:
             raise ValueError(f"the base URL of provider {name!r} is no http(s) URL: {base_url!r}")
         secure = url.scheme == "https"
+        self._credential = credential.encode()
         self._path = url.path.rstrip("/")
         self._fixed = _head_lines(url.netloc.rpartition("@")[2], credential)
         self._client = Client(
@@ -42,10 +46,40 @@ class OpenAIProvider:
             f"x-client-request-id: {call.attempt_id}\r\ncontent-length: {len(call.body)}\r\n\r\n"
         )
         answer = await self._client.send(head.encode("latin-1"), call.body, call.timeouts)
-        return ProviderAnswer(answer.status, answer.headers, answer)
+        body = answer if answer.status == 200 or not self._credential else ErrorText(answer, self._credential)
+        return ProviderAnswer(answer.status, answer.headers, body)
 
     async def close(self) -> None:
         self._client.close()
+
+
+class ErrorText:
+    """The body of an error, read whole, without our credential: some providers repeat it."""
+
+    def __init__(self, body: Body, credential: bytes) -> None:
+        self._body = body
+        self._credential = credential
+        self._over = False
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._over:
+            raise StopAsyncIteration
+        self._over = True
+        text = b""
+        try:
+            async for data in self._body:
+                text += data
+                if len(text) > MAX_ERROR_BYTES:
+                    break
+        except HiveError:
+            pass  # the status and what came of the text say enough
+        return text.replace(self._credential, b"***")
+
+    async def aclose(self) -> None:
+        await self._body.aclose()
 
 
 def _head_lines(host: str, credential: str) -> str:

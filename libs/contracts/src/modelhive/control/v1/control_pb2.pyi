@@ -173,7 +173,7 @@ class Provider(_message.Message):
     sealed_credential: _builtins.bytes
     """The credential, sealed so that routing alone can read it. Empty: none is needed."""
     output_bound_field: _builtins.str
-    """Field that bounds the output: `max_tokens` or `max_completion_tokens`. Empty: the first."""
+    """Field that bounds the output: `max_tokens` or `max_completion_tokens`. Empty: whatever the client calls it."""
     @_builtins.property
     def timeouts(self) -> Global___Timeouts: ...
     def __init__(
@@ -240,7 +240,7 @@ class Model(_message.Message):
     created_unix: _builtins.int
     owned_by: _builtins.str
     mode: _builtins.str
-    """`chat` or `embedding`. Empty: not known."""
+    """What it is for: `chat`, `embedding`, `image_generation`, … Empty: not known."""
     context_window: _builtins.int
     @_builtins.property
     def deployments(self) -> _containers.RepeatedCompositeFieldContainer[Global___Deployment]: ...

@@ -41,7 +41,7 @@ class Client:
     async def send(self, head: bytes, body: bytes, timeouts: Timeouts) -> Response:
         """Send a request (`head` with its last blank line); returns when the head of the answer is there.
 
-        A request that went out on a kept connection which the server had closed is sent once more.
+        A kept connection that proves closed before anything was written is replaced.
         """
         connection = self._kept()
         if connection is not None:
@@ -103,7 +103,7 @@ class Client:
             self.forget(connection)
             message = f"The provider `{self.name}` did not accept a connection within {seconds:g} s."
             raise HiveError(Kind.UNAVAILABLE, message) from None
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             self.forget(connection)
             message = f"The provider `{self.name}` cannot be reached: {_reason(error)}."
             raise HiveError(Kind.UNAVAILABLE, message) from error
@@ -113,11 +113,11 @@ class Client:
         return connection
 
 
-def _reason(error: OSError) -> str:
+def _reason(error: OSError | UnicodeError) -> str:
     """Why there is no connection, without the addresses that the error's own text holds."""
     if isinstance(error, ConnectionRefusedError):
         return "it refuses connections"
-    if isinstance(error, socket.gaierror):
+    if isinstance(error, (socket.gaierror, UnicodeError)):
         return "its name cannot be resolved"
     if isinstance(error, ssl.SSLError):
         return f"TLS failed ({error.reason or type(error).__name__})"

@@ -98,6 +98,8 @@ class Connection(asyncio.Protocol):
         elif response.head_bytes_after(len(data)) > MAX_HEAD_BYTES:
             response.fail("answered with too many headers")
             self.abort()
+        elif response.failed:
+            self.abort()
         response.wake()
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -105,7 +107,8 @@ class Connection(asyncio.Protocol):
         self._pool.forget(self)
         if (response := self._response) is not None:
             self._response = None
-            response.lose(stale=self._calls > 1, cleanly=error is None)
+            # The request went out: whether it was heard nobody knows, so it is not sent again from here.
+            response.lose(stale=False, cleanly=error is None)
             response.wake()
 
     def _keep_or_close(self) -> None:
@@ -122,7 +125,7 @@ class Connection(asyncio.Protocol):
             raise ValueError("an answer that nobody asked for")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._response is not None:
+        if self._response is not None and not self._response.status:
             self._response.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:

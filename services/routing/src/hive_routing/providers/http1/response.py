@@ -46,6 +46,8 @@ class Response:
         self._ends_at = loop.time() + timeouts.total
         self._head_bytes = 0
         self._has_begun = False
+        self._has_body = False
+        self._body_came = False
         self._parts: list[bytes] = []
         self._paused = False
         self._inflate: zlib._Decompress | None = None
@@ -68,7 +70,8 @@ class Response:
             if self.has_ended:
                 raise StopAsyncIteration
             try:
-                await self._wait(self._timeouts.idle, "sent nothing more")
+                seconds = self._timeouts.idle if self._has_body else self._timeouts.first_byte
+                await self._wait(seconds, "sent nothing more")
             except BaseException:
                 self._socket.abort()
                 raise
@@ -119,6 +122,7 @@ class Response:
     def take(self, data: bytes) -> None:
         if self._error is not None:
             return
+        self._has_body = self._body_came = True
         if self._inflate is not None:
             data = self._unpack(self._inflate, data)
         self._parts.append(data)
@@ -137,8 +141,9 @@ class Response:
             self._socket.resume()
 
     def head_bytes_after(self, size: int) -> int:
-        """Bytes of the head so far; 0 once it is complete."""
-        self._head_bytes = 0 if self._has_begun else self._head_bytes + size
+        """Bytes that came since there was last a part of the body: of the head, or of trailers without end."""
+        self._head_bytes = 0 if self._body_came else self._head_bytes + size
+        self._body_came = False
         return self._head_bytes
 
     def lose(self, stale: bool, cleanly: bool) -> None:
@@ -155,6 +160,10 @@ class Response:
         else:
             self.fail("closed the connection without an answer")
 
+    @property
+    def failed(self) -> bool:
+        return self._error is not None
+
     def fail(self, what: str) -> None:
         if self._error is None and not self.has_ended:
             self._error = HiveError(Kind.UPSTREAM_FAILED, f"The provider `{self._provider}` {what}.")
@@ -164,11 +173,14 @@ class Response:
             self._waiter.set_result(None)
 
     def _unpack(self, inflate: zlib._Decompress, data: bytes) -> bytes:
+        room = MAX_INFLATED_BYTES - self.buffered_bytes
         try:
-            unpacked = inflate.decompress(data, MAX_INFLATED_BYTES)
+            unpacked = inflate.decompress(data, room) if room > 0 else b""
         except zlib.error:
             self.fail("answered with broken compression")
             return b""
-        if inflate.unconsumed_tail:
+        if inflate.unused_data:
+            self.fail("sent more than its compressed answer")
+        if inflate.unconsumed_tail or room <= 0:
             self.fail("answered with more compressed data than can be held")
         return unpacked

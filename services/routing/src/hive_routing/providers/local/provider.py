@@ -84,7 +84,7 @@ class LocalProvider:
         works: list[Generate],
         patience: Patience,
     ) -> ProviderAnswer:
-        answer = dialect.Answer(form, call.model, int(self._clock.now()), request.n or 1)
+        answer = dialect.Answer(form, PREFIX + call.model, int(self._clock.now()), request.n or 1)
         events = self.models.generate(works, patience)
         if not call.stream:
             return ProviderAnswer(200, _JSON, _once(await answer.whole(events)))
@@ -98,8 +98,14 @@ class LocalProvider:
         size = request.dimensions or EMBEDDING_SIZE
         data, tokens = await self.models.embed(Embed(inputs=request.inputs(), size=size), patience)
         base64 = request.encoding_format == "base64"
-        body = await _off_loop(len(data), lambda: dialect.embeddings(data, size, tokens, call.model, base64))
+        body = await _off_loop(
+            len(data), lambda: dialect.embeddings(data, size, tokens, PREFIX + call.model, base64)
+        )
         return ProviderAnswer(200, _JSON, _once(body))
+
+
+PREFIX = "local/"
+"""What callers put before these models' names; an answer names the model as they did."""
 
 
 def _for(call: ProviderCall, model: str) -> ProviderCall:

@@ -18,6 +18,9 @@ from hive_routing.providers.local.limits import (
 )
 from hive_runtime.errors import HiveError, Kind
 
+MOST = 2**31 - 1
+Whole = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+Token = Annotated[int, Meta(ge=0, le=MOST)]
 Choices = Annotated[int, Meta(ge=1, le=MAX_CHOICES)]
 Temperature = Annotated[float, Meta(ge=0, le=2)]
 TopP = Annotated[float, Meta(ge=0, le=1)]
@@ -109,7 +112,7 @@ class Sampling(msgspec.Struct, kw_only=True):
     top_p: TopP | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
-    seed: int | None = None
+    seed: Whole | None = None
     stop: Stop | None = None
     logit_bias: dict[str, Bias] | None = None
     stream_options: StreamOptions | None = None
@@ -135,16 +138,16 @@ class Sampling(msgspec.Struct, kw_only=True):
 
 class ChatRequest(Sampling, kw_only=True):
     messages: Annotated[list[Message], Meta(min_length=1)]
-    max_tokens: Annotated[int, Meta(ge=1)] | None = None
-    max_completion_tokens: Annotated[int, Meta(ge=1)] | None = None
+    max_tokens: Annotated[int, Meta(ge=1, le=MOST)] | None = None
+    max_completion_tokens: Annotated[int, Meta(ge=1, le=MOST)] | None = None
     response_format: ResponseFormat | None = None
     tools: Annotated[list[Tool], Meta(max_length=MAX_TOOLS)] | None = None
     tool_choice: Literal["none", "auto", "required"] | ToolChoice | None = None
 
 
 class CompletionRequest(Sampling, kw_only=True):
-    prompt: str | list[str | int | list[int]] | None
-    max_tokens: Annotated[int, Meta(ge=0)] | None = None
+    prompt: str | list[str | Token | list[Token]] | None
+    max_tokens: Annotated[int, Meta(ge=0, le=MOST)] | None = None
     echo: bool | None = None
 
     def prompts(self) -> list[str | list[int]]:
@@ -155,7 +158,7 @@ class CompletionRequest(Sampling, kw_only=True):
 
 
 class EmbeddingRequest(msgspec.Struct, kw_only=True):
-    input: str | list[str | int | list[int]]
+    input: str | list[str | Token | list[Token]]
     dimensions: Annotated[int, Meta(ge=1, le=EMBEDDING_SIZE)] | None = None
     encoding_format: Literal["float", "base64"] | None = None
 

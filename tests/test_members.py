@@ -1,0 +1,151 @@
+"""Members declare exactly what they import, and the locks hold exactly what that needs."""
+
+from __future__ import annotations
+
+import ast
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+SETTINGS = PROJECT["tool"]["uv"]
+NOT_IMPORTED = {
+    "aiosqlite",  # named in a database's URL
+    "pytest-asyncio",  # a plugin: pytest finds it
+}
+
+
+class Member:
+    """One member of the workspace. The files of an extra bear its name, or are in a folder that does."""
+
+    def __init__(self, folder: Path) -> None:
+        self.source = folder / "src"
+        project: dict[str, Any] = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+        self.name: str = project["name"]
+        self.dependencies = parsed(project["dependencies"])
+        self.extras = {
+            extra: parsed(lines) for extra, lines in project.get("optional-dependencies", {}).items()
+        }
+
+    def package(self) -> str:
+        (package,) = (path.name for path in self.source.iterdir() if path.name.isidentifier())
+        return package
+
+    def requirements(self, extras: Iterable[str]) -> list[Requirement]:
+        return [*self.dependencies, *(each for extra in extras for each in self.extras[extra])]
+
+    def imports(self, extra: str | None) -> set[str]:
+        """Distributions that the files of this extra import, or those of none."""
+        tops = {
+            module.partition(".")[0]
+            for path in self.source.rglob("*.py")
+            if self._extra_of(path) == extra
+            for module in imported(ast.parse(path.read_text()))
+        }
+        owners = distributions()
+        return {owners.get(top, top) for top in tops - sys.stdlib_module_names} - {self.name}
+
+    def _extra_of(self, path: Path) -> str | None:
+        parts = path.relative_to(self.source).with_suffix("").parts
+        return next((extra for extra in self.extras if extra in parts), None)
+
+
+def parsed(lines: Iterable[str]) -> list[Requirement]:
+    return [Requirement(line) for line in lines]
+
+
+def names(requirements: Iterable[Requirement]) -> set[str]:
+    return {canonicalize_name(each.name) for each in requirements}
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Modules that are named in imports, wherever they stand, or that are asked for by a literal name."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=aliases):
+                yield from (alias.name for alias in aliases)
+            case ast.ImportFrom(module=str(module)):
+                yield module
+            case ast.Call(
+                func=ast.Name(id="import_module" | "find_spec"), args=[ast.Constant(value=str(module))]
+            ):
+                yield module
+
+
+MEMBERS = {each.name: each for each in map(Member, map(ROOT.joinpath, SETTINGS["workspace"]["members"]))}
+
+
+@cache
+def distributions() -> dict[str, str]:
+    """Whom each top-level module belongs to; the standard library's belong to nobody."""
+    found = {top: canonicalize_name(owners[0]) for top, owners in metadata.packages_distributions().items()}
+    return found | {member.package(): member.name for member in MEMBERS.values()}
+
+
+def differences(place: str, needed: set[str], declared: set[str]) -> list[str]:
+    missing = [f"{place} lacks {name}, which is imported" for name in sorted(needed - declared)]
+    superfluous = declared - needed - NOT_IMPORTED
+    return missing + [f"{place} has {name}, which nothing imports" for name in sorted(superfluous)]
+
+
+@pytest.mark.parametrize("member", MEMBERS.values(), ids=MEMBERS)
+def test_a_member_declares_what_it_imports_and_nothing_else(member: Member) -> None:
+    own, place = member.imports(None), f"the pyproject.toml of {member.name}"
+    found = differences(f"{place}: dependencies", own, names(member.dependencies))
+    for extra, requirements in member.extras.items():
+        needed = member.imports(extra) - own
+        found += differences(f"{place}: extra {extra}", needed, names(requirements))
+    assert not found, "\n".join(found)
+
+
+def requirements_of(name: str, extras: Iterable[str]) -> list[Requirement]:
+    if member := MEMBERS.get(name):
+        return member.requirements(extras)
+    for override in SETTINGS["dependency-metadata"]:
+        if override["name"] == name:
+            return parsed(override["requires-dist"])
+    return parsed(metadata.requires(name) or ())
+
+
+def applies(requirement: Requirement, extras: Iterable[str] = ()) -> bool:
+    """On this platform, with this Python, for one who asked for these extras."""
+    marker = requirement.marker
+    return marker is None or any(marker.evaluate({"extra": extra}) for extra in ("", *extras))
+
+
+def reachable(requirements: Iterable[Requirement]) -> set[str]:
+    """The distributions that these requirements bring to this machine; members are followed, not named."""
+    seen: set[tuple[str, frozenset[str]]] = set()
+    ahead = [each for each in requirements if applies(each)]
+    while ahead:
+        requirement = ahead.pop()
+        name, extras = canonicalize_name(requirement.name), frozenset(requirement.extras)
+        if (name, extras) not in seen:
+            seen.add((name, extras))
+            ahead += [each for each in requirements_of(name, extras) if applies(each, extras)]
+    return {name for name, _ in seen} - MEMBERS.keys()
+
+
+def locked(lock: str) -> set[str]:
+    lines = (ROOT / "requirements" / f"{lock}.lock").read_text().splitlines()
+    pinned = parsed(line.rstrip(" \\") for line in lines if line[:1].isalnum())
+    return names(each for each in pinned if applies(each))
+
+
+@pytest.mark.parametrize(("lock", "groups"), [("run", ["build"]), ("dev", ["build", "dev"])])
+def test_a_lock_holds_what_is_needed_and_nothing_else(lock: str, groups: list[str]) -> None:
+    asked = [*PROJECT["project"]["dependencies"]]
+    for group in groups:
+        asked += PROJECT["dependency-groups"][group]
+    needed, held = reachable(parsed(asked)), locked(lock)
+    assert not needed - held, f"`make lock`: {lock}.lock lacks {sorted(needed - held)}"
+    assert not held - needed, f"`make lock`: nobody needs {sorted(held - needed)} in {lock}.lock"
