@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -59,3 +60,23 @@ async def test_sweeping_takes_what_is_old(tmp_path: Path) -> None:
         os.utime(tmp_path / path, (clock.now() - 7200, clock.now() - 7200))
     assert await blobs.sweep("requests", older_than=3600) == 1
     assert files(tmp_path) == ["kept/old", "requests/new"]
+
+
+async def test_sweeping_takes_what_a_killed_process_had_begun(tmp_path: Path) -> None:
+    clock = SystemClock()
+    blobs = ObjectBlobs.in_folder(tmp_path, clock)
+    begun = parts(1_000_000)
+    writing = asyncio.create_task(blobs.write("requests/a", begun))
+    async with asyncio.timeout(10):
+        while not files(tmp_path):
+            await asyncio.sleep(0.001)
+    drafts = files(tmp_path)
+    killed = tmp_path / "requests" / "b#1"
+    (tmp_path / drafts[0]).rename(killed)  # as if the process had ended here
+    writing.cancel()
+    await asyncio.gather(writing, return_exceptions=True)
+    killed.write_bytes(b"x")
+    os.utime(killed, (clock.now() - 7200, clock.now() - 7200))
+    assert "#" in drafts[0]
+    assert await blobs.sweep("requests", older_than=3600) == 1
+    assert not killed.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,14 +38,16 @@ class Blobs(Protocol):
 class ObjectBlobs:
     """Blobs in an object store; nothing is ever held whole in memory."""
 
-    def __init__(self, store: ObjectStore, clock: Clock) -> None:
+    def __init__(self, store: ObjectStore, clock: Clock, folder: Path | None = None) -> None:
+        """folder: where the store keeps its files, if it is a local one."""
         self._store = store
         self._clock = clock
+        self._folder = folder
 
     @classmethod
     def in_folder(cls, folder: Path, clock: Clock) -> ObjectBlobs:
         folder.mkdir(parents=True, exist_ok=True)
-        return cls(LocalStore(folder), clock)
+        return cls(LocalStore(folder), clock, folder)
 
     async def write(self, path: str, content: AsyncIterator[bytes]) -> int:
         size = 0
@@ -78,4 +81,15 @@ class ObjectBlobs:
         ]
         for path in old:
             await self.delete(path)
-        return len(old)
+        drafts = 0
+        if self._folder is not None:
+            drafts = await asyncio.to_thread(_drop_drafts, self._folder / prefix, limit.timestamp())
+        return len(old) + drafts
+
+
+def _drop_drafts(folder: Path, before: float) -> int:
+    """Delete what a killed process had begun to write: the store keeps it as `name#number` and lists it not."""
+    drafts = [path for path in folder.rglob("*#*") if path.stat().st_mtime < before]
+    for path in drafts:
+        path.unlink(missing_ok=True)
+    return len(drafts)

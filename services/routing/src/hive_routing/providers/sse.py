@@ -22,18 +22,21 @@ class EventSplitter:
         self._max_bytes = max_bytes
         self._buffer = bytearray()
         self._searched = 0
+        self._has_cr = False
 
     def feed(self, data: bytes) -> list[bytes]:
         """The events that are complete now, blank line included; raises EventTooLarge."""
         buffer = self._buffer
         buffer += data
-        ends = self._ends_with_cr() if b"\r" in buffer else self._ends()
+        self._has_cr = self._has_cr or b"\r" in data
+        ends = self._ends_with_cr() if self._has_cr else self._ends()
         events = []
         start = 0
         for end in ends:
             events.append(bytes(buffer[start:end]))
             start = end
         del buffer[:start]
+        self._has_cr = self._has_cr and bool(buffer)
         self._searched = max(0, len(buffer) - 3)
         if len(buffer) > self._max_bytes:
             raise EventTooLarge(f"an event has more than {self._max_bytes} bytes")
