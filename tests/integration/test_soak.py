@@ -52,7 +52,8 @@ class Kind:
 def kinds(gateway: Gateway) -> list[Kind]:
     """The mixture; what stands here twice is asked for twice as often.
 
-    A broken stream has a status of its own (502) where the provider's fault came together with its first words.
+    A broken stream has a status of its own (502) where the provider's fault came together with its first words,
+    and is not asked for at all (503) while its deployment's breaker is open and another request tries it.
     """
 
     def post(path: str, body: Any, **headers: str) -> bytes:
@@ -79,8 +80,8 @@ def kinds(gateway: Gateway) -> list[Kind]:
         Kind("unknown path", post("/v1/nothing", {}), 404),
         Kind("later", post("/v1/images/generations", {}), 404),
         Kind("refused by the provider", chat("refusing"), 400),
-        Kind("a stream that is cut", chat("cut", stream=True), 200, 502, mark=error),
-        Kind("a malformed stream", chat("malformed", stream=True), 200, 502, mark=error),
+        Kind("a stream that is cut", chat("cut", stream=True), 200, 502, 503, mark=error),
+        Kind("a malformed stream", chat("malformed", stream=True), 200, 502, 503, mark=error),
         Kind("a client that leaves", chat("endless", stream=True), 200, leaves=True),
         Kind("large", post("/v1/chat/completions", large), 200),
     ]
