@@ -18,6 +18,7 @@ from hive_edge.counters import MemoryLimiter
 from hive_edge.gateway import Gateway
 from hive_edge.keys import ApiKey, Keys, Tenant
 from hive_edge.limits import Limits
+from hive_edge.request_log import RequestLog
 from hive_relay import Caller, Responder, exchange_of
 from hive_relay.asgi import Receive, Scope, Send
 from hive_rpc.local import LocalNetwork
@@ -27,6 +28,7 @@ from hive_runtime.errors import HiveError, Kind
 from hive_runtime.tasks import Tasks
 from hive_testing.asgi import Answered, Client
 from modelhive.common.v1.common_pb2 import UsageSummary
+from modelhive.events.v1.usage_pb2 import RequestLogged
 from modelhive.relay.v1.relay_pb2 import RequestEnvelope
 
 KEY = "sk-hive-" + "k" * 43
@@ -117,6 +119,7 @@ class Door:
         limiter: MemoryLimiter,
         clock: HeldClock,
         folder: Path,
+        logged: list[RequestLogged],
     ) -> None:
         self.gateway = gateway
         self.service = service
@@ -124,6 +127,14 @@ class Door:
         self.limiter = limiter
         self.clock = clock
         self.folder = folder
+        self.logged = logged
+
+    async def lines(self, count: int) -> list[RequestLogged]:
+        """The lines of the request log, once there are so many."""
+        async with asyncio.timeout(5):
+            while len(self.logged) < count:
+                await asyncio.sleep(0.001)
+        return self.logged
 
     def limit(self, **limits: int) -> None:
         """Give the key these limits and no others."""
@@ -176,7 +187,16 @@ async def opened(folder: Path) -> AsyncIterator[Door]:
     keys, limiter = Keys(clock), MemoryLimiter(held)
     keys.put_tenant(Tenant("t", frozenset({"a", "b"}), disabled=False))
     keys.put_key(ApiKey("key_1", "t", DIGEST, frozenset({"b", "c"}), None))
-    requests = Counter("requests", "All.", ("path", "status"), registry=CollectorRegistry())
+    registry = CollectorRegistry()
+    requests = Counter("requests", "All.", ("path", "status"), registry=registry)
+    lines = RequestLog(bus, clock, Counter("dropped", "Lines.", registry=registry))
+    tasks.spawn(lines.run(), "request log")
+    logged: list[RequestLogged] = []
+
+    async def note_line(line: RequestLogged) -> None:
+        logged.append(line)
+
+    await bus.subscribe_events(RequestLogged, "test", note_line)
     gateway = Gateway(
         keys=keys,
         limiter=limiter,
@@ -185,9 +205,11 @@ async def opened(folder: Path) -> AsyncIterator[Door]:
         tasks=tasks,
         max_body=1_000_000,
         requests=requests,
+        clock=clock,
+        log=lines,
     )
     try:
-        yield Door(gateway, service, keys, limiter, held, folder)
+        yield Door(gateway, service, keys, limiter, held, folder, logged)
         assert caller.in_flight == 0
     finally:
         await tasks.close()

@@ -27,7 +27,7 @@ from hive_host.mounts import Mounts, metrics_app
 from hive_host.protocol import Limits
 from hive_relay import Caller, Responder
 from hive_relay.asgi import App
-from hive_rpc import Network, Server
+from hive_rpc import Channel, Network, Server
 from hive_rpc.local import LocalNetwork
 from hive_runtime.blobs import Blobs, ObjectBlobs
 from hive_runtime.clock import Clock, SystemClock
@@ -69,7 +69,7 @@ class Host:
     def sql_url(self) -> str:
         """Where this service's tables live, as SQLAlchemy reads it."""
         template = self.settings.sql_url or f"sqlite+aiosqlite:///{self.data_dir}/{{service}}.db"
-        _scheme(template, "HIVE_SQL_URL", "sqlite+aiosqlite")
+        _scheme(template, "HIVE_SQL_URL", "sqlite+aiosqlite", "postgresql+asyncpg")
         return template.replace("{service}", self.service)
 
     def mount(self, listener: str, prefix: str, app: App) -> None:
@@ -79,6 +79,15 @@ class Host:
     def serve(self, register: Callable[[Any, Any], None], servicer: object) -> None:
         """Answer rpc calls with `servicer` while `running`."""
         self._server.add(register, servicer)
+
+    @property
+    def address(self) -> str:
+        """Where others reach what this instance serves, and no other instance."""
+        return self._server.address
+
+    def channel(self, service: str) -> Channel:
+        """The way to call a service's rpcs, or those of one instance by its address: give it to a stub."""
+        return self._process.network.channel(service)
 
     def caller(self) -> Caller:
         """The relay to other services' public endpoints; answers come while `running`."""

@@ -1,6 +1,6 @@
 """The rpc port and its adapters: generated gRPC stubs and servicers over a local or remote channel."""
 
 from hive_rpc.errors import error_of, failure_of
-from hive_rpc.port import Network, Server
+from hive_rpc.port import Channel, Network, Server
 
-__all__ = ["Network", "Server", "error_of", "failure_of"]
+__all__ = ["Channel", "Network", "Server", "error_of", "failure_of"]

@@ -30,6 +30,9 @@ from typing import Any, Protocol
 
 import grpc.aio
 
+Channel = grpc.aio.Channel
+"""What generated stubs are made of."""
+
 
 class Server(Protocol):
     """One process's servicers behind one address."""
@@ -60,7 +63,7 @@ class Network(Protocol):
         """A server for one instance of a service; instances of one service share its name."""
         ...
 
-    def channel(self, target: str) -> grpc.aio.Channel:
+    def channel(self, target: str) -> Channel:
         """A channel for generated stubs, to a service's name or a server's address.
 
         Cheap: nothing connects here, and a server may start later. Errors of calls through it are raised

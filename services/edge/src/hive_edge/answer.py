@@ -7,6 +7,7 @@ from hive_edge.limits import Rate, Refused, Standing
 from hive_relay import Call
 from hive_relay.asgi import AnswerCut, Send
 from hive_relay.frames import HeaderPairs
+from hive_runtime.clock import Clock
 from hive_runtime.dialects import Dialect, error_body, error_event, error_headers
 from hive_runtime.errors import HiveError
 
@@ -15,17 +16,22 @@ class Answer:
     """What goes back to one client; it ends in exactly one way.
 
     standing: of the client's key, for the rate-limit headers. complete: the service's answer came to its end.
-    events: of a stream, sent so far; as a rule each holds one token.
+    events: of a stream, sent so far; as a rule each holds one token. sent: bytes of its body.
+    began: monotonic seconds of the first byte of its body, None until then. error: what it ended with.
     """
 
-    def __init__(self, send: Send, request_id: str, dialect: Dialect) -> None:
+    def __init__(self, send: Send, request_id: str, dialect: Dialect, clock: Clock) -> None:
         self.request_id = request_id
         self.status = 0
+        self.sent = 0
+        self.began: float | None = None
+        self.error: HiveError | None = None
         self.standing = Standing()
         self.complete = False
         self.events = 0
         self._send = send
         self._dialect = dialect
+        self._clock = clock
         self._streaming = False
 
     async def relay(self, call: Call) -> None:
@@ -44,12 +50,14 @@ class Answer:
         self.complete = True
 
     async def _pass(self, data: bytes, complete: bool) -> None:
+        self.sent += len(data)
         if self._streaming:
             self.events += data.count(b"\n\n")
         await self._send({"type": "http.response.body", "body": data, "more_body": not complete})
 
     async def fail(self, error: HiveError) -> None:
         """End with an error: as a body of its own, or as a stream's last event."""
+        self.error = error
         if self.status == 0:
             body = error_body(self._dialect, error, self.request_id)
             headers = error_headers(error)
@@ -67,6 +75,7 @@ class Answer:
 
     async def _start(self, status: int, headers: HeaderPairs) -> None:
         self.status = status
+        self.began = self._clock.monotonic()
         number = self.request_id.encode()
         headers += [(b"x-request-id", number), (b"request-id", number), (b"x-hive-request-id", number)]
         requests, tokens = self.standing

@@ -17,21 +17,28 @@ from hive_edge.answer import Answer
 from hive_edge.body import ClientGone, read_body
 from hive_edge.keys import Holder, Keys
 from hive_edge.limits import Entry, Limiter
+from hive_edge.request_log import Line, RequestLog
 from hive_edge.routes import Route
 from hive_relay import Call, Caller, Request
 from hive_relay.asgi import Receive, Scope, Send
 from hive_runtime.blobs import Blobs
+from hive_runtime.clock import Clock
 from hive_runtime.dialects import Dialect
 from hive_runtime.errors import HiveError, Kind
+from hive_runtime.tags import tags_of
 from hive_runtime.tasks import Tasks
 from modelhive.common.v1.common_pb2 import ModelList, Principal
 from modelhive.relay.v1.relay_pb2 import BlobReference
 
 FORWARDED = frozenset(
     b"accept accept-language anthropic-beta anthropic-version content-type idempotency-key openai-beta "
-    b"user-agent x-client-request-id x-hive-cache x-hive-guard x-stainless-retry-count".split()
+    b"user-agent x-client-request-id x-hive-cache x-hive-guard x-hive-tags x-stainless-retry-count".split()
 )
 """Request headers that services get to see. Credentials stay here."""
+
+CLIENT_GONE = 499
+"""Counted for a request whose client left."""
+MAX_PATH = 500
 
 CREDENTIALS = (b"x-api-key", b"api-key", b"x-goog-api-key")
 
@@ -67,6 +74,20 @@ class Head:
         return head
 
 
+@dataclass(slots=True)
+class Visit:
+    """One request as its door sees it. started: monotonic seconds. size: bytes of its body. tags: as sent."""
+
+    answer: Answer
+    started: float
+    tenant_id: str = ""
+    key_id: str = ""
+    size: int = 0
+    tags: str = ""
+    call: Call | None = None
+    client_gone: bool = False
+
+
 class Gateway:
     """The ASGI application of the public listener."""
 
@@ -80,6 +101,8 @@ class Gateway:
         tasks: Tasks,
         max_body: int,
         requests: Counter,
+        clock: Clock,
+        log: RequestLog,
     ) -> None:
         self._keys = keys
         self._limiter = limiter
@@ -88,29 +111,58 @@ class Gateway:
         self._tasks = tasks
         self._max_body = max_body
         self._requests = requests
+        self._clock = clock
+        self._log = log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = "req_" + secrets.token_hex(16)
         path = scope["raw_path"].decode("latin-1")
         route = routes.find(path)
         dialect = route.dialect if route is not None else Dialect.OPENAI
-        answer = Answer(send, request_id, dialect)
+        visit = Visit(Answer(send, request_id, dialect, self._clock), self._clock.monotonic())
+        answer = visit.answer
         try:
-            await self._handle(scope, receive, path, route, answer)
+            await self._handle(scope, receive, path, route, visit)
         except HiveError as error:
             await answer.fail(error)
         except ClientGone:
-            answer.status = 499
+            visit.client_gone = True
+            answer.status = CLIENT_GONE
         finally:
             self._requests.labels(_label(path, route), str(answer.status)).inc()
+            self._log.add(self._line(scope["method"], path, visit))
+
+    def _line(self, method: str, path: str, visit: Visit) -> Line:
+        answer, usage = visit.answer, visit.call.usage if visit.call is not None else None
+        seconds = self._clock.monotonic() - visit.started
+        return Line(
+            request_id=answer.request_id,
+            tenant_id=visit.tenant_id,
+            key_id=visit.key_id,
+            method=method,
+            path=path[:MAX_PATH],
+            status=answer.status,
+            error=answer.error,
+            client_gone=visit.client_gone,
+            started=self._clock.now() - seconds,
+            seconds=seconds,
+            first_byte=None if answer.began is None else answer.began - visit.started,
+            request_bytes=visit.size,
+            response_bytes=answer.sent,
+            usage=usage,
+            tags=tags_of(visit.tags),
+        )
 
     async def _handle(
-        self, scope: Scope, receive: Receive, path: str, route: Route | None, answer: Answer
+        self, scope: Scope, receive: Receive, path: str, route: Route | None, visit: Visit
     ) -> None:
+        answer = visit.answer
         if route is None:
             raise HiveError(Kind.NOT_FOUND, f"There is no {scope['method']} {path[:200]} here.")
         head = Head.of(scope)
+        visit.tags = head.forwarded.get("x-hive-tags", "")
         holder = self._keys.authenticate(head.credential or _query_key(scope, route))
+        visit.tenant_id, visit.key_id = holder.tenant_id, holder.key_id
         with await self._limiter.enter(holder.key_id, holder.limits, head.length) as entry:
             answer.standing = entry.standing
             if not route.served:
@@ -120,12 +172,13 @@ class Gateway:
                 raise HiveError(Kind.UNSUPPORTED_MEDIA, said)
             body = await read_body(receive, self._blobs, answer.request_id, head.length, self._max_body)
             blob = body.path if isinstance(body, BlobReference) else None
+            visit.size = _size(body)
             try:
                 if head.length is None:
-                    await entry.weigh(_size(body))
+                    await entry.weigh(visit.size)
                     answer.standing = entry.standing
                 request = _request(scope, path, route, head, holder, answer.request_id, body)
-                call = await self._caller.call(request)
+                call = visit.call = await self._caller.call(request)
                 del body, request  # an answer may take long, and nobody needs them any more
                 await self._exchange(call, receive, answer, entry)
             finally:

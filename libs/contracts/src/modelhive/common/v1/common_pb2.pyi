@@ -133,6 +133,9 @@ class UsageSummary(_message.Message):
     PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
     COMPLETION_TOKENS_FIELD_NUMBER: _builtins.int
     ESTIMATED_FIELD_NUMBER: _builtins.int
+    COST_NANOS_FIELD_NUMBER: _builtins.int
+    CALLS_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     provider: _builtins.str
     deployment: _builtins.str
@@ -140,6 +143,12 @@ class UsageSummary(_message.Message):
     completion_tokens: _builtins.int
     estimated: _builtins.bool
     """The provider gave no figures: these were counted here."""
+    cost_nanos: _builtins.int
+    """What the caller owes for it, in nano-dollars; absent where it is not known."""
+    calls: _builtins.int
+    """Calls to deployments that were made."""
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
@@ -149,11 +158,16 @@ class UsageSummary(_message.Message):
         prompt_tokens: _builtins.int = ...,
         completion_tokens: _builtins.int = ...,
         estimated: _builtins.bool = ...,
+        cost_nanos: _builtins.int | None = ...,
+        calls: _builtins.int = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cost_nanos", b"_cost_nanos", "cost_nanos", b"cost_nanos"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["completion_tokens", b"completion_tokens", "deployment", b"deployment", "estimated", b"estimated", "model", b"model", "prompt_tokens", b"prompt_tokens", "provider", b"provider"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost_nanos", b"_cost_nanos", "calls", b"calls", "completion_tokens", b"completion_tokens", "cost_nanos", b"cost_nanos", "deployment", b"deployment", "estimated", b"estimated", "model", b"model", "prompt_tokens", b"prompt_tokens", "provider", b"provider", "tags", b"tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__cost_nanos: _TypeAlias = _typing.Literal["cost_nanos"]  # noqa: Y015
+    _WhichOneofArgType__cost_nanos: _TypeAlias = _typing.Literal["_cost_nanos", b"_cost_nanos"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cost_nanos) -> _WhichOneofReturnType__cost_nanos | None: ...
 
 Global___UsageSummary: _TypeAlias = UsageSummary  # noqa: Y015

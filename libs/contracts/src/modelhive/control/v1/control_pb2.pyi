@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from modelhive.common.v1 import common_pb2 as _common_pb2
 import builtins as _builtins
 import sys
@@ -18,6 +19,27 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _BillingMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BillingModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BillingMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BILLING_MODE_UNSPECIFIED: _BillingMode.ValueType  # 0
+    BILLING_MODE_METERED: _BillingMode.ValueType  # 1
+    """Everything is posted and shown; nothing is refused for lack of credit."""
+    BILLING_MODE_PREPAID: _BillingMode.ValueType  # 2
+    """Spends what its wallet holds."""
+
+class BillingMode(_BillingMode, metaclass=_BillingModeEnumTypeWrapper): ...
+
+BILLING_MODE_UNSPECIFIED: BillingMode.ValueType  # 0
+BILLING_MODE_METERED: BillingMode.ValueType  # 1
+"""Everything is posted and shown; nothing is refused for lack of credit."""
+BILLING_MODE_PREPAID: BillingMode.ValueType  # 2
+"""Spends what its wallet holds."""
+Global___BillingMode: _TypeAlias = BillingMode  # noqa: Y015
 
 @_typing.final
 class ControlChanged(_message.Message):
@@ -69,12 +91,17 @@ class Tenant(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     MODELS_FIELD_NUMBER: _builtins.int
     DISABLED_FIELD_NUMBER: _builtins.int
+    BILLING_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     name: _builtins.str
     disabled: _builtins.bool
     @_builtins.property
     def models(self) -> _common_pb2.ModelList:
         """What the administrator enabled. Absent: all."""
+
+    @_builtins.property
+    def billing(self) -> Global___Billing:
+        """How it pays."""
 
     def __init__(
         self,
@@ -83,14 +110,119 @@ class Tenant(_message.Message):
         name: _builtins.str = ...,
         models: _common_pb2.ModelList | None = ...,
         disabled: _builtins.bool = ...,
+        billing: Global___Billing | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["models", b"models"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["billing", b"billing", "models", b"models"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["disabled", b"disabled", "id", b"id", "models", b"models", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["billing", b"billing", "disabled", b"disabled", "id", b"id", "models", b"models", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Tenant: _TypeAlias = Tenant  # noqa: Y015
+
+@_typing.final
+class Billing(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODE_FIELD_NUMBER: _builtins.int
+    BALANCED_FIELD_NUMBER: _builtins.int
+    DEFAULT_MAX_OUTPUT_FIELD_NUMBER: _builtins.int
+    CAPS_FIELD_NUMBER: _builtins.int
+    AUTO_RECHARGE_FIELD_NUMBER: _builtins.int
+    mode: Global___BillingMode.ValueType
+    balanced: _builtins.bool
+    """A hold is the likely cost, extended in mid-stream; else it is an upper bound."""
+    default_max_output: _builtins.int
+    """Output tokens where a caller names no bound; 0: 4096."""
+    @_builtins.property
+    def caps(self) -> Global___Caps:
+        """Caps over all keys of the tenant."""
+
+    @_builtins.property
+    def auto_recharge(self) -> Global___AutoRecharge:
+        """Recharges the wallet by a payment."""
+
+    def __init__(
+        self,
+        *,
+        mode: Global___BillingMode.ValueType = ...,
+        balanced: _builtins.bool = ...,
+        default_max_output: _builtins.int = ...,
+        caps: Global___Caps | None = ...,
+        auto_recharge: Global___AutoRecharge | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["auto_recharge", b"auto_recharge", "caps", b"caps"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auto_recharge", b"auto_recharge", "balanced", b"balanced", "caps", b"caps", "default_max_output", b"default_max_output", "mode", b"mode"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Billing: _TypeAlias = Billing  # noqa: Y015
+
+@_typing.final
+class Caps(_message.Message):
+    """Nano-dollars per calendar day, week (from Monday) or month, in UTC. Absent: no cap."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DAY_NANOS_FIELD_NUMBER: _builtins.int
+    WEEK_NANOS_FIELD_NUMBER: _builtins.int
+    MONTH_NANOS_FIELD_NUMBER: _builtins.int
+    day_nanos: _builtins.int
+    week_nanos: _builtins.int
+    month_nanos: _builtins.int
+    def __init__(
+        self,
+        *,
+        day_nanos: _builtins.int | None = ...,
+        week_nanos: _builtins.int | None = ...,
+        month_nanos: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_day_nanos", b"_day_nanos", "_month_nanos", b"_month_nanos", "_week_nanos", b"_week_nanos", "day_nanos", b"day_nanos", "month_nanos", b"month_nanos", "week_nanos", b"week_nanos"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_day_nanos", b"_day_nanos", "_month_nanos", b"_month_nanos", "_week_nanos", b"_week_nanos", "day_nanos", b"day_nanos", "month_nanos", b"month_nanos", "week_nanos", b"week_nanos"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__day_nanos: _TypeAlias = _typing.Literal["day_nanos"]  # noqa: Y015
+    _WhichOneofArgType__day_nanos: _TypeAlias = _typing.Literal["_day_nanos", b"_day_nanos"]  # noqa: Y015
+    _WhichOneofReturnType__month_nanos: _TypeAlias = _typing.Literal["month_nanos"]  # noqa: Y015
+    _WhichOneofArgType__month_nanos: _TypeAlias = _typing.Literal["_month_nanos", b"_month_nanos"]  # noqa: Y015
+    _WhichOneofReturnType__week_nanos: _TypeAlias = _typing.Literal["week_nanos"]  # noqa: Y015
+    _WhichOneofArgType__week_nanos: _TypeAlias = _typing.Literal["_week_nanos", b"_week_nanos"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__day_nanos) -> _WhichOneofReturnType__day_nanos | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__month_nanos) -> _WhichOneofReturnType__month_nanos | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__week_nanos) -> _WhichOneofReturnType__week_nanos | None: ...
+
+Global___Caps: _TypeAlias = Caps  # noqa: Y015
+
+@_typing.final
+class AutoRecharge(_message.Message):
+    """Below `below_nanos`, move `amount_nanos`, at most `times_per_day` times a day (UTC)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BELOW_NANOS_FIELD_NUMBER: _builtins.int
+    AMOUNT_NANOS_FIELD_NUMBER: _builtins.int
+    TIMES_PER_DAY_FIELD_NUMBER: _builtins.int
+    below_nanos: _builtins.int
+    amount_nanos: _builtins.int
+    times_per_day: _builtins.int
+    def __init__(
+        self,
+        *,
+        below_nanos: _builtins.int = ...,
+        amount_nanos: _builtins.int = ...,
+        times_per_day: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_nanos", b"amount_nanos", "below_nanos", b"below_nanos", "times_per_day", b"times_per_day"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AutoRecharge: _TypeAlias = AutoRecharge  # noqa: Y015
 
 @_typing.final
 class ApiKey(_message.Message):
@@ -105,6 +237,9 @@ class ApiKey(_message.Message):
     RPM_FIELD_NUMBER: _builtins.int
     TPM_FIELD_NUMBER: _builtins.int
     CONCURRENCY_FIELD_NUMBER: _builtins.int
+    HAS_BUDGET_FIELD_NUMBER: _builtins.int
+    CAPS_FIELD_NUMBER: _builtins.int
+    AUTO_RECHARGE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     tenant_id: _builtins.str
     name: _builtins.str
@@ -115,9 +250,17 @@ class ApiKey(_message.Message):
     """At least 1 each; absent: no limit. Requests per minute, tokens per minute, requests at a time."""
     tpm: _builtins.int
     concurrency: _builtins.int
+    has_budget: _builtins.bool
+    """It spends from a budget of its own, which billing keeps; else from its tenant's wallet."""
     @_builtins.property
     def models(self) -> _common_pb2.ModelList:
         """Intersected with the tenant's list. Absent: whatever the tenant may use."""
+
+    @_builtins.property
+    def caps(self) -> Global___Caps: ...
+    @_builtins.property
+    def auto_recharge(self) -> Global___AutoRecharge:
+        """Recharges the budget from the wallet."""
 
     def __init__(
         self,
@@ -131,10 +274,13 @@ class ApiKey(_message.Message):
         rpm: _builtins.int | None = ...,
         tpm: _builtins.int | None = ...,
         concurrency: _builtins.int | None = ...,
+        has_budget: _builtins.bool = ...,
+        caps: Global___Caps | None = ...,
+        auto_recharge: Global___AutoRecharge | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_concurrency", b"_concurrency", "_expires_at_unix", b"_expires_at_unix", "_rpm", b"_rpm", "_tpm", b"_tpm", "concurrency", b"concurrency", "expires_at_unix", b"expires_at_unix", "models", b"models", "rpm", b"rpm", "tpm", b"tpm"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_concurrency", b"_concurrency", "_expires_at_unix", b"_expires_at_unix", "_rpm", b"_rpm", "_tpm", b"_tpm", "auto_recharge", b"auto_recharge", "caps", b"caps", "concurrency", b"concurrency", "expires_at_unix", b"expires_at_unix", "models", b"models", "rpm", b"rpm", "tpm", b"tpm"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_concurrency", b"_concurrency", "_expires_at_unix", b"_expires_at_unix", "_rpm", b"_rpm", "_tpm", b"_tpm", "concurrency", b"concurrency", "expires_at_unix", b"expires_at_unix", "id", b"id", "models", b"models", "name", b"name", "rpm", b"rpm", "sha256", b"sha256", "tenant_id", b"tenant_id", "tpm", b"tpm"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_concurrency", b"_concurrency", "_expires_at_unix", b"_expires_at_unix", "_rpm", b"_rpm", "_tpm", b"_tpm", "auto_recharge", b"auto_recharge", "caps", b"caps", "concurrency", b"concurrency", "expires_at_unix", b"expires_at_unix", "has_budget", b"has_budget", "id", b"id", "models", b"models", "name", b"name", "rpm", b"rpm", "sha256", b"sha256", "tenant_id", b"tenant_id", "tpm", b"tpm"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__concurrency: _TypeAlias = _typing.Literal["concurrency"]  # noqa: Y015
     _WhichOneofArgType__concurrency: _TypeAlias = _typing.Literal["_concurrency", b"_concurrency"]  # noqa: Y015
@@ -165,6 +311,7 @@ class Provider(_message.Message):
     SEALED_CREDENTIAL_FIELD_NUMBER: _builtins.int
     TIMEOUTS_FIELD_NUMBER: _builtins.int
     OUTPUT_BOUND_FIELD_FIELD_NUMBER: _builtins.int
+    FREE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The name operators gave it."""
     kind: _builtins.str
@@ -174,6 +321,8 @@ class Provider(_message.Message):
     """The credential, sealed so that routing alone can read it. Empty: none is needed."""
     output_bound_field: _builtins.str
     """Field that bounds the output: `max_tokens` or `max_completion_tokens`. Empty: whatever the client calls it."""
+    free: _builtins.bool
+    """What it serves costs nothing: it runs on a machine of the operator."""
     @_builtins.property
     def timeouts(self) -> Global___Timeouts: ...
     def __init__(
@@ -185,10 +334,11 @@ class Provider(_message.Message):
         sealed_credential: _builtins.bytes = ...,
         timeouts: Global___Timeouts | None = ...,
         output_bound_field: _builtins.str = ...,
+        free: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["timeouts", b"timeouts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_url", b"base_url", "id", b"id", "kind", b"kind", "output_bound_field", b"output_bound_field", "sealed_credential", b"sealed_credential", "timeouts", b"timeouts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_url", b"base_url", "free", b"free", "id", b"id", "kind", b"kind", "output_bound_field", b"output_bound_field", "sealed_credential", b"sealed_credential", "timeouts", b"timeouts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

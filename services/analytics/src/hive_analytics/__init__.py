@@ -1,0 +1,1 @@
+"""Keeps usage and money where operators can ask questions of them."""

@@ -1,0 +1,1 @@
+"""Owns all money: wallets, budgets, leases, the ledger, prices and recharges."""

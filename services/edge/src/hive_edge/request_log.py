@@ -1,0 +1,113 @@
+"""One line per request for operators: who asked what, and how it ended. The door to the topic of them.
+
+It costs a request nothing but a place in a queue. Where the queue is full, lines are dropped and counted: nobody
+pays by them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import NamedTuple
+
+import structlog
+from prometheus_client import Counter
+
+from hive_bus.port import Bus
+from hive_runtime.clock import Clock
+from hive_runtime.errors import HiveError
+from modelhive.common.v1.common_pb2 import UsageSummary
+from modelhive.events.v1.usage_pb2 import RequestLogged
+
+log = structlog.get_logger(__name__)
+
+MAX_WAITING = 20_000
+MAX_MESSAGE_CHARS = 500
+PAUSE_SECONDS = 1.0
+
+
+class Line(NamedTuple):
+    """One request that has ended.
+
+    started: Unix seconds. seconds: to its end; first_byte: to the first byte of its answer, None where none came.
+    """
+
+    request_id: str
+    tenant_id: str
+    key_id: str
+    method: str
+    path: str
+    status: int
+    error: HiveError | None
+    client_gone: bool
+    started: float
+    seconds: float
+    first_byte: float | None
+    request_bytes: int
+    response_bytes: int
+    usage: UsageSummary | None
+    tags: tuple[str, ...]
+
+
+class RequestLog:
+    """Takes lines at once and publishes them in their order, as fast as the bus takes them."""
+
+    def __init__(self, bus: Bus, clock: Clock, dropped: Counter) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._dropped = dropped
+        self._waiting: deque[Line] = deque()
+        self._more = asyncio.Event()
+
+    def add(self, line: Line) -> None:
+        if len(self._waiting) >= MAX_WAITING:
+            self._dropped.inc()
+            return
+        self._waiting.append(line)
+        self._more.set()
+
+    async def run(self) -> None:
+        """Publish until cancelled."""
+        while True:
+            await self._more.wait()
+            self._more.clear()
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Publish what waits; what the bus does not take now waits on."""
+        while self._waiting:
+            try:
+                await self._bus.publish(_message(self._waiting[0]))
+            except HiveError as error:
+                log.warning("request lines wait for the bus", error=error.message)
+                await self._clock.sleep(PAUSE_SECONDS)
+            else:
+                self._waiting.popleft()
+
+
+def _message(line: Line) -> RequestLogged:
+    message = RequestLogged(
+        request_id=line.request_id,
+        tenant_id=line.tenant_id,
+        key_id=line.key_id,
+        method=line.method,
+        path=line.path,
+        status=line.status,
+        client_gone=line.client_gone,
+        started_unix_ms=int(line.started * 1000),
+        duration_us=int(line.seconds * 1_000_000),
+        request_bytes=line.request_bytes,
+        response_bytes=line.response_bytes,
+        tags=line.tags,
+    )
+    if line.first_byte is not None:
+        message.first_byte_us = int(line.first_byte * 1_000_000)
+    if line.error is not None:
+        message.error = line.error.kind.label
+        message.error_message = line.error.message[:MAX_MESSAGE_CHARS]
+    if (usage := line.usage) is not None:
+        message.model = usage.model
+        message.provider = usage.provider
+        message.deployment = usage.deployment
+        message.calls = usage.calls
+    return message
