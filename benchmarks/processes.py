@@ -90,6 +90,8 @@ class Gateway:
             "HIVE_BOOTSTRAP_KEY": KEY,
             "HIVE_ADMIN_TOKEN": "benchmarks-only",
             "HIVE_DISCOVER": "0",
+            # A prepaid wallet: every request is held, as it is where money is short.
+            "HIVE_BOOTSTRAP_CREDIT_USD": "100000",
         }
 
     @property

@@ -12,6 +12,8 @@ from pathlib import Path
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
+from hive_analytics.settings import AnalyticsSettings
+from hive_billing.settings import BillingSettings
 from hive_console import catalogue
 from hive_console.settings import ConsoleSettings
 from hive_edge.settings import EdgeSettings
@@ -26,6 +28,8 @@ SETTINGS: list[tuple[str, type[BaseSettings]]] = [
     ("The process", HostSettings),
     ("Edge", EdgeSettings),
     ("Routing", RoutingSettings),
+    ("Billing", BillingSettings),
+    ("Analytics", AnalyticsSettings),
     ("Console", ConsoleSettings),
     ("The command line", CommandSettings),
 ]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 from hive_console import catalogue
@@ -22,9 +24,13 @@ RESERVED = {
     "__init__", "__main__", "service", "settings", "http", "wire", "rpc", "consumers", "store", "migrations",
 }  # fmt: skip
 DOORS = {
-    "hive_edge.answer", "hive_edge.body", "hive_edge.gateway",
-    "hive_routing.providers", "hive_routing.rest",
-    "hive_console.changes", "hive_console.ollama", "hive_console.records",
+    "hive_edge.answer", "hive_edge.body", "hive_edge.gateway", "hive_edge.request_log",
+    "hive_routing.bank", "hive_routing.providers", "hive_routing.recovery", "hive_routing.rest",
+    "hive_routing.telling", "hive_routing.usage_events",
+    "hive_console.books", "hive_console.changes", "hive_console.ollama", "hive_console.records",
+    "hive_billing.catalogue", "hive_billing.holder_calls", "hive_billing.messages", "hive_billing.payments",
+    "hive_billing.price_list", "hive_billing.price_store", "hive_billing.tables", "hive_billing.writer",
+    "hive_analytics.books", "hive_analytics.olap",
 }  # fmt: skip
 """Modules that translate too, under names of their own."""
 
@@ -85,3 +91,81 @@ def test_the_catalogue_knows_the_local_models_as_they_are() -> None:
         limits.CHAT_MODEL: limits.CONTEXT_TOKENS,
         limits.EMBEDDING_MODEL: limits.EMBEDDING_TOKENS,
     }
+
+
+MONEY = {
+    "hive_runtime": {"money"},
+    "hive_billing": None,
+    "hive_routing": {
+        "attempts",
+        "bank",
+        "bounds",
+        "holds",
+        "likely",
+        "prices",
+        "recovery",
+        "spending",
+        "usage",
+    },
+    "hive_console": {"budgets", "caps", "money", "wallets"},
+}
+"""Modules where amounts are; None: all of the package."""
+MOMENT = re.compile(
+    r"(seconds|until|monotonic|asked|began|next|now|clock|grantable|booked|deadline|timeout|at|pause|age|patience|rests|left|renew)$",
+    re.IGNORECASE,
+)
+"""Names of times, which may be fractions."""
+
+
+def test_money_is_never_a_float() -> None:
+    """No float type, no literal with a fraction and no true division where amounts are, but for times."""
+    looked_at, found = 0, []
+    for package in PACKAGES:
+        for path in package.rglob("*.py"):
+            names = MONEY.get(package.name, set())
+            if "versions" in path.parts or (
+                names is not None and not set(path.with_suffix("").parts) & names
+            ):
+                continue
+            looked_at += 1
+            found += [f"{path.relative_to(ROOT)}:{line}: {what}" for line, what in fractions(path)]
+    assert looked_at > 20
+    assert found == [], "\n".join(found)
+
+
+def fractions(path: Path) -> Iterator[tuple[int, str]]:
+    tree = ast.parse(path.read_text())
+    of_times = {id(inner) for node in ast.walk(tree) for named in times(node) for inner in ast.walk(named)}
+    for node in ast.walk(tree):
+        if id(node) in of_times:
+            continue
+        match node:
+            case ast.Name(id="float", lineno=line):
+                yield line, "float"
+            case ast.Constant(value=float(), lineno=line):
+                yield line, f"the literal {node.value}"
+            case ast.BinOp(op=ast.Div(), left=left, lineno=line) if not is_path(left):
+                yield line, "true division"
+
+
+def times(node: ast.AST) -> Iterator[ast.AST]:
+    """The node, where it is a declaration, an assignment or a parameter that is named like a time; of a function
+    that is, what it returns."""
+    match node:
+        case ast.AnnAssign(target=ast.Name(id=name) | ast.Attribute(attr=name)):
+            found: ast.AST | None = node
+        case ast.Assign(targets=[ast.Name(id=name) | ast.Attribute(attr=name)]):
+            found = node
+        case ast.arg(arg=name) | ast.keyword(arg=str(name)):
+            found = node
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+            found = node.returns
+        case _:
+            return
+    if found is not None and MOMENT.search(name):
+        yield found
+
+
+def is_path(node: ast.AST) -> bool:
+    """`folder / "name"` is no division."""
+    return any(isinstance(each, ast.Name) and each.id in ("Path", "folder") for each in ast.walk(node))

@@ -20,6 +20,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SETTINGS = PROJECT["tool"]["uv"]
 NOT_IMPORTED = {
     "aiosqlite",  # named in a database's URL
+    "asyncpg",  # the same
+    "chdb-core-lite",  # the same
     "pytest-asyncio",  # a plugin: pytest finds it
 }
 

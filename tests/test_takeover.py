@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+from hive_billing.service import billing_service
+from hive_billing.settings import BillingSettings
 from hive_console.service import console_service
 from hive_console.settings import ConsoleSettings
 from hive_edge.service import edge_service
@@ -28,13 +30,14 @@ KEY = "sk-hive-takeover-takeover"
 async def gateway(folder: Path, simulator: Simulator) -> AsyncIterator[tuple[App, list[Host]]]:
     """The public application over two instances of routing, and their hosts."""
     config = folder / "modelhive.yaml"
-    provider = {"name": "sim", "kind": "openai", "base_url": simulator.url}
+    provider = {"name": "sim", "kind": "openai", "base_url": simulator.url, "free": True}
     model = {"id": "gpt-4o", "deployments": [{"provider": "sim", "model": "gpt-4o", "weight": 1}]}
     config.write_text(json.dumps({"providers": [provider], "models": [model]}))
     console = ConsoleSettings(config=config, bootstrap_key=KEY, discover=False, local_models=False)
     settings = HostSettings(data_dir=folder / "data")
     async with Process(settings) as process, AsyncExitStack() as services:
         await services.enter_async_context(console_service(process.host("console"), console))
+        await services.enter_async_context(billing_service(process.host("billing"), BillingSettings()))
         hosts = [process.host("routing", number) for number in "01"]
         for host in hosts:
             await services.enter_async_context(routing_service(host, RoutingSettings()))

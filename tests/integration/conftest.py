@@ -8,7 +8,7 @@ from typing import Any
 import openai
 import pytest
 
-from hive_testing.gateway import Gateway
+from hive_testing.gateway import PRICE, Gateway
 from hive_testing.simulator import SimulatorThread
 
 
@@ -42,7 +42,8 @@ def catalogue(provider: SimulatorThread) -> dict[str, Any]:
 
 
 def _model(id: str, name: str = "", **fields: Any) -> dict[str, Any]:
-    return {"id": id, "deployments": [{"provider": "sim", "model": name or id, "weight": 1}], **fields}
+    deployments = [{"provider": "sim", "model": name or id, "weight": 1}]
+    return {"id": id, "deployments": deployments, "price": PRICE, **fields}
 
 
 @pytest.fixture(scope="session")

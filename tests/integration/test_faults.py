@@ -16,7 +16,7 @@ from typing import Any
 import openai
 import pytest
 
-from hive_testing.gateway import Door, Gateway, RawAnswer
+from hive_testing.gateway import PRICE, Door, Gateway, RawAnswer
 from hive_testing.simulator import SimulatorThread
 
 CHAT = "/v1/chat/completions"
@@ -328,7 +328,7 @@ def test_asking_is_bounded_where_everything_fails(gateway: Gateway, simulator: S
 def test_a_model_with_two_deployments(gateway: Gateway, simulator: SimulatorThread) -> None:
     """One of the two fails; no caller sees it, and soon nobody asks it any more."""
     places = [{"provider": "sim", "model": f"place-{each}"} for each in "ab"]
-    gateway.admin("POST", "/models", {"id": "in-two-places", "deployments": places})
+    gateway.admin("POST", "/models", {"id": "in-two-places", "deployments": places, "price": PRICE})
     simulator.script(model="place-a", status=500)
     for _ in range(30):
         check_ending(gateway.public.ask("POST", CHAT, asks("in-two-places", False)), DONE, SAID)

@@ -17,10 +17,17 @@ from hive_bus.memory import MemoryBus
 from hive_bus.port import StateChange
 from hive_console.service import Console, console_service
 from hive_console.settings import ConsoleSettings
+from hive_rpc import Channel
+from hive_rpc.local import LocalNetwork
 from hive_runtime.errors import HiveError, Kind
 from hive_runtime.health import Health
 from hive_runtime.sealing import SealingKey
+from hive_runtime.money import show_usd
 from hive_runtime.tasks import Tasks
+from modelhive.analytics.v1 import questions_pb2 as analytics
+from modelhive.analytics.v1.questions_pb2_grpc import QuestionsServicer, add_QuestionsServicer_to_server
+from modelhive.billing.v1 import books_pb2 as billing
+from modelhive.billing.v1.books_pb2_grpc import BooksServicer, add_BooksServicer_to_server
 from modelhive.control.v1.control_pb2 import ControlChanged
 
 if TYPE_CHECKING:
@@ -81,6 +88,10 @@ class FakeHost:
         self.bus = MoodyBus(clock, lambda name, error: self.failures.append((name, error)))
         self.health = Health()
         self.mounted: dict[tuple[str, str], Any] = {}
+        self.network = LocalNetwork(lambda name, error: self.failures.append((name, error)))
+
+    def channel(self, service: str) -> Channel:
+        return self.network.channel(service)
 
     @property
     def sql_url(self) -> str:
@@ -88,6 +99,160 @@ class FakeHost:
 
     def mount(self, listener: str, prefix: str, app: Any) -> None:
         self.mounted[listener, prefix] = app
+
+
+class FakeBooks(BooksServicer):
+    """Billing's books as far as console asks of them: wallets and budgets that add up, and told answers.
+
+    mute: what is asked is done, and not answered. refusing: raised instead of any answer. recharging: what keys'
+    budgets get from the wallet just before they are funded the next time.
+    """
+
+    def __init__(self) -> None:
+        self.wallets: dict[str, int] = {}
+        self.budgets: dict[str, billing.Budget] = {}
+        self.causes: dict[str, int] = {}
+        self.asked: list[Any] = []
+        self.recharging: dict[str, int] = {}
+        self.mute = False
+        self.refusing: HiveError | None = None
+        self.verified = billing.VerifyResponse()
+        self.totals = billing.TotalsResponse()
+        self.postings: list[Any] = []
+        self.prices = billing.ListPricesResponse()
+        self.rerated = billing.RerateResponse()
+
+    def held(self, key_id: str, nanos: int) -> None:
+        self.budgets[key_id].leased_nanos = nanos
+
+    def spend(self, key_id: str, nanos: int) -> None:
+        self.budgets[key_id].balance_nanos -= nanos
+        self.budgets[key_id].used_nanos += nanos
+
+    async def Credit(self, request: billing.CreditRequest, context: object) -> billing.CreditResponse:
+        self._hear(request)
+        before = self.causes.setdefault(request.cause, request.amount_nanos)
+        if before != request.amount_nanos:
+            raise HiveError(Kind.CONFLICT, "The ledger has another amount for it.", "cause")
+        posted = len([each for each in self.asked if getattr(each, "cause", "") == request.cause]) == 1
+        if posted:
+            self.wallets[request.tenant_id] = self.wallets.get(request.tenant_id, 0) + request.amount_nanos
+        return billing.CreditResponse(
+            cause=request.cause, posted=posted, wallet=self._wallet(request.tenant_id)
+        )
+
+    async def GetWallet(
+        self, request: billing.GetWalletRequest, context: object
+    ) -> billing.GetWalletResponse:
+        self._hear(request)
+        return billing.GetWalletResponse(wallet=self._wallet(request.tenant_id))
+
+    async def FundBudget(
+        self, request: billing.FundBudgetRequest, context: object
+    ) -> billing.FundBudgetResponse:
+        self._hear(request)
+        key_id, tenant_id = request.key_id, request.tenant_id
+        budget = self.budgets.get(key_id) or billing.Budget(key_id=key_id, tenant_id=tenant_id)
+        if recharge := self.recharging.pop(key_id, 0):
+            self._move(tenant_id, budget, recharge)
+        free, wallet = budget.balance_nanos - budget.leased_nanos, self.wallets.get(tenant_id, 0)
+        amount = -free if request.empty else request.amount_nanos
+        if amount > wallet or -amount > free:
+            message = f"The wallet cannot give {show_usd(abs(amount), up=True)}."
+            raise HiveError(Kind.BUDGET_EXCEEDED, message, "amount_usd")
+        if request.cause not in self.causes:
+            self.causes[request.cause] = amount
+            self._move(tenant_id, budget, amount)
+        if self.mute:
+            raise HiveError(Kind.UNAVAILABLE, "the connection broke.")
+        return billing.FundBudgetResponse(budget=budget, posted=True)
+
+    async def ListBudgets(
+        self, request: billing.ListBudgetsRequest, context: object
+    ) -> billing.ListBudgetsResponse:
+        self._hear(request)
+        found = [
+            each
+            for each in self.budgets.values()
+            if (not request.key_ids or each.key_id in request.key_ids)
+            and request.tenant_id in ("", each.tenant_id)
+        ]
+        return billing.ListBudgetsResponse(budgets=found)
+
+    async def ListPostings(
+        self, request: billing.ListPostingsRequest, context: object
+    ) -> billing.ListPostingsResponse:
+        self._hear(request)
+        behind = [each for each in self.postings if each.sequence > request.after]
+        return billing.ListPostingsResponse(
+            postings=behind[: request.limit], has_more=len(behind) > request.limit
+        )
+
+    async def Verify(self, request: billing.VerifyRequest, context: object) -> billing.VerifyResponse:
+        self._hear(request)
+        return self.verified
+
+    async def Totals(self, request: billing.TotalsRequest, context: object) -> billing.TotalsResponse:
+        self._hear(request)
+        return self.totals
+
+    async def ListPrices(
+        self, request: billing.ListPricesRequest, context: object
+    ) -> billing.ListPricesResponse:
+        self._hear(request)
+        return self.prices
+
+    async def Rerate(self, request: billing.RerateRequest, context: object) -> billing.RerateResponse:
+        self._hear(request)
+        return self.rerated
+
+    def last(self, kind: type[Message]) -> Any:
+        """The last request of this kind."""
+        return next(each for each in reversed(self.asked) if isinstance(each, kind))
+
+    def _move(self, tenant_id: str, budget: billing.Budget, amount: int) -> None:
+        self.budgets[budget.key_id] = budget
+        self.wallets[tenant_id] = self.wallets.get(tenant_id, 0) - amount
+        budget.balance_nanos += amount
+        budget.funded_nanos += amount
+
+    def _hear(self, request: Message) -> None:
+        self.asked.append(request)
+        if self.refusing is not None:
+            raise self.refusing
+
+    def _wallet(self, tenant_id: str) -> billing.Wallet:
+        return billing.Wallet(
+            tenant_id=tenant_id, mode="prepaid", balance_nanos=self.wallets.get(tenant_id, 0)
+        )
+
+
+class FakeQuestions(QuestionsServicer):
+    """Analytics with told answers."""
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+        self.refusing: HiveError | None = None
+        self.answer = analytics.AskResponse()
+        self.listed = analytics.ListResponse()
+        self.totals = analytics.TotalsResponse()
+
+    async def Ask(self, request: analytics.AskRequest, context: object) -> analytics.AskResponse:
+        self.asked.append(request)
+        if self.refusing is not None:
+            raise self.refusing
+        return self.answer
+
+    async def List(self, request: analytics.ListRequest, context: object) -> analytics.ListResponse:
+        return self.listed
+
+    async def Totals(self, request: analytics.TotalsRequest, context: object) -> analytics.TotalsResponse:
+        assert isinstance(self.asked[-1], analytics.FlushRequest), "what is under way has to be flushed first"
+        return self.totals
+
+    async def Flush(self, request: analytics.FlushRequest, context: object) -> analytics.FlushResponse:
+        self.asked.append(request)
+        return analytics.FlushResponse()
 
 
 class Records:
@@ -117,10 +282,11 @@ class Desk:
         self.client = client
         self.records = Records()
 
-    async def ask(self, method: str, path: str, body: Any = None, status: int = 200) -> Any:
+    async def ask(self, method: str, path: str, body: Any = None, status: int = 200, **headers: str) -> Any:
         """The JSON of the answer; the status must be `status`."""
-        sent = {} if body is None else {"json": body}
-        answer = await self.client.request(method, f"/api/admin{path}", **sent)
+        sent: dict[str, Any] = {} if body is None else {"json": body}
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        answer = await self.client.request(method, f"/api/admin{path}", headers=named, **sent)
         assert answer.status_code == status, answer.text
         return answer.json()
 
@@ -153,16 +319,32 @@ def clock() -> SteppedClock:
     return SteppedClock()
 
 
+async def serve_money(host: FakeHost, books: FakeBooks | None, questions: FakeQuestions | None) -> None:
+    if books is not None:
+        server = host.network.server("billing", "0")
+        server.add(add_BooksServicer_to_server, books)
+        await server.start()
+    if questions is not None:
+        server = host.network.server("analytics", "0")
+        server.add(add_QuestionsServicer_to_server, questions)
+        await server.start()
+
+
 @pytest.fixture
 def start(tmp_path: Path, clock: SteppedClock) -> Start:
     """Starts console on the same data folder each time, as a process that is restarted.
 
-    file: text of the configuration file. environment: what the process finds there. Others are settings.
+    file: text of the configuration file. environment: what the process finds there. books, questions: who
+    serves billing and analytics; nobody does by default. Others are settings.
     """
 
     @asynccontextmanager
     async def running(
-        file: str | None = None, environment: Mapping[str, str] | None = None, **values: Any
+        file: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        books: FakeBooks | None = None,
+        questions: FakeQuestions | None = None,
+        **values: Any,
     ) -> AsyncIterator[Desk]:
         path = tmp_path / "modelhive.yaml"
         path.unlink(missing_ok=True)
@@ -171,6 +353,7 @@ def start(tmp_path: Path, clock: SteppedClock) -> Start:
             values["config"] = path
         settings = settings_of(environment or {}, values)
         host, records = FakeHost(tmp_path / "data", clock), Records()
+        await serve_money(host, books, questions)
         subscription = await host.bus.subscribe_state(ControlChanged, records.take)
         async with console_service(cast("Host", host), settings) as console, desk_of(console, host) as desk:
             desk.records = records
@@ -178,6 +361,7 @@ def start(tmp_path: Path, clock: SteppedClock) -> Start:
             yield desk
         await subscription.close()
         await host.bus.close()
+        await host.network.close()
         await host.tasks.close()
         assert host.failures == []
 
@@ -213,6 +397,24 @@ async def desk_of(console: Console, host: FakeHost) -> AsyncIterator[Desk]:
 async def desk(start: Start) -> AsyncIterator[Desk]:
     """A console with nothing but the default tenant and the bootstrap key."""
     async with start() as desk:
+        yield desk
+
+
+@pytest.fixture
+def books() -> FakeBooks:
+    return FakeBooks()
+
+
+@pytest.fixture
+def questions() -> FakeQuestions:
+    return FakeQuestions()
+
+
+@pytest.fixture
+async def till(start: Start, books: FakeBooks, questions: FakeQuestions) -> AsyncIterator[Desk]:
+    """The same with billing and analytics beside it, and $20 in the default wallet."""
+    books.wallets["default"] = 20_000_000_000
+    async with start(books=books, questions=questions) as desk:
         yield desk
 
 

@@ -29,6 +29,7 @@ async def test_a_provider_is_kept_without_showing_its_credential(desk: Any, seal
         "has_api_key": True,
         "timeouts": {"connect": None, "first_byte": None, "idle": None, "total": None},
         "output_bound_field": None,
+        "free": False,
         "enabled": True,
         "source": "api",
         "created_at": NOW,
@@ -41,6 +42,13 @@ async def test_a_provider_is_kept_without_showing_its_credential(desk: Any, seal
     kept = b"".join(path.read_bytes() for path in desk.host.data_dir.glob("console.db*"))
     assert b"api.acme.test" in kept
     assert SECRET.encode() not in kept + record.SerializeToString()
+
+
+async def test_a_provider_that_costs_nothing_says_so(desk: Any) -> None:
+    assert (await desk.ask("POST", "/providers", {**PROVIDER, "free": True}))["free"] is True
+    await desk.until(lambda records: records.now["provider/acme"].provider.free)
+    assert (await desk.ask("PATCH", "/providers/acme", {"free": False}))["free"] is False
+    await desk.until(lambda records: not records.now["provider/acme"].provider.free)
 
 
 async def test_a_provider_changes_field_by_field(desk: Any, sealing_key: SealingKey) -> None:

@@ -48,6 +48,9 @@ async def test_a_key_is_shown_once_and_announced_as_a_hash(desk: Any) -> None:
         "rpm": None,
         "tpm": None,
         "concurrency": None,
+        "budget": None,
+        "caps": {"day_usd": None, "week_usd": None, "month_usd": None},
+        "auto_recharge": None,
         "created_at": NOW,
         "revoked": False,
     }

@@ -71,6 +71,7 @@ async def test_its_models_come_and_go_with_it(start: Any, clock: Any, fake: Fake
             lambda r: r.keys("model") == {"ollama/llama3.2:1b", "ollama/nomic-embed-text:latest"}
         )
         assert desk.records.now["provider/ollama"].provider.base_url == f"{fake.url}/v1"
+        assert desk.records.now["provider/ollama"].provider.free
         assert desk.records.now["model/ollama/llama3.2:1b"].model.mode == "chat"
         assert desk.records.now["model/ollama/nomic-embed-text:latest"].model.mode == "embedding"
         assert (await desk.ask("GET", "/models/ollama/llama3.2:1b"))["source"] == "discovered"

@@ -21,6 +21,13 @@ async def test_a_tenant_is_made_and_announced(desk: Any) -> None:
         "name": "Acme Inc.",
         "models": ["gpt-4o"],
         "disabled": False,
+        "billing": {
+            "mode": "prepaid",
+            "strictness": "strict",
+            "default_max_output": None,
+            "caps": {"day_usd": None, "week_usd": None, "month_usd": None},
+            "auto_recharge": None,
+        },
         "created_at": NOW,
     }
     assert await desk.ask("GET", "/tenants/acme") == made

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -14,17 +14,22 @@ import uvloop
 
 from hive_bus.port import StateChange
 from hive_relay.exchange import Exchange
+from hive_routing.attempts import Attempt
 from hive_routing.breaker import Breaker
 from hive_routing.catalogue import Catalogue
 from hive_routing.consumers import ControlConsumer
 from hive_routing.dispatch import Dispatcher, Policy
+from hive_routing.holds import Lease, Lent, Purse, Terms
 from hive_routing.http import RoutingApp
 from hive_routing.pipeline import Pipeline
+from hive_routing.prices import PriceBook, PriceTag
 from hive_routing.providers.registry import Providers
 from hive_routing.rest import rest_app
+from hive_routing.spending import Spending
 from hive_routing.tokens import TokenCounter
-from hive_runtime.clock import SystemClock
-from hive_runtime.errors import HiveError
+from hive_runtime.clock import Clock, SystemClock
+from hive_runtime.errors import HiveError, Kind
+from hive_runtime.money import Tariff
 from hive_runtime.sealing import SealingKey, seal
 from hive_runtime.tasks import Tasks
 from hive_testing.simulator import Simulator
@@ -36,6 +41,82 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> A
     """The HTTP client runs on both event loops: sockets behave a little differently on them."""
     loops = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
     return loops if item.path.name == "test_http1.py" else {"asyncio": loops["asyncio"]}
+
+
+class FakeBank:
+    """A `Bank` of limits by scope. Keys spend from `scopes`; with none nothing binds them.
+
+    free: nano-dollars that nobody has, by scope. slice: at most so much is lent beyond what is wanted.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.free: dict[str, int] = {}
+        self.scopes: tuple[str, ...] = ()
+        self.balanced = False
+        self.default_max_output = 4096
+        self.valid = 60.0
+        self.until_ms = 0
+        self.surplus = 1 << 60
+        self.away = False
+        self.known = True
+        self.lends = 0
+        self.returned: list[tuple[dict[str, int], bool]] = []
+
+    async def lend(self, tenant_id: str, key_id: str, wanted: int, wants: Mapping[str, int] | None) -> Lent:
+        self._require()
+        self.lends += 1
+        until = self.clock.monotonic() + self.valid
+        terms = Terms(self.scopes, self.balanced, self.default_max_output, until, self.until_ms)
+        asked = dict.fromkeys(self.scopes, wanted) if wants is None else dict(wants)
+        for scope, amount in asked.items():
+            if self.free.get(scope, 0) < amount:
+                return Lent(terms, {}, scope, self.free.get(scope, 0))
+        slices = {}
+        for scope, amount in asked.items():
+            slices[scope] = min(self.free.get(scope, 0), amount + self.surplus)
+            self.free[scope] = self.free.get(scope, 0) - slices[scope]
+        return Lent(terms, slices)
+
+    async def renew(self, leases: Mapping[str, Lease]) -> float | None:
+        self._require()
+        return self.clock.monotonic() + self.valid if self.known else None
+
+    async def give_back(self, slices: Mapping[str, int], last: bool) -> None:
+        self._require()
+        self.returned.append((dict(slices), last))
+        for scope, amount in slices.items():
+            self.free[scope] = self.free.get(scope, 0) + amount
+
+    def _require(self) -> None:
+        if self.away:
+            raise HiveError(Kind.UNAVAILABLE, "Billing is away.", retry_after=1)
+
+
+@dataclass
+class FakeLog:
+    """A `UsageLog` that remembers. steps: `open`, `progress <delivered>`, `close`, in their order."""
+
+    closed: list[Attempt] = field(default_factory=list)
+    opened: list[Attempt] = field(default_factory=list)
+    steps: list[str] = field(default_factory=list)
+    full: bool = False
+
+    def open(self, attempt: Attempt) -> None:
+        if self.full:
+            raise HiveError(Kind.UNAVAILABLE, "The journal cannot be written.", retry_after=1)
+        attempt.number = len(self.opened) + 1
+        self.opened.append(replace(attempt))
+        self.steps.append("open")
+
+    def progress(self, attempt: Attempt) -> None:
+        self.steps.append(f"progress {attempt.delivered}")
+
+    def close(self, attempt: Attempt) -> None:
+        assert attempt.number, "closed without having been opened"
+        assert all(attempt is not other for other in self.closed), "closed twice"
+        self.closed.append(attempt)
+        self.steps.append("close")
 
 
 @dataclass
@@ -124,9 +205,11 @@ class Gateway:
         policy = Policy(first_pause=0.001, longest_pause=0.05)
         dispatcher = Dispatcher(clock, self.breaker, policy, random.Random(7))
         counter = TokenCounter()
-        self.app = RoutingApp(
-            Pipeline(self.catalogue, dispatcher, counter, clock), rest_app(self.catalogue, counter)
-        )
+        self.bank, self.log, self.prices = FakeBank(clock), FakeLog(), PriceBook()
+        self.purse = Purse(self.bank, clock)
+        self.spending = Spending(self.purse, self.prices, self.log, counter, clock)
+        pipeline = Pipeline(self.catalogue, dispatcher, self.spending, counter, clock)
+        self.app = RoutingApp(pipeline, rest_app(self.catalogue, counter))
 
     async def tell(self, key: str, **entity: Any) -> None:
         """A change on the control topic; without an entity the key is retired."""
@@ -148,13 +231,20 @@ class Gateway:
         await self.tell(f"provider/{name}", provider=provider)
 
     async def add_model(
-        self, name: str = "gpt-4o", at: tuple[str, ...] = ("sim:gpt-4o-real",), **fields: Any
+        self,
+        name: str = "gpt-4o",
+        at: tuple[str, ...] = ("sim:gpt-4o-real",),
+        price: dict[str, int] | None = None,
+        **fields: Any,
     ) -> None:
-        """at: `provider:model`, or `provider:model:weight`."""
+        """at: `provider:model`, or `provider:model:weight`. price: pico-dollars per unit, for all that is asked."""
+        tariff = Tariff(((0, price or {"prompt": 2_500_000, "completion": 10_000_000}),))
+        self.prices.put(PriceTag(f"model/{name}", 1, tariff))
         deployments = []
         for each in at:
             provider, model, weight = (each + ":1").split(":")[:3]
             deployments.append(Deployment(provider_id=provider, model=model, weight=int(weight)))
+            self.prices.put(PriceTag(f"deployment/{provider}/{model}", 1, tariff))
         usual: dict[str, Any] = {"created_unix": 1715367049, "owned_by": "openai", "mode": "chat"}
         fields = usual | fields
         await self.tell(f"model/{name}", model=Model(id=name, deployments=deployments, **fields))
@@ -251,3 +341,16 @@ async def gateway(sim: Simulator) -> AsyncIterator[Gateway]:
     await gateway.add_model()
     yield gateway
     await gateway.close()
+
+
+@pytest.fixture
+def fake_bank() -> type[FakeBank]:
+    return FakeBank
+
+
+@pytest.fixture
+def fake_tag() -> Any:
+    def tag(subject: str, prices: dict[str, int] | None) -> PriceTag:
+        return PriceTag(subject, 1, None if prices is None else Tariff(((0, prices),)))
+
+    return tag

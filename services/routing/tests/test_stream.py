@@ -46,10 +46,37 @@ TOOL = event({"tool_calls": [{"index": 0, "function": {"name": "f", "arguments":
 @pytest.mark.parametrize("asked", [False, True])
 def test_the_usage_chunk_goes_on_to_those_who_asked(asked: bool) -> None:
     forwarded, relay = run(GOOD + USAGE_CHUNK + DONE, usage_asked=asked)
-    assert forwarded == GOOD + (USAGE_CHUNK if asked else b"")
+    assert forwarded == GOOD
     assert relay.done and not relay.failure
     assert msgspec.json.decode(relay.usage) == USAGE
-    assert relay.closing(None) == DONE
+    assert relay.closing(None) == (USAGE_CHUNK if asked else b"") + DONE
+
+
+def test_what_the_gateway_has_to_say_stands_in_the_usage_chunk() -> None:
+    _, relay = run(GOOD + USAGE_CHUNK + DONE, usage_asked=True)
+    chunk, done, _ = relay.closing(None, {"cost": "0.01"}).split(b"\n\n")
+    told = msgspec.json.decode(chunk.removeprefix(b"data: "))
+    assert told == msgspec.json.decode(USAGE_CHUNK.removeprefix(b"data: ")) | {"hive": {"cost": "0.01"}}
+    assert done == b"data: [DONE]"
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_a_stream_that_is_cut_finishes_every_choice_and_says_why(text: bool) -> None:
+    relay = StreamRelay("sim", 2, False)
+    for index in (0, 1):
+        if text:
+            choice = {"index": index, "text": "x", "finish_reason": None}
+            relay.feed(b"data: " + msgspec.json.encode({"id": "cmpl-1", "choices": [choice]}) + b"\n\n")
+        else:
+            relay.feed(event({"content": "x"}, index=index))
+    relay.feed(event(finish="stop", index=1) if not text else b"")
+    events = relay.cut({"reason": "budget"}).split(b"\n\n")[:-1]
+    chunks = [msgspec.json.decode(each.removeprefix(b"data: ")) for each in events]
+    assert [each["choices"][0]["index"] for each in chunks] == ([0, 1] if text else [0])
+    assert all(each["choices"][0]["finish_reason"] == "length" for each in chunks)
+    assert all(each["hive"] == {"reason": "budget"} for each in chunks)
+    assert all(("text" if text else "delta") in each["choices"][0] for each in chunks)
+    assert relay.done and relay.closing(None) == DONE
 
 
 def test_usage_beside_the_last_choices_is_nobodys_who_did_not_ask() -> None:
@@ -72,7 +99,6 @@ def test_usage_that_came_with_the_last_chunk_becomes_a_chunk_of_its_own() -> Non
     last = event(finish="stop", usage=USAGE)
     forwarded, relay = run(event({"content": "x"}) + last + DONE, usage_asked=True)
     assert forwarded.endswith(event(finish="stop", usage=None))
-    assert relay.owes_usage
     chunk, done = relay.closing(None).split(b"\n\n")[:2]
     assert msgspec.json.decode(chunk[6:]) == {
         "id": "chatcmpl-1",

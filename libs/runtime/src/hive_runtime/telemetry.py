@@ -41,19 +41,28 @@ def report_lost_task(name: str, error: BaseException) -> None:
 
 
 class Metrics:
-    """The counters and gauges of one process, as Prometheus reads them."""
+    """The counters and gauges of one process, as Prometheus reads them.
+
+    Asked twice for one name, it gives the same one: services of several instances share them, with a label.
+    """
 
     content_type = "text/plain; version=0.0.4; charset=utf-8"
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
+        self._counters: dict[str, Counter] = {}
+        self._gauges: dict[str, Gauge] = {}
         ProcessCollector(registry=self._registry)
 
     def counter(self, name: str, help: str, labels: tuple[str, ...] = ()) -> Counter:
-        return Counter(name, help, labels, registry=self._registry)
+        if name not in self._counters:
+            self._counters[name] = Counter(name, help, labels, registry=self._registry)
+        return self._counters[name]
 
     def gauge(self, name: str, help: str, labels: tuple[str, ...] = ()) -> Gauge:
-        return Gauge(name, help, labels, registry=self._registry)
+        if name not in self._gauges:
+            self._gauges[name] = Gauge(name, help, labels, registry=self._registry)
+        return self._gauges[name]
 
     def page(self) -> bytes:
         return generate_latest(self._registry)

@@ -27,6 +27,8 @@ import yaml
 T = TypeVar("T")
 
 COMMAND = Path(sys.executable).with_name("modelhive")
+PRICE = {"prompt": "2.50", "completion": "10", "per": 1_000_000}
+"""What every model of a test costs: $2.50 and $10 per million tokens."""
 KEY = "sk-hive-scenario-key-of-tenant-default"
 ADMIN_TOKEN = "hive-admin-scenario-token"
 ANSWERS_AT = re.compile(r"ModelHive answers at (\S+)/v1\s+\(internal:\s+(\S+?)\)")
@@ -374,7 +376,8 @@ class Gateway:
         """A model of the test's own, known to callers when this returns; at the provider it has that name too."""
         id = f"own-{next(self._numbers)}"
         deployment = {"provider": provider, "model": model or id}
-        wanted = {"id": id, "deployments": [deployment], "fallbacks": list(fallbacks), "mode": mode}
+        wanted: dict[str, Any] = {"id": id, "deployments": [deployment], "fallbacks": list(fallbacks), "mode": mode}
+        wanted["price"] = PRICE
         self.admin("POST", "/models", wanted)
         eventually(lambda: self.public.ask("GET", f"/v1/models/{id}").status == 200, what=f"model {id}")
         return id

@@ -23,6 +23,52 @@ class Source(Enum):
         return list(Source).index(self)
 
 
+class Mode(Enum):
+    """How a tenant pays: what its wallet holds, or everything later."""
+
+    METERED = "metered"
+    PREPAID = "prepaid"
+
+
+class Strictness(Enum):
+    """What is held for a call: an upper bound of its cost, or the likely cost, extended in mid-stream."""
+
+    STRICT = "strict"
+    BALANCED = "balanced"
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """Nano-dollars per calendar day, week (from Monday) and month, in UTC; None is no cap."""
+
+    day_nanos: int | None = None
+    week_nanos: int | None = None
+    month_nanos: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AutoRecharge:
+    """Below `below_nanos`, `amount_nanos` is moved, at most `times_per_day` times a day (UTC)."""
+
+    below_nanos: int
+    amount_nanos: int
+    times_per_day: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Billing:
+    """How a tenant pays. default_max_output: output tokens where a caller names no bound; None: 4096.
+
+    caps: over all keys of the tenant. auto_recharge: of the wallet, by a payment.
+    """
+
+    mode: Mode = Mode.PREPAID
+    strictness: Strictness = Strictness.STRICT
+    default_max_output: int | None = None
+    caps: Caps = Caps()
+    auto_recharge: AutoRecharge | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Tenant:
     """models: what the administrator enabled; None is all. created_at: Unix seconds."""
@@ -32,6 +78,7 @@ class Tenant:
     created_at: int
     models: tuple[str, ...] | None = None
     disabled: bool = False
+    billing: Billing = Billing()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +88,8 @@ class ApiKey:
     models: intersected with the tenant's; None is whatever the tenant may use.
     created_at, expires_at: Unix seconds; None is never.
     rpm, tpm: requests and tokens per minute. concurrency: requests at a time. None is no limit.
+    has_budget: it spends from a budget of its own, which billing keeps; else from its tenant's wallet.
+    auto_recharge: of the budget, from the wallet.
     """
 
     id: str
@@ -54,6 +103,9 @@ class ApiKey:
     rpm: int | None = None
     tpm: int | None = None
     concurrency: int | None = None
+    has_budget: bool = False
+    caps: Caps = Caps()
+    auto_recharge: AutoRecharge | None = None
     revoked: bool = False
 
     def is_live(self, now: float) -> bool:
@@ -72,7 +124,10 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """sealed_credential: empty where none is needed, or none is there."""
+    """sealed_credential: empty where none is needed, or none is there.
+
+    free: what it serves costs nothing, for it runs on a machine of the operator.
+    """
 
     name: str
     kind: str
@@ -82,6 +137,7 @@ class Provider:
     sealed_credential: bytes = field(default=b"", repr=False)
     timeouts: Timeouts = Timeouts()
     output_bound_field: str | None = None
+    free: bool = False
     enabled: bool = True
 
 

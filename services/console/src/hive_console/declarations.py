@@ -145,6 +145,7 @@ class ProviderFields(Form):
     api_key: Credential | None = Field(default=None, repr=False)
     timeouts: TimeoutsForm = TimeoutsForm()
     output_bound_field: Literal["max_tokens", "max_completion_tokens"] | None = None
+    free: bool = False
     enabled: bool = True
 
     def values(self) -> dict[str, Any]:

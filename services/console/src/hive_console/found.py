@@ -53,7 +53,7 @@ def from_environment(environment: Mapping[str, str]) -> Declared:
 
 def from_ollama(base_url: str, names: Iterable[str]) -> Declared:
     """The models that an Ollama says it has."""
-    provider = ProviderDeclaration(name=OLLAMA_PROVIDER, kind="openai", base_url=base_url)
+    provider = ProviderDeclaration(name=OLLAMA_PROVIDER, kind="openai", base_url=base_url, free=True)
     models = [KnownModel(name, mode=_mode(name)) for name in sorted(set(names)) if MODEL_ID.fullmatch(name)]
     return Declared((provider,), tuple(_model(OLLAMA_PROVIDER, model) for model in models))
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import secrets
 import string
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
 
+from hive_console.budgets import Budgets
 from hive_console.changes import Change, Changes
-from hive_console.control import DEFAULT_TENANT, ApiKey, api_key_key
+from hive_console.control import DEFAULT_TENANT, ApiKey, Caps, api_key_key
 from hive_console.pages import Listing, Page
 from hive_console.store import Store
 from hive_console.tenants import existing_tenant
@@ -26,6 +28,10 @@ def new_secret() -> str:
     return PREFIX + "".join(secrets.choice(ALPHABET) for _ in range(CHARACTERS))
 
 
+def new_id() -> str:
+    return f"key_{secrets.token_hex(12)}"
+
+
 def hash_of(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
@@ -33,8 +39,9 @@ def hash_of(secret: str) -> bytes:
 class Keys:
     """Raises HiveError `not_found` for an unknown id, and `conflict` where the state forbids the change."""
 
-    def __init__(self, changes: Changes) -> None:
+    def __init__(self, changes: Changes, budgets: Budgets) -> None:
         self._changes = changes
+        self._budgets = budgets
 
     async def list(self, page: Page, tenant_id: str | None) -> Listing[ApiKey]:
         async with self._changes.read() as store:
@@ -46,41 +53,87 @@ class Keys:
         async with self._changes.read() as store:
             return await _existing(store, id)
 
-    async def create(self, tenant_id: str, values: dict[str, Any]) -> tuple[ApiKey, str]:
-        """The key as it is kept, and the key itself: nobody can read it again."""
+    async def create(
+        self, tenant_id: str, values: dict[str, Any], budget: int | None = None
+    ) -> tuple[ApiKey, str]:
+        """The key as it is kept, and the key itself: nobody can read it again.
+
+        budget: nano-dollars, moved from the wallet before there is a key; raises HiveError `budget_exceeded` where
+        that has too little. None: the key spends from the wallet.
+        """
+        id, secret = new_id(), new_secret()
+        if budget is None:
+            _check_rule(values.get("auto_recharge"), has_budget=False)
+            async with self._changes.change() as change:
+                await _check_new(change, tenant_id, values)
+                return await add_key(change, tenant_id, secret, id=id, **values), secret
         async with self._changes.change() as change:
-            await existing_tenant(change.store, tenant_id, "tenant")
-            _check_expiry(values, change.now)
-            secret = new_secret()
-            key = await add_key(change, tenant_id, secret, **values)
+            await _check_new(change, tenant_id, values)
+        async with self._budgets.expected(id, tenant_id):
+            await self._budgets.fill(tenant_id, id, budget)
+            async with self._changes.change() as change:
+                await _check_new(change, tenant_id, values)
+                await self._budgets.keep(change, id)
+                key = await add_key(change, tenant_id, secret, id=id, has_budget=True, **values)
         return key, secret
 
     async def change(self, id: str, values: dict[str, Any]) -> ApiKey:
         """values: the fields of `ApiKey` that change."""
-        async with self._changes.change() as change:
-            key = await _existing(change.store, id)
-            if key.revoked:
-                raise HiveError(Kind.CONFLICT, f"The API key {id!r} is revoked: create another one.", "id")
-            _check_expiry(values, change.now)
-            key = replace(key, **values)
-            await change.store.change_key(key)
-            await change.announce(key)
-        return key
+        async with self._budgets.alone(id), self._changes.change() as change:
+            return await _changed(change, id, values)
+
+    async def change_budget(self, id: str, values: dict[str, Any], budget: int | None) -> ApiKey:
+        """The same, and the budget, used and remaining, becomes so many nano-dollars; None: it goes back whole."""
+        async with self._budgets.alone(id):
+            return await (self._end_budget(id, values) if budget is None else self._size(id, values, budget))
 
     async def revoke(self, id: str) -> None:
-        """The key is refused from now on; revoking it again changes nothing."""
+        """The key is refused from now on, and what is left of its budget goes back to the wallet.
+
+        Revoking it again changes nothing.
+        """
+        async with self._budgets.alone(id):
+            async with self._changes.change() as change:
+                key = await _existing(change.store, id)
+                await change.store.change_key(await revoked(change, key))
+                await change.retire(api_key_key(id))
+            if key.has_budget:
+                await self._budgets.give_back(key.tenant_id, id)
+
+    async def _end_budget(self, id: str, values: dict[str, Any]) -> ApiKey:
+        values = {"auto_recharge": None, **values, "has_budget": False}
+        async with self._changes.change() as change:
+            before = await _existing(change.store, id)
+            key = await _changed(change, id, values)
+            if before.has_budget:
+                await change.store.give_budget_up(id, key.tenant_id)
+        if before.has_budget:
+            await self._budgets.give_back(key.tenant_id, id)
+        return key
+
+    async def _size(self, id: str, values: dict[str, Any], budget: int) -> ApiKey:
+        """First the money, then the key: one that has none of it yet is noted as one that expects it."""
+        values = values | {"has_budget": True}
         async with self._changes.change() as change:
             key = await _existing(change.store, id)
-            await change.store.change_key(replace(key, revoked=True))
-            await change.retire(api_key_key(id))
+            _check_change(key, values, change.now)
+        async with AsyncExitStack() as stack:
+            if not key.has_budget:
+                await stack.enter_async_context(self._budgets.expected(id, key.tenant_id))
+            await self._budgets.resize(key.tenant_id, id, budget, anew=not key.has_budget)
+            async with self._changes.change() as change:
+                if not key.has_budget:
+                    await self._budgets.keep(change, id)
+                return await _changed(change, id, values)
 
 
 async def add_key(
     change: Change, tenant_id: str, secret: str, *, id: str = "", name: str = "", **values: Any
 ) -> ApiKey:
     """Keep and announce a key of this secret."""
+    values["caps"] = Caps(**values.get("caps", {}))
     key = ApiKey(
-        id=id or f"key_{secrets.token_hex(12)}",
+        id=id or new_id(),
         tenant_id=tenant_id,
         name=name,
         sha256=hash_of(secret),
@@ -103,8 +156,7 @@ async def ensure_bootstrap_key(change: Change, secret: str) -> None:
     former = await store.key(BOOTSTRAP_ID)
     if holder is not None:
         if former is not None and former.id != holder.id and not former.revoked:
-            former = replace(former, revoked=True)
-            await store.change_key(former)
+            await store.change_key(await revoked(change, former))
             await change.retire(api_key_key(former.id))
         holder = replace(holder, revoked=False, expires_at=None)
     elif former is not None:
@@ -116,6 +168,35 @@ async def ensure_bootstrap_key(change: Change, secret: str) -> None:
         return
     await store.change_key(holder)
     await change.announce(holder)
+
+
+async def revoked(change: Change, key: ApiKey) -> ApiKey:
+    """The key as one that nobody can use any more; its budget is given up with this change."""
+    if key.has_budget:
+        await change.store.give_budget_up(key.id, key.tenant_id)
+    return replace(key, revoked=True, has_budget=False, auto_recharge=None)
+
+
+async def _check_new(change: Change, tenant_id: str, values: dict[str, Any]) -> None:
+    await existing_tenant(change.store, tenant_id, "tenant")
+    _check_expiry(values, change.now)
+
+
+def _check_change(key: ApiKey, values: dict[str, Any], now: int) -> ApiKey:
+    """The key as it will be; raises HiveError where it cannot be. caps: those that change."""
+    if key.revoked:
+        raise HiveError(Kind.CONFLICT, f"The API key {key.id!r} is revoked: create another one.", "id")
+    _check_expiry(values, now)
+    key = replace(key, **values | {"caps": replace(key.caps, **values.get("caps", {}))})
+    _check_rule(key.auto_recharge, has_budget=key.has_budget)
+    return key
+
+
+async def _changed(change: Change, id: str, values: dict[str, Any]) -> ApiKey:
+    key = _check_change(await _existing(change.store, id), values, change.now)
+    await change.store.change_key(key)
+    await change.announce(key)
+    return key
 
 
 async def _existing(store: Store, id: str) -> ApiKey:
@@ -130,4 +211,13 @@ def _check_expiry(values: dict[str, Any], now: int) -> None:
     if expires_at is not None and expires_at <= now:
         raise HiveError(
             Kind.INVALID, f"expires_at is {expires_at}, which has passed: it is {now} now.", "expires_at"
+        )
+
+
+def _check_rule(rule: object, *, has_budget: bool) -> None:
+    if rule is not None and not has_budget:
+        raise HiveError(
+            Kind.INVALID,
+            "auto_recharge fills a key's own budget, and this key has none: give it a budget_usd too.",
+            "auto_recharge",
         )

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from hive_console.control import (
     ApiKey,
+    AutoRecharge,
+    Billing,
+    Caps,
+    Mode,
     Model,
     Provider,
+    Strictness,
     Tenant,
     api_key_key,
     model_key,
@@ -39,7 +44,43 @@ def _models(ids: tuple[str, ...] | None) -> ModelList | None:
 
 def _tenant(tenant: Tenant) -> control_pb2.Tenant:
     return control_pb2.Tenant(
-        id=tenant.id, name=tenant.name, models=_models(tenant.models), disabled=tenant.disabled
+        id=tenant.id,
+        name=tenant.name,
+        models=_models(tenant.models),
+        disabled=tenant.disabled,
+        billing=_billing(tenant.billing),
+    )
+
+
+MODES = {
+    Mode.METERED: control_pb2.BILLING_MODE_METERED,
+    Mode.PREPAID: control_pb2.BILLING_MODE_PREPAID,
+}
+
+
+def _billing(billing: Billing) -> control_pb2.Billing:
+    return control_pb2.Billing(
+        mode=MODES[billing.mode],
+        balanced=billing.strictness is Strictness.BALANCED,
+        default_max_output=billing.default_max_output or 0,
+        caps=_caps(billing.caps),
+        auto_recharge=_auto_recharge(billing.auto_recharge),
+    )
+
+
+def _caps(caps: Caps) -> control_pb2.Caps | None:
+    if caps == Caps():
+        return None
+    return control_pb2.Caps(
+        day_nanos=caps.day_nanos, week_nanos=caps.week_nanos, month_nanos=caps.month_nanos
+    )
+
+
+def _auto_recharge(rule: AutoRecharge | None) -> control_pb2.AutoRecharge | None:
+    if rule is None:
+        return None
+    return control_pb2.AutoRecharge(
+        below_nanos=rule.below_nanos, amount_nanos=rule.amount_nanos, times_per_day=rule.times_per_day
     )
 
 
@@ -54,6 +95,9 @@ def _api_key(key: ApiKey) -> control_pb2.ApiKey:
         rpm=key.rpm,
         tpm=key.tpm,
         concurrency=key.concurrency,
+        has_budget=key.has_budget,
+        caps=_caps(key.caps),
+        auto_recharge=_auto_recharge(key.auto_recharge),
     )
 
 
@@ -71,6 +115,7 @@ def _provider(provider: Provider) -> control_pb2.Provider:
             total=timeouts.total,
         ),
         output_bound_field=provider.output_bound_field or "",
+        free=provider.free,
     )
 
 

@@ -13,12 +13,20 @@ from pydantic import SecretStr
 
 from hive_bus.outbox import Outbox, OutboxRelay
 from hive_console import admin_token, store
+from hive_console.books import RpcBooks
+from hive_console.budgets import Budgets
 from hive_console.changes import Changes
 from hive_console.configuration import load
 from hive_console.control import Source
 from hive_console.discovery import OllamaWatch
 from hive_console.found import Declared, built_in, from_environment
 from hive_console.http import PREFIX, admin_app
+from hive_console.http.callers import key_routes, tenant_routes
+from hive_console.http.catalogue import model_routes, provider_routes
+from hive_console.http.doctor import doctor_routes
+from hive_console.http.ledger import ledger_routes, price_routes, rerate_routes
+from hive_console.http.usage import usage_routes
+from hive_console.http.wallets import budget_routes, wallet_routes
 from hive_console.keys import Keys
 from hive_console.models import Models
 from hive_console.providers import Providers
@@ -71,13 +79,37 @@ async def console_service(host: Host, settings: ConsoleSettings) -> AsyncIterato
         file_name = (settings.config or DEFAULT_FILE).name
         providers = Providers(changes, public_key, file_name)
         sources = Sources(providers)
-        first_key = await bring_up(changes, sources, given, _text(settings.bootstrap_key))
+        first_key = await bring_up(
+            changes,
+            sources,
+            given,
+            _text(settings.bootstrap_key),
+            has_bootstrap_credit=settings.bootstrap_credit_usd is not None,
+        )
         async with asyncio.timeout(START_SECONDS):
             await relay.flush()
-        app = admin_app(Tenants(changes), Keys(changes), providers, Models(changes, file_name), token)
-        host.mount("internal", PREFIX, app)
+        billing, analytics = host.channel("billing"), host.channel("analytics")
+        budgets = Budgets(RpcBooks(billing), changes, host.clock)
+        tenants = Tenants(changes)
+        routers = [
+            tenant_routes(tenants),
+            key_routes(Keys(changes, budgets), budgets),
+            provider_routes(providers),
+            model_routes(Models(changes, file_name)),
+            wallet_routes(tenants, billing),
+            budget_routes(tenants, billing),
+            ledger_routes(billing),
+            price_routes(billing),
+            rerate_routes(billing, host.clock),
+            usage_routes(analytics, host.clock),
+            doctor_routes(billing, analytics),
+        ]
+        host.mount("internal", PREFIX, admin_app(routers, token))
         host.health.add("console's outbox", lambda: _complaint(relay))
-        work = [host.tasks.spawn(relay.run(), "console outbox relay")]
+        work = [
+            host.tasks.spawn(relay.run(), "console outbox relay"),
+            host.tasks.spawn(budgets.run(), "console budgets"),
+        ]
         if settings.discover:
             watch = OllamaWatch(settings.ollama_url, changes, sources, host.clock)
             work.append(host.tasks.spawn(watch.run(), "console ollama watch"))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import Field, PrivateAttr, SecretStr, field_validator
 
+from hive_runtime.money import parse_usd
 from hive_runtime.settings import Settings
 
 DEFAULT_FILE = Path("modelhive.yaml")
@@ -26,6 +27,11 @@ class ConsoleSettings(Settings):
     bootstrap_key: SecretStr | None = Field(
         None,
         description="An API key of tenant `default` that is always valid. Empty: the first start makes one.",
+    )
+    bootstrap_credit_usd: str | None = Field(
+        None,
+        description="Credit for the wallet of tenant `default`, as a decimal such as `10.00`: given once, and from"
+        " then on the tenant is prepaid.",
     )
     discover: bool = Field(True, description="Find providers by their variables, and an Ollama on its port.")
     local_models: bool = Field(True, description="Offer the small models that run inside the gateway.")
@@ -46,6 +52,13 @@ class ConsoleSettings(Settings):
         text = value.get_secret_value()
         if not text.isascii() or not text.isprintable() or " " in text:
             raise ValueError("has to be of printable ASCII characters without spaces, to fit into a header")
+        return value
+
+    @field_validator("bootstrap_credit_usd")
+    @classmethod
+    def _is_an_amount(cls, value: str | None) -> str | None:
+        if value is not None and parse_usd(value) <= 0:
+            raise ValueError("has to be more than 0")
         return value
 
     @property

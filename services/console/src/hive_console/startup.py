@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import structlog
 
 from hive_console.changes import Change, Changes, served
 from hive_console.control import (
     DEFAULT_TENANT,
+    Billing,
+    Mode,
     Source,
     Tenant,
     api_key_key,
@@ -18,14 +21,23 @@ from hive_console.control import (
 from hive_console.found import Declared
 from hive_console.keys import add_key, ensure_bootstrap_key, new_secret
 from hive_console.sources import Sources
+from hive_console.tenants import existing_tenant
 
 log = structlog.get_logger(__name__)
 
 
 async def bring_up(
-    changes: Changes, sources: Sources, given: Mapping[Source, Declared], bootstrap_key: str | None
+    changes: Changes,
+    sources: Sources,
+    given: Mapping[Source, Declared],
+    bootstrap_key: str | None,
+    *,
+    has_bootstrap_credit: bool = False,
 ) -> str | None:
     """Make the control state what `given` and `bootstrap_key` say, and announce it whole.
+
+    has_bootstrap_credit: billing credits the default tenant's first wallet, so that it pays from that from now
+    on; an operator who decides otherwise later is not overruled.
 
     Returns the API key that was made because there was none: the only time that it can be shown.
     """
@@ -34,7 +46,10 @@ async def bring_up(
         for source, declared in given.items():
             await sources.replace(change, source, declared)
         await _warn_of_hidden(change, given[Source.FILE])
+        await change.store.give_expected_budgets_up()
         await _ensure_default_tenant(change)
+        if has_bootstrap_credit and await change.store.happens_first("bootstrap_credit"):
+            await _make_default_tenant_prepaid(change)
         first_key = await _ensure_key(change, bootstrap_key)
         await _announce_catalogue(change, set(before))
         await _announce_tenants(change)
@@ -52,8 +67,13 @@ async def _warn_of_hidden(change: Change, file: Declared) -> None:
 
 async def _ensure_default_tenant(change: Change) -> None:
     if await change.store.tenant(DEFAULT_TENANT) is None:
-        tenant = Tenant(DEFAULT_TENANT, "Default", change.now)
+        tenant = Tenant(DEFAULT_TENANT, "Default", change.now, billing=Billing(Mode.METERED))
         await change.store.add_tenant(tenant, change.revision)
+
+
+async def _make_default_tenant_prepaid(change: Change) -> None:
+    tenant = await existing_tenant(change.store, DEFAULT_TENANT)
+    await change.store.change_tenant(replace(tenant, billing=replace(tenant.billing, mode=Mode.PREPAID)))
 
 
 async def _ensure_key(change: Change, bootstrap_key: str | None) -> str | None:

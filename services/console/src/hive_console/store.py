@@ -36,11 +36,27 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hive_bus.outbox import outbox_table
-from hive_console.control import ApiKey, Deployment, Model, Price, Provider, Source, Tenant, Timeouts
+from hive_console.control import (
+    ApiKey,
+    AutoRecharge,
+    Billing,
+    Caps,
+    Deployment,
+    Mode,
+    Model,
+    Price,
+    Provider,
+    Source,
+    Strictness,
+    Tenant,
+    Timeouts,
+)
 from hive_console.pages import Listing, Page
 from hive_runtime.errors import HiveError, Kind
 
 T = TypeVar("T")
+
+FUNDING, RETURNING = "funding", "returning"
 
 metadata = MetaData()
 outbox = outbox_table(metadata)
@@ -53,6 +69,7 @@ tenants = Table(
     Column("name", String(255), nullable=False),
     Column("models", JSON(none_as_null=True)),
     Column("disabled", Boolean, nullable=False),
+    Column("billing", JSON, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("revision", BigInteger, nullable=False),
 )
@@ -69,6 +86,9 @@ api_keys = Table(
     Column("rpm", BigInteger),
     Column("tpm", BigInteger),
     Column("concurrency", BigInteger),
+    Column("has_budget", Boolean, nullable=False),
+    Column("caps", JSON, nullable=False),
+    Column("auto_recharge", JSON(none_as_null=True)),
     Column("revoked", Boolean, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("revision", BigInteger, nullable=False),
@@ -83,6 +103,7 @@ providers = Table(
     Column("sealed_credential", LargeBinary, nullable=False),
     Column("timeouts", JSON, nullable=False),
     Column("output_bound_field", String(32)),
+    Column("free", Boolean, nullable=False),
     Column("enabled", Boolean, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("revision", BigInteger, nullable=False),
@@ -110,6 +131,14 @@ deployments = Table(
     Column("model", String(255), nullable=False),
     Column("weight", Integer, nullable=False),
     ForeignKeyConstraint(["model_id", "source"], ["models.id", "models.source"], ondelete="CASCADE"),
+)
+# Budgets on their way: a key that is to get one (`funding`), one whose money goes back (`returning`).
+moving_budgets = Table(
+    "moving_budgets",
+    metadata,
+    Column("key_id", String(64), primary_key=True),
+    Column("tenant_id", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
 )
 meta = Table(
     "meta",
@@ -140,11 +169,11 @@ class Store:
         return await self._one(select(tenants).where(tenants.c.id == id), _tenant)
 
     async def add_tenant(self, tenant: Tenant, revision: int) -> None:
-        await self.connection.execute(insert(tenants).values(**asdict(tenant), revision=revision))
+        await self.connection.execute(insert(tenants).values(**_tenant_row(tenant), revision=revision))
 
     async def change_tenant(self, tenant: Tenant) -> None:
         await self.connection.execute(
-            update(tenants).where(tenants.c.id == tenant.id).values(**asdict(tenant))
+            update(tenants).where(tenants.c.id == tenant.id).values(**_tenant_row(tenant))
         )
 
     async def delete_tenant(self, id: str) -> None:
@@ -170,6 +199,56 @@ class Store:
 
     async def change_key(self, key: ApiKey) -> None:
         await self.connection.execute(update(api_keys).where(api_keys.c.id == key.id).values(**asdict(key)))
+
+    # Budgets on their way
+
+    async def expect_budget(self, key_id: str, tenant_id: str) -> None:
+        """Its budget is about to be filled: whatever is in it belongs to nobody until `keep_budget`."""
+        await self._put_budget(key_id, tenant_id, FUNDING)
+
+    async def keep_budget(self, key_id: str) -> bool:
+        """The budget is the key's now; false where it was given up since `expect_budget`."""
+        place = (moving_budgets.c.key_id == key_id) & (moving_budgets.c.state == FUNDING)
+        return (await self.connection.execute(delete(moving_budgets).where(place))).rowcount == 1
+
+    async def give_budget_up(self, key_id: str, tenant_id: str) -> None:
+        """All that is in it, now or later, goes back, until `forget_budget`."""
+        await self._put_budget(key_id, tenant_id, RETURNING)
+
+    async def give_expected_budgets_up(self, key_id: str | None = None) -> None:
+        """Whoever expected this one, or any, is gone."""
+        query = update(moving_budgets).where(moving_budgets.c.state == FUNDING).values(state=RETURNING)
+        if key_id is not None:
+            query = query.where(moving_budgets.c.key_id == key_id)
+        await self.connection.execute(query)
+
+    async def returning_budgets(self) -> dict[str, str]:
+        """The tenants of the keys whose budgets were given up, by the keys' ids."""
+        query = select(moving_budgets).where(moving_budgets.c.state == RETURNING)
+        rows = (await self.connection.execute(query.order_by(moving_budgets.c.key_id))).all()
+        return {row.key_id: row.tenant_id for row in rows}
+
+    async def forget_budget(self, key_id: str) -> None:
+        """Nothing is left in it."""
+        place = (moving_budgets.c.key_id == key_id) & (moving_budgets.c.state == RETURNING)
+        await self.connection.execute(delete(moving_budgets).where(place))
+
+    async def _put_budget(self, key_id: str, tenant_id: str, state: str) -> None:
+        place = moving_budgets.c.key_id == key_id
+        done = await self.connection.execute(update(moving_budgets).where(place).values(state=state))
+        if done.rowcount == 0:
+            row = {"key_id": key_id, "tenant_id": tenant_id, "state": state}
+            await self.connection.execute(insert(moving_budgets).values(row))
+
+    # What happens once
+
+    async def happens_first(self, event: str) -> bool:
+        """True the first time that it is asked about this event, and never again."""
+        query = select(meta.c.value).where(meta.c.name == event)
+        if (await self.connection.execute(query)).one_or_none() is not None:
+            return False
+        await self.connection.execute(insert(meta).values(name=event, value=1))
+        return True
 
     # Providers and models
 
@@ -282,8 +361,34 @@ def _ids(value: list[str] | None) -> tuple[str, ...] | None:
 
 def _tenant(row: Row[Any]) -> Tenant:
     return Tenant(
-        id=row.id, name=row.name, created_at=row.created_at, models=_ids(row.models), disabled=row.disabled
+        id=row.id,
+        name=row.name,
+        created_at=row.created_at,
+        models=_ids(row.models),
+        disabled=row.disabled,
+        billing=_billing(row.billing),
     )
+
+
+def _tenant_row(tenant: Tenant) -> dict[str, Any]:
+    billing = tenant.billing
+    words = {"mode": billing.mode.value, "strictness": billing.strictness.value}
+    return asdict(tenant) | {"billing": asdict(billing) | words}
+
+
+def _billing(value: dict[str, Any]) -> Billing:
+    """What an older release did not write is as that release was."""
+    return Billing(
+        mode=Mode(value["mode"]),
+        strictness=Strictness(value.get("strictness", Strictness.STRICT.value)),
+        default_max_output=value.get("default_max_output"),
+        caps=Caps(**value.get("caps", {})),
+        auto_recharge=_auto_recharge(value.get("auto_recharge")),
+    )
+
+
+def _auto_recharge(value: dict[str, int] | None) -> AutoRecharge | None:
+    return None if value is None else AutoRecharge(**value)
 
 
 def _api_key(row: Row[Any]) -> ApiKey:
@@ -299,6 +404,9 @@ def _api_key(row: Row[Any]) -> ApiKey:
         rpm=row.rpm,
         tpm=row.tpm,
         concurrency=row.concurrency,
+        has_budget=row.has_budget,
+        caps=Caps(**row.caps),
+        auto_recharge=_auto_recharge(row.auto_recharge),
         revoked=row.revoked,
     )
 
@@ -313,6 +421,7 @@ def _provider(row: Row[Any]) -> Provider:
         sealed_credential=row.sealed_credential,
         timeouts=Timeouts(**row.timeouts),
         output_bound_field=row.output_bound_field,
+        free=row.free,
         enabled=row.enabled,
     )
 

@@ -31,15 +31,15 @@ class Tenants:
         async with self._changes.change() as change:
             if await change.store.tenant(id) is not None:
                 raise HiveError(Kind.CONFLICT, f"There is a tenant {id!r} already.", "id")
-            tenant = Tenant(id, created_at=change.now, **{"name": id, **values})
+            tenant = _with(Tenant(id, name=id, created_at=change.now), values)
             await change.store.add_tenant(tenant, change.revision)
             await change.announce(tenant)
         return tenant
 
     async def change(self, id: str, values: dict[str, Any]) -> Tenant:
-        """values: the fields of `Tenant` that change."""
+        """values: the fields of `Tenant` that change; of `billing` and its `caps`, those that change in turn."""
         async with self._changes.change() as change:
-            tenant = replace(await existing_tenant(change.store, id), **values)
+            tenant = _with(await existing_tenant(change.store, id), values)
             await change.store.change_tenant(tenant)
             await change.announce(tenant)
         return tenant
@@ -50,16 +50,24 @@ class Tenants:
         async with self._changes.change() as change:
             await existing_tenant(change.store, id)
             keys = (await change.store.keys(tenant_id=id)).items
-            if live := [key.id for key in keys if key.is_live(change.now)]:
+            if live := [key.id for key in keys if key.is_live(change.now) or key.has_budget]:
                 raise HiveError(
                     Kind.CONFLICT,
-                    f"The tenant {id!r} has live API keys ({', '.join(live[:5])}): revoke them first.",
+                    f"The tenant {id!r} has API keys that are live or hold a budget ({', '.join(live[:5])}):"
+                    " revoke them first.",
                     "id",
                 )
             await change.store.delete_tenant(id)
             for key in keys:
                 await change.retire(api_key_key(key.id))
             await change.retire(tenant_key(id))
+
+
+def _with(tenant: Tenant, values: dict[str, Any]) -> Tenant:
+    given = values.get("billing", {})
+    caps = replace(tenant.billing.caps, **given.get("caps", {}))
+    billing = replace(tenant.billing, **given | {"caps": caps})
+    return replace(tenant, **values | {"billing": billing})
 
 
 async def existing_tenant(store: Store, id: str, param: str = "id") -> Tenant:

@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from hive_console.control import ApiKey, Model, Provider, Tenant, model_key
+from hive_console.amounts import (
+    AutoRechargeForm,
+    CapsForm,
+    Usd,
+    cap_changes,
+    caps_answer,
+    rule_answer,
+    usd,
+)
+from hive_console.budgets import Budget
+from hive_console.control import (
+    ApiKey,
+    Billing,
+    Mode,
+    Model,
+    Provider,
+    Strictness,
+    Tenant,
+    model_key,
+)
 from hive_console.declarations import LATEST, Form, ModelId, Moment, Name, Title, wrong
 from hive_console.pages import Listing
 
@@ -22,14 +41,35 @@ Label = Annotated[Title, BeforeValidator(lambda value: "" if value is None else 
 Limit = Annotated[int, Field(ge=1, le=10**15)]
 
 
+class BillingForm(Form):
+    """How a tenant pays."""
+
+    mode: Literal["metered", "prepaid"] = "prepaid"
+    strictness: Literal["strict", "balanced"] = "strict"
+    default_max_output: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
+    caps: CapsForm | None = None
+    auto_recharge: AutoRechargeForm | None = None
+
+    def changes(self) -> dict[str, Any]:
+        """The written fields as `Billing` has them; of `caps`, those that change."""
+        values = self.given()
+        if "mode" in values:
+            values["mode"] = Mode(self.mode)
+        if "strictness" in values:
+            values["strictness"] = Strictness(self.strictness)
+        return _with_money(values)
+
+
 class TenantPatch(Form):
     name: Title = ""
     models: ModelIds | None = None
     disabled: bool = False
+    billing: BillingForm = BillingForm()
 
     def values(self) -> dict[str, Any]:
-        """The written fields as `Tenant` has them."""
-        return _with_tuple(self.given())
+        """The written fields as `Tenant` has them; of `billing`, those that change."""
+        values = _with_tuple(self.given())
+        return values | {"billing": self.billing.changes()} if "billing" in values else values
 
 
 class NewTenant(TenantPatch):
@@ -65,10 +105,18 @@ class KeyPatch(Form):
     rpm: Limit | None = None
     tpm: Limit | None = None
     concurrency: Limit | None = None
+    budget_usd: Usd | None = None
+    caps: CapsForm | None = None
+    auto_recharge: AutoRechargeForm | None = None
+
+    @property
+    def names_budget(self) -> bool:
+        return "budget_usd" in self.model_fields_set
 
     def values(self) -> dict[str, Any]:
-        """The written fields as `ApiKey` has them."""
-        return _with_tuple(self.given())
+        """The written fields as `ApiKey` has them, without the budget; of `caps`, those that change."""
+        values = _with_money(_with_tuple(self.given()))
+        return {name: value for name, value in values.items() if name != "budget_usd"}
 
 
 class NewKey(KeyPatch):
@@ -96,11 +144,40 @@ def _with_tuple(values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
+def _with_money(values: dict[str, Any]) -> dict[str, Any]:
+    if "caps" in values:
+        values["caps"] = cap_changes(values["caps"])
+    if values.get("auto_recharge") is not None:
+        values["auto_recharge"] = values["auto_recharge"].rule()
+    return values
+
+
 def tenant_answer(tenant: Tenant) -> dict[str, Any]:
-    return {"object": "tenant", **asdict(tenant)}
+    return {"object": "tenant", **asdict(tenant), "billing": _billing_answer(tenant.billing)}
 
 
-def key_answer(key: ApiKey) -> dict[str, Any]:
+def _billing_answer(billing: Billing) -> dict[str, Any]:
+    return {
+        "mode": billing.mode.value,
+        "strictness": billing.strictness.value,
+        "default_max_output": billing.default_max_output,
+        "caps": caps_answer(billing.caps),
+        "auto_recharge": rule_answer(billing.auto_recharge),
+    }
+
+
+def budget_answer(budget: Budget) -> dict[str, Any]:
+    """funded = used + remaining. held: what of the remaining is with those who run calls."""
+    return {
+        "funded_usd": usd(budget.funded),
+        "used_usd": usd(budget.used),
+        "remaining_usd": usd(budget.balance),
+        "held_usd": usd(budget.held),
+    }
+
+
+def key_answer(key: ApiKey, budgets: Mapping[str, Budget] | None) -> dict[str, Any]:
+    """budgets: of the keys that have one; None where they are not known now."""
     return {
         "id": key.id,
         "object": "api_key",
@@ -112,9 +189,24 @@ def key_answer(key: ApiKey) -> dict[str, Any]:
         "rpm": key.rpm,
         "tpm": key.tpm,
         "concurrency": key.concurrency,
+        "budget": _budget_of(key, budgets),
+        "caps": caps_answer(key.caps),
+        "auto_recharge": rule_answer(key.auto_recharge),
         "created_at": key.created_at,
         "revoked": key.revoked,
     }
+
+
+UNKNOWN_BUDGET = {
+    **dict.fromkeys(("funded_usd", "used_usd", "remaining_usd", "held_usd")),
+    "note": "Billing does not answer: the amounts are not known now.",
+}
+
+
+def _budget_of(key: ApiKey, budgets: Mapping[str, Budget] | None) -> dict[str, Any] | None:
+    if not key.has_budget:
+        return None
+    return UNKNOWN_BUDGET if budgets is None else budget_answer(budgets[key.id])
 
 
 def provider_answer(provider: Provider) -> dict[str, Any]:
@@ -127,6 +219,7 @@ def provider_answer(provider: Provider) -> dict[str, Any]:
         "has_api_key": bool(provider.sealed_credential),
         "timeouts": {phase: seconds or None for phase, seconds in asdict(provider.timeouts).items()},
         "output_bound_field": provider.output_bound_field,
+        "free": provider.free,
         "enabled": provider.enabled,
         "source": provider.source.value,
         "created_at": provider.created_at,

@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
+from hive_analytics.settings import AnalyticsSettings
+from hive_billing.settings import BillingSettings
 from hive_console.admin_token import NoAdminToken
 from hive_console.configuration import ConfigurationError, load
 from hive_console.settings import ConsoleSettings
@@ -68,7 +70,14 @@ def main() -> None:
 
 def _wrong_settings() -> Iterator[str]:
     """Every variable that no service can start with."""
-    for kind in (HostSettings, EdgeSettings, RoutingSettings, ConsoleSettings):
+    for kind in (
+        HostSettings,
+        EdgeSettings,
+        RoutingSettings,
+        BillingSettings,
+        AnalyticsSettings,
+        ConsoleSettings,
+    ):
         try:
             kind()
         except ValidationError as error:

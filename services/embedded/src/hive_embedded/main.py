@@ -11,6 +11,10 @@ from dataclasses import dataclass
 
 import uvloop
 
+from hive_analytics.service import analytics_service
+from hive_analytics.settings import AnalyticsSettings
+from hive_billing.service import billing_service
+from hive_billing.settings import BillingSettings
 from hive_console.service import console_service
 from hive_console.settings import ConsoleSettings
 from hive_edge.service import edge_service
@@ -38,6 +42,8 @@ async def serve(settings: HostSettings, stop: asyncio.Event, on_ready: Callable[
         console = await services.enter_async_context(
             console_service(process.host("console"), ConsoleSettings())
         )
+        await services.enter_async_context(billing_service(process.host("billing"), BillingSettings()))
+        await services.enter_async_context(analytics_service(process.host("analytics"), AnalyticsSettings()))
         await services.enter_async_context(routing_service(process.host("routing"), RoutingSettings()))
         await services.enter_async_context(edge_service(process.host("edge"), EdgeSettings()))
 

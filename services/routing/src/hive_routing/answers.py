@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import Raw
@@ -48,6 +48,18 @@ class _Output(msgspec.Struct):
 _peek = msgspec.json.Decoder(_Peek).decode
 
 
+class Progress(Protocol):
+    """Hears how far a stream has come."""
+
+    def note(self, tokens: int) -> bool:
+        """So many tokens came so far; true where that is more than there is money for."""
+        ...
+
+    async def extend(self, tokens: int) -> bool:
+        """Find money for more than so many tokens; false where there is none."""
+        ...
+
+
 class PlainAnswer:
     """A JSON body; it is forwarded byte for byte."""
 
@@ -71,9 +83,10 @@ class PlainAnswer:
             raise broken_answer(provider, f"answered with an error: {Words.of(peek.error).message}")
         return cls(body, peek.usage, headers)
 
-    async def relay(self, send: Send) -> None:
+    async def relay(self, send: Send, more_headers: Headers) -> None:
         length = str(len(self._body)).encode()
-        headers = [(b"content-type", b"application/json"), (b"content-length", length), *self._headers]
+        headers = [(b"content-type", b"application/json"), (b"content-length", length)]
+        headers += [*self._headers, *more_headers]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": self._body, "more_body": False})
 
@@ -119,15 +132,24 @@ class StreamAnswer:
     def usage(self) -> bytes:
         return self._relay.usage
 
+    @property
+    def delivered(self) -> int:
+        """About how many tokens came so far."""
+        return self._relay.delivered
+
     def output(self) -> Countable:
         """What was generated so far, for counting."""
         return self._relay.output()
 
-    async def relay(self, send: Send) -> None:
-        """Forward all but the last events; raises HiveError where the stream fails in between."""
+    async def relay(self, send: Send, progress: Progress) -> bool:
+        """Forward all but the last events; raises HiveError where the stream fails in between.
+
+        False: the budget ended before the answer did. It was cut there, and the provider should be stopped.
+        """
         headers = _STREAM_HEADERS + self._headers
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         relay = self._relay
+        progress.note(relay.delivered)
         while not relay.done:
             if self._ready:
                 await send(_part(self._ready, relay.is_content))
@@ -135,10 +157,19 @@ class StreamAnswer:
             if relay.failure is not None:
                 raise relay.failure
             self._ready = await self._read()
+            if (
+                relay.is_content
+                and progress.note(relay.delivered)
+                and not relay.is_answered
+                and not await progress.extend(relay.delivered)
+            ):
+                self._ready += relay.cut({"reason": "budget"})
+                return False
+        return True
 
-    async def finish(self, send: Send, usage: dict[str, int] | None) -> None:
+    async def finish(self, send: Send, usage: dict[str, int] | None, told: dict[str, Any]) -> None:
         """Send the last events, then let the provider end its answer, so that the connection can be kept."""
-        last = self._ready + self._relay.closing(usage)
+        last = self._ready + self._relay.closing(usage, told)
         await send({"type": "http.response.body", "body": last, "more_body": False})
         try:
             async with asyncio.timeout(DRAIN_SECONDS):

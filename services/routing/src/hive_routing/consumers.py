@@ -1,13 +1,17 @@
-"""The door for events: control changes become providers' adapters and the catalogue's models."""
+"""The door for events: control changes become providers' adapters and the catalogue's models, prices price tags."""
 
 from __future__ import annotations
 
 from hive_bus.port import StateChange
 from hive_routing.catalogue import Catalogue, Deployment, Model
+from hive_routing.prices import PriceBook, PriceTag
 from hive_routing.providers.port import Timeouts
 from hive_routing.providers.registry import ProviderRow, Providers
+from hive_runtime.money import Tariff
 from modelhive.control.v1 import control_pb2 as control
+from modelhive.events.v1.ledger_pb2 import PriceListed
 
+UNPRICED = "unpriced"
 _DEFAULT = Timeouts()
 
 
@@ -85,3 +89,23 @@ def _row(provider: control.Provider) -> ProviderRow:
         ),
         bound_field=provider.output_bound_field,
     )
+
+
+class PriceConsumer:
+    """Keeps the price book as billing lists it."""
+
+    def __init__(self, prices: PriceBook) -> None:
+        self._prices = prices
+
+    async def apply(self, change: StateChange[PriceListed]) -> None:
+        if change.message is None:
+            self._prices.drop(change.key)
+        else:
+            self._prices.put(_tag(change.message))
+
+
+def _tag(listed: PriceListed) -> PriceTag:
+    tariff = None
+    if listed.source != UNPRICED:
+        tariff = Tariff.of((each.unit, each.pico_dollars, each.from_prompt_tokens) for each in listed.rates)
+    return PriceTag(listed.subject, listed.version, tariff)

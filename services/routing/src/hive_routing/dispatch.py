@@ -20,7 +20,7 @@ from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError, Kind
 
 T = TypeVar("T")
-Attempt = Callable[[Model, Deployment, int], Awaitable[T]]
+Ask = Callable[[Model, Deployment, int], Awaitable[T]]
 """Asks a deployment; the number counts the request's attempts from 1. Raises HiveError."""
 
 
@@ -41,7 +41,7 @@ class Policy:
 class _Run(Generic[T]):
     """One request's way through the deployments."""
 
-    attempt: Attempt[T]
+    ask: Ask[T]
     deadline: float
     made: int = 0
     allowed: int = 0
@@ -57,12 +57,12 @@ class Dispatcher:
         self._policy = policy
         self._random = source
 
-    async def first_answer(self, models: Sequence[Model], deadline: float, attempt: Attempt[T]) -> T:
+    async def first_answer(self, models: Sequence[Model], deadline: float, ask: Ask[T]) -> T:
         """What the first successful attempt gives; raises the last one's HiveError where none is.
 
         deadline: monotonic seconds; no pause goes beyond it.
         """
-        run = _Run(attempt, deadline)
+        run = _Run(ask, deadline)
         for position, model in enumerate(models):
             one_for_each_fallback = len(models) - position - 1
             fair = max(run.made + 1, self._policy.attempts - one_for_each_fallback)
@@ -122,7 +122,7 @@ class Dispatcher:
         run.made += 1
         self._breaker.begin(deployment.id)
         try:
-            answer = await run.attempt(model, deployment, run.made)
+            answer = await run.ask(model, deployment, run.made)
         except HiveError as error:
             if not error.kind.retryable:
                 self._breaker.succeed(deployment.id)

@@ -57,6 +57,7 @@ class Endpoint:
     path: below `/v1/`, at the providers too.
     refused_mode: models of this mode cannot be asked here; `instead` says where they can.
     read: checks the fields against each other; gives the number of choices that the answer will have.
+    bounds: the fields that bound the output of a choice, the one that gateways add first; none: it has no bound.
     """
 
     path: str
@@ -64,6 +65,7 @@ class Endpoint:
     read: Callable[[Mapping[str, Any], Mapping[str, Raw]], int]
     refused_mode: str
     instead: str
+    bounds: tuple[str, ...] = ()
 
 
 def invalid(param: str, message: str) -> HiveError:
@@ -221,8 +223,17 @@ def _texts_or_tokens(name: str, given: Any) -> int:
     return 1 if isinstance(given[0], int) else len(given)
 
 
-CHAT = Endpoint("chat/completions", _CHAT_FIELDS, _read_chat, "embedding", "/v1/embeddings")
-COMPLETIONS = Endpoint("completions", _COMPLETION_FIELDS, _read_completion, "embedding", "/v1/embeddings")
+CHAT = Endpoint(
+    "chat/completions",
+    _CHAT_FIELDS,
+    _read_chat,
+    "embedding",
+    "/v1/embeddings",
+    ("max_tokens", "max_completion_tokens"),
+)
+COMPLETIONS = Endpoint(
+    "completions", _COMPLETION_FIELDS, _read_completion, "embedding", "/v1/embeddings", ("max_tokens",)
+)
 EMBEDDINGS = Endpoint("embeddings", _EMBEDDING_FIELDS, _read_embedding, "chat", "/v1/chat/completions")
 
 ENDPOINTS = (CHAT, COMPLETIONS, EMBEDDINGS)

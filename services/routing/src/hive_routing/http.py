@@ -6,7 +6,9 @@ from hive_relay.asgi import App, Message, Receive, Scope, Send
 from hive_relay.exchange import exchange_of
 from hive_routing.endpoints import ENDPOINTS, Endpoint
 from hive_routing.pipeline import Caller, Pipeline, Spent
+from hive_routing.spending import Payer
 from hive_runtime.errors import HiveError, Kind
+from hive_runtime.tags import tags_of
 from modelhive.common.v1.common_pb2 import Principal, UsageSummary
 
 _PASSED_HEADERS = {b"openai-beta": "openai-beta"}
@@ -33,13 +35,16 @@ class RoutingApp:
 
     async def _answer_hot(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = exchange_of(scope)
+        principal = exchange.principal
+        passed, tags = _read_headers(scope)
         caller = Caller(
             request_id=exchange.request_id,
             attempt=exchange.attempt,
-            allowed=allowed_models(exchange.principal),
+            payer=Payer(principal.tenant_id, principal.key_id, tags),
+            allowed=allowed_models(principal),
             deadline=exchange.deadline,
             go=exchange.go,
-            headers=_read_headers(scope),
+            headers=passed,
         )
         body = await read_body(receive)
         try:
@@ -67,19 +72,22 @@ async def read_body(receive: Receive) -> bytes:
     return b"".join(parts)
 
 
-def _read_headers(scope: Scope) -> dict[str, str]:
-    """What providers may read; raises HiveError `unsupported_media` for a form.
+def _read_headers(scope: Scope) -> tuple[dict[str, str], tuple[str, ...]]:
+    """What providers may read, and the caller's tags; raises HiveError `unsupported_media` for a form.
 
     Any other content type will do where the body is JSON: curl sends `application/x-www-form-urlencoded`.
     """
-    passed = {}
+    passed: dict[str, str] = {}
+    tags: tuple[str, ...] = ()
     for name, value in scope["headers"]:
         if name == b"content-type" and value.startswith(b"multipart/"):
             message = "This endpoint takes JSON: send `content-type: application/json`, not a multipart form."
             raise HiveError(Kind.UNSUPPORTED_MEDIA, message)
         if name in _PASSED_HEADERS:
             passed[_PASSED_HEADERS[name]] = value.decode("latin-1")
-    return passed
+        elif name == b"x-hive-tags":
+            tags = tags_of(value.decode("latin-1"))
+    return passed, tags
 
 
 def _summary(spent: Spent | None) -> UsageSummary | None:
@@ -92,6 +100,8 @@ def _summary(spent: Spent | None) -> UsageSummary | None:
         prompt_tokens=spent.usage.prompt_tokens,
         completion_tokens=spent.usage.completion_tokens,
         estimated=spent.usage.estimated,
+        cost_nanos=spent.cost,
+        calls=spent.calls,
     )
 
 

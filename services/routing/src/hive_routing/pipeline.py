@@ -1,4 +1,8 @@
-"""One request to a hot endpoint, from its body to the last byte of its answer. Read it from top to bottom."""
+"""One request to a hot endpoint, from its body to the last byte of its answer. Read it from top to bottom.
+
+admit → reserve → dispatch → settle → answer. What the caller pays is final, and written down, before it hears the
+end of its answer, on whatever way that end comes.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +13,20 @@ from functools import partial
 import structlog
 
 from hive_routing.answers import Headers, PlainAnswer, Send, StreamAnswer, refusal
+from hive_routing.attempts import Attempt, Outcome
 from hive_routing.catalogue import Catalogue, Deployment, Model
 from hive_routing.dispatch import Dispatcher
 from hive_routing.endpoints import Endpoint, invalid
 from hive_routing.providers.port import ProviderAnswer, ProviderCall, Timeouts
 from hive_routing.request import Request
+from hive_routing.spending import Bill, Payer, Spending
 from hive_routing.splice import attach_documents, splice
 from hive_routing.stream import StreamRelay
 from hive_routing.tokens import TokenCounter
 from hive_routing.usage import Usage, estimate
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError, Kind
+from hive_runtime.money import format_usd
 
 log = structlog.get_logger(__name__)
 
@@ -31,12 +38,14 @@ _UPSTREAM_HEADERS = (
 
 @dataclass(slots=True)
 class Spent:
-    """Who answered, and the tokens of it."""
+    """Who answered, the tokens of it, and what they cost. cost: nano-dollars."""
 
     model: str
     provider: str
     deployment: str
     usage: Usage
+    cost: int
+    calls: int
 
 
 @dataclass(slots=True)
@@ -50,6 +59,7 @@ class Caller:
 
     request_id: str
     attempt: int
+    payer: Payer
     allowed: Collection[str] | None
     deadline: float
     go: Callable[[], Awaitable[None]]
@@ -60,6 +70,7 @@ class Caller:
 @dataclass(slots=True)
 class _Served:
     answer: PlainAnswer | StreamAnswer
+    attempt: Attempt
     model: Model
     deployment: Deployment
 
@@ -68,27 +79,33 @@ class Pipeline:
     """Answers requests; raises HiveError, before the answer begins or in the middle of it."""
 
     def __init__(
-        self, catalogue: Catalogue, dispatcher: Dispatcher, counter: TokenCounter, clock: Clock
+        self,
+        catalogue: Catalogue,
+        dispatcher: Dispatcher,
+        spending: Spending,
+        counter: TokenCounter,
+        clock: Clock,
     ) -> None:
         self._catalogue = catalogue
         self._dispatcher = dispatcher
+        self._spending = spending
         self._counter = counter
         self._clock = clock
 
     async def answer(self, endpoint: Endpoint, body: bytes, caller: Caller, send: Send) -> None:
-        request, model = self._accept(endpoint, body, caller)
-        await caller.go()
-        models = self._catalogue.with_fallbacks(model, caller.allowed)
-        attempt = partial(self._attempt, request, caller)
-        served = await self._dispatcher.first_answer(models, caller.deadline, attempt)
-        if isinstance(served.answer, StreamAnswer):
-            await self._relay_stream(served, served.answer, request, caller, send)
-        else:
-            self._dispatcher.completed(served.deployment)
-            await self._account(served, request, caller)
-            await served.answer.relay(send)
+        request, model = self._admit(endpoint, body, caller)
+        bill = await self._spending.reserve(request, caller.payer, caller.request_id, caller.attempt, model)
+        try:
+            await caller.go()
+            served = await self._dispatch(request, model, caller, bill)
+            if isinstance(served.answer, StreamAnswer):
+                await self._answer_stream(served, served.answer, request, caller, bill, send)
+            else:
+                await self._answer_plain(served, served.answer, request, caller, bill, send)
+        finally:
+            bill.close()
 
-    def _accept(self, endpoint: Endpoint, body: bytes, caller: Caller) -> tuple[Request, Model]:
+    def _admit(self, endpoint: Endpoint, body: bytes, caller: Caller) -> tuple[Request, Model]:
         """Everything that can be refused without asking anybody, the model's name before the rest."""
         request = Request.parse(endpoint, body)
         model = self._catalogue.find(request.model, caller.allowed)
@@ -98,55 +115,108 @@ class Pipeline:
         attach_documents(request, body)
         return request, model
 
-    async def _attempt(
-        self, request: Request, caller: Caller, model: Model, deployment: Deployment, number: int
+    async def _dispatch(self, request: Request, model: Model, caller: Caller, bill: Bill) -> _Served:
+        """The first deployment of the model, or of one of its fallbacks, that answers."""
+        models = self._catalogue.with_fallbacks(model, caller.allowed)
+        ask = partial(self._ask, request, caller, bill)
+        return await self._dispatcher.first_answer(models, caller.deadline, ask)
+
+    async def _ask(
+        self, request: Request, caller: Caller, bill: Bill, model: Model, deployment: Deployment, number: int
     ) -> _Served:
         """One call to one deployment, up to its whole answer or to the first content of its stream."""
+        await bill.cover(model)
         call = ProviderCall(
             endpoint=request.endpoint.path,
             model=deployment.model,
-            body=splice(request, deployment.model, deployment.bound_field),
+            body=splice(request, deployment.model, deployment.bound_field, bill.output_bound),
             stream=request.stream,
             attempt_id=f"{caller.request_id}-{caller.attempt}-{number}",
             timeouts=self._within_deadline(deployment.timeouts, caller.deadline),
             headers=caller.headers,
         )
+        attempt = bill.open(model, deployment, number, request.stream)
+        answer: ProviderAnswer | None = None
         try:
             answer = await deployment.provider.send(call)
+            attempt.upstream_request_id = answer.headers.get("x-request-id", "")
             headers = _headers(answer.headers, model, deployment, number)
-            return _Served(await _open(answer, request, deployment, headers), model, deployment)
+            opened = await _open(answer, request, deployment, headers)
         except HiveError as error:
             if error.kind.retryable:
                 _log_failure("attempt failed", call.attempt_id, deployment, error)
+            bill.fail(attempt, _outcome(answer, error), error.kind.label)
             raise
+        except BaseException:  # nobody waits any more, or this process is being stopped
+            bill.fail(attempt, Outcome.ABANDONED, "")
+            raise
+        return _Served(opened, attempt, model, deployment)
 
-    async def _relay_stream(
-        self, served: _Served, answer: StreamAnswer, request: Request, caller: Caller, send: Send
+    async def _answer_plain(
+        self,
+        served: _Served,
+        answer: PlainAnswer,
+        request: Request,
+        caller: Caller,
+        bill: Bill,
+        send: Send,
+    ) -> None:
+        self._dispatcher.completed(served.deployment)
+        await self._settle(served, Outcome.ANSWERED, request, caller, bill)
+        await answer.relay(send, [(b"x-hive-cost", format_usd(bill.cost or 0).encode())])
+
+    async def _answer_stream(
+        self,
+        served: _Served,
+        answer: StreamAnswer,
+        request: Request,
+        caller: Caller,
+        bill: Bill,
+        send: Send,
     ) -> None:
         try:
             try:
-                await answer.relay(send)
+                complete = await answer.relay(send, bill.meter(served.attempt))
             except HiveError as error:
                 _log_failure("stream broke", caller.request_id, served.deployment, error)
                 self._dispatcher.broke(served.deployment)
-                await self._account(served, request, caller)
+                await self._settle(served, Outcome.BROKEN, request, caller, bill, error.kind.label)
                 raise
-            except BaseException:
+            except BaseException:  # the client has left, or this process is being stopped
                 self._dispatcher.abandoned(served.deployment)
+                await answer.close()
+                await self._settle(served, Outcome.ABANDONED, request, caller, bill)
                 raise
-            self._dispatcher.completed(served.deployment)
-            usage = await self._account(served, request, caller)
-            await answer.finish(send, usage.as_json() if usage.estimated else None)
+            if complete:
+                self._dispatcher.completed(served.deployment)
+            else:
+                self._dispatcher.abandoned(served.deployment)
+                await answer.close()
+            outcome = Outcome.ANSWERED if complete else Outcome.ABANDONED
+            usage = await self._settle(served, outcome, request, caller, bill)
+            told = {"cost": format_usd(bill.cost or 0)}
+            await answer.finish(send, usage.as_json() if usage.estimated else None, told)
         finally:
             await answer.close()
 
-    async def _account(self, served: _Served, request: Request, caller: Caller) -> Usage:
+    async def _settle(
+        self,
+        served: _Served,
+        outcome: Outcome,
+        request: Request,
+        caller: Caller,
+        bill: Bill,
+        error: str = "",
+    ) -> Usage:
         """Note what was spent: the provider's figures, else our own count."""
         deployment = served.deployment
         usage = Usage.stated(served.answer.usage)
         if usage is None:
             usage = await estimate(request, served.answer.output(), deployment.model, self._counter)
-        caller.spent = Spent(served.model.id, deployment.provider_id, deployment.id, usage)
+        bill.settle(served.attempt, outcome, usage, error)
+        caller.spent = Spent(
+            served.model.id, deployment.provider_id, deployment.id, usage, bill.cost or 0, bill.calls
+        )
         return usage
 
     def _within_deadline(self, timeouts: Timeouts, deadline: float) -> Timeouts:
@@ -173,6 +243,14 @@ async def _open(
     except BaseException:
         await answer.body.aclose()
         raise
+
+
+def _outcome(answer: ProviderAnswer | None, error: HiveError) -> Outcome:
+    """What became of an attempt that failed before the caller got content of it."""
+    if answer is None:
+        sent = error.kind in (Kind.TIMEOUT, Kind.UPSTREAM_FAILED)
+        return Outcome.UNANSWERED if sent else Outcome.UNSENT
+    return Outcome.BROKEN if answer.status == 200 else Outcome.REFUSED
 
 
 def _log_failure(event: str, request_id: str, deployment: Deployment, error: HiveError) -> None:

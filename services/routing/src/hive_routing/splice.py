@@ -1,6 +1,7 @@
 """The closed list of what is changed in a client's body before a provider gets it.
 
-`model`, `stream_options.include_usage`, the name of the output bound, and PDFs that came as image parts.
+`model`, `stream_options.include_usage`, the output bound (its name, or the bound where money needs one and the
+caller named none), and PDFs that came as image parts.
 Every other value keeps its bytes; members keep their order, and of several with one name the last stays,
 so that the provider cannot read another one than the gateway did.
 """
@@ -15,7 +16,6 @@ from msgspec import Raw
 
 from hive_routing.request import Request
 
-BOUNDS = ("max_tokens", "max_completion_tokens")
 DOCUMENT_NAME = b"document.pdf"
 
 _TRUE = Raw(b"true")
@@ -30,14 +30,22 @@ _object = msgspec.json.Decoder(dict[str, Raw]).decode
 _array = msgspec.json.Decoder(list[Raw]).decode
 
 
-def splice(request: Request, model: str, bound_field: str) -> bytes:
-    """The body for a provider that calls the model `model` and bounds its output by `bound_field`, if any."""
+def splice(request: Request, model: str, bound_field: str, bound: int | None = None) -> bytes:
+    """The body for a provider that calls the model `model` and its bound of the output `bound_field`, if known.
+
+    bound: output tokens of a choice at the most, where the caller named none and the gateway has to.
+    """
     fields = request.fields.copy()
     fields["model"] = Raw(_encode(model))
     if request.stream:
         fields["stream_options"] = _with_usage(fields.get("stream_options"))
-    if bound_field and request.endpoint.path == "chat/completions":
-        fields = _with_bound(fields, bound_field)
+    names = request.endpoint.bounds
+    if bound is not None and names:
+        for name in names:
+            fields.pop(name, None)  # a null of the caller's
+        fields[bound_field if bound_field in names else names[0]] = Raw(b"%d" % bound)
+    elif bound_field in names:
+        fields = _with_bound(fields, bound_field, names)
     return _encode(fields)
 
 
@@ -54,9 +62,9 @@ def _with_usage(options: Raw | None) -> Raw:
     return Raw(_encode(_object(options) | {"include_usage": _TRUE}))
 
 
-def _with_bound(fields: dict[str, Raw], bound_field: str) -> dict[str, Raw]:
+def _with_bound(fields: dict[str, Raw], bound_field: str, names: tuple[str, ...]) -> dict[str, Raw]:
     """Rename the bound that the client used, at its place; both or none of them stay as they are."""
-    used = [name for name in BOUNDS if name in fields]
+    used = [name for name in names if name in fields]
     if len(used) != 1 or used[0] == bound_field:
         return fields
     return {bound_field if name == used[0] else name: value for name, value in fields.items()}

@@ -2,7 +2,8 @@
 
 It ends in exactly one way: every choice has its finish_reason and `done` is set, or `failure` is. Held back
 until the first content comes: the preamble and keep-alives, so that until then another deployment can answer.
-Usage is told where the client asked for it, in a chunk of its own, and nowhere else. No I/O happens here.
+Usage is told where the client asked for it, in a chunk of its own that comes last, and nowhere else. No I/O
+happens here.
 """
 
 from __future__ import annotations
@@ -68,6 +69,10 @@ class _Output:
         self._kept = 0
         self._left_out = 0
 
+    @property
+    def chars(self) -> int:
+        return self._kept + self._left_out
+
     def add_text(self, text: str) -> None:
         if self._has_room(len(text)):
             self._texts.append(text)
@@ -105,7 +110,7 @@ class StreamRelay:
         self._provider = provider
         self._choices = choices
         self._usage_asked = usage_asked
-        self._usage_sent = False
+        self._usage_chunk = b""
         self._splitter = EventSplitter()
         self._begun = False
         self._held: list[bytes] = []
@@ -114,6 +119,7 @@ class StreamRelay:
         self._finished: set[int] = set()
         self._sample = b"{}"
         self._output = _Output()
+        self._pieces = 0
 
     def feed(self, data: bytes) -> bytes:
         """What can be forwarded now; empty until the first content. Look at `failure` and `done` then."""
@@ -142,18 +148,46 @@ class StreamRelay:
         """Every choice has its finish_reason: what may still come is usage and `[DONE]`."""
         return len(self._finished) >= self._choices and self._finished >= self._open
 
-    def closing(self, usage: dict[str, int] | None) -> bytes:
-        """The last events. usage: what a client that asked for it is told where the provider stated none."""
-        if not self.owes_usage:
+    def closing(self, usage: dict[str, int] | None, told: dict[str, Any] | None = None) -> bytes:
+        """The last events.
+
+        usage: what a client that asked for it is told where the provider stated none. told: what the gateway
+        itself has to say, as `hive` in the usage chunk.
+        """
+        if not self._usage_asked:
             return DONE
-        identity = msgspec.json.decode(self._sample, type=_Identity)
-        stated: Any = Raw(self.usage or _NULL) if usage is None else usage
-        chunk = msgspec.structs.asdict(identity) | {"choices": [], "usage": stated}
+        if usage is None and self._usage_chunk:
+            chunk: dict[str, Any] = _decode_fields(self._usage_chunk)
+        else:
+            stated: Any = Raw(self.usage or _NULL) if usage is None else usage
+            chunk = self._identity() | {"choices": [], "usage": stated}
+        if told:
+            chunk["hive"] = told
         return b"data: " + msgspec.json.encode(chunk) + b"\n\n" + DONE
 
+    def cut(self, told: dict[str, Any]) -> bytes:
+        """End the answer here: what finishes every choice that is not finished, with `hive` saying why."""
+        chunks = []
+        for index in sorted((self._open or {0}) - self._finished):
+            choice: dict[str, Any] = {"index": index, "finish_reason": "length"}
+            choice |= {"text": ""} if self._is_text else {"delta": {}}
+            chunks.append(self._identity() | {"choices": [choice], "hive": told})
+        self._finished |= self._open
+        self.done = True
+        return b"".join(b"data: " + msgspec.json.encode(chunk) + b"\n\n" for chunk in chunks)
+
     @property
-    def owes_usage(self) -> bool:
-        return self._usage_asked and not self._usage_sent
+    def delivered(self) -> int:
+        """About how many tokens came so far: pieces of text, or a token for every four characters of them."""
+        return max(self._pieces, self._output.chars // CHARS_PER_TOKEN)
+
+    def _identity(self) -> dict[str, Any]:
+        return msgspec.structs.asdict(msgspec.json.decode(self._sample, type=_Identity))
+
+    @property
+    def _is_text(self) -> bool:
+        """Choices of text completions hold `text`, those of chats a `delta`."""
+        return bool(_decode(self._sample).choices) and b'"delta"' not in self._sample
 
     def output(self) -> Countable:
         """What was generated so far, for counting."""
@@ -217,8 +251,9 @@ class StreamRelay:
         if stated:
             self.usage = bytes(chunk.usage)
         if not chunk.choices:
-            self._usage_sent = self._usage_sent or bool(stated)
-            return self._usage_asked and chunk.choices is not None
+            if stated:
+                self._usage_chunk = data
+            return bool(not stated and self._usage_asked and chunk.choices is not None)
         if not self._begun:
             self._sample = data
             self._begun = _has_content(data)
@@ -229,6 +264,7 @@ class StreamRelay:
 
     def _note_choice(self, choice: _Choice) -> None:
         self._open.add(choice.index)
+        self._pieces += 1
         if choice.finish_reason is not None:
             self._finished.add(choice.index)
         if choice.text is not None:

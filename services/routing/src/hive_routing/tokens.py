@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -27,6 +28,11 @@ _FAMILIES = (
     ("gpt-4o", "o200k_base"),
     ("gpt-4.1", "o200k_base"),
     ("gpt-4.5", "o200k_base"),
+    ("gpt-5", "o200k_base"),
+    ("chatgpt-4o", "o200k_base"),
+    ("o1", "o200k_base"),
+    ("o3", "o200k_base"),
+    ("o4", "o200k_base"),
     ("gpt-4", "cl100k_base"),
     ("gpt-3.5", "cl100k_base"),
     ("text-embedding-3", "cl100k_base"),
@@ -37,16 +43,31 @@ _DEFAULT = "o200k_base"
 
 def encoding_of(model: str) -> str:
     """The encoding for a model's name, with or without a vendor before a slash."""
+    return _family_of(model) or _DEFAULT
+
+
+def is_exact(model: str) -> bool:
+    """Whether the model's own encoding is known, and not another one stands in for it."""
+    return _family_of(model) is not None
+
+
+@lru_cache(maxsize=4096)
+def _family_of(model: str) -> str | None:
     name = model.rpartition("/")[2].lower()
-    return next((encoding for prefix, encoding in _FAMILIES if name.startswith(prefix)), _DEFAULT)
+    return next((encoding for prefix, encoding in _FAMILIES if name.startswith(prefix)), None)
 
 
 @dataclass(slots=True)
 class Countable:
-    """Texts, and tokens that stand for what is no text."""
+    """Texts, and tokens that stand for what is no text.
+
+    images: how many there are. media: characters of sounds and files in base64, which count as no tokens here.
+    """
 
     texts: list[str] = field(default_factory=list)
     extra: int = 0
+    images: int = 0
+    media: int = 0
 
     def add(self, value: Any) -> None:
         """Add a content: a text, or parts in OpenAI's, Anthropic's or Google's form."""
@@ -99,8 +120,13 @@ class Countable:
                 self.add(item)
 
     def _add_part(self, part: dict[str, Any]) -> None:
-        if part.get("type") in ("image_url", "image"):
+        kind = part.get("type")
+        if kind in ("image_url", "image"):
             self.extra += PER_IMAGE
+            self.images += 1
+        elif kind in ("input_audio", "file"):
+            data = part.get(kind)
+            self.media += sum(len(each) for each in data.values() if isinstance(each, str)) if data else 0
         else:
             self.add(part.get("text") or part.get("content"))
 

@@ -1,0 +1,143 @@
+"""The tables: rows of each family, their rollups by grain, and the hours whose rollups are behind their rows.
+
+Rows are told apart by their event's id and read with FINAL, so a second copy changes nothing. An event's hour
+comes first in the order, so that an hour can be read alone. Rollups are replaced, group by group, by those of a
+higher version; a group that is no more is replaced by a deleted one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from hive_analytics.families import FAMILIES, Family
+from hive_analytics.grains import GRAINS
+
+_TEXT = "String"
+_WORD = "LowCardinality(String)"
+_WORDS = "Array(LowCardinality(String))"
+_MOMENT = "DateTime64(3, 'UTC')"
+_FLAG = "Bool"
+
+ROWS: Final[Mapping[str, Mapping[str, str]]] = {
+    "usage": {
+        "started": _MOMENT,
+        "request_id": _TEXT,
+        "attempt": "UInt32",
+        "call": "UInt32",
+        "tenant_id": _WORD,
+        "key_id": _WORD,
+        "endpoint": _WORD,
+        "model": _WORD,
+        "provider": _WORD,
+        "deployment": _WORD,
+        "duration_us": "Int64",
+        "first_content_us": "Nullable(Int64)",
+        "outcome": _WORD,
+        "failed": _FLAG,
+        "error": _WORD,
+        "streamed": _FLAG,
+        "last": _FLAG,
+        "units": "Map(LowCardinality(String), Int64)",
+        "estimated": _FLAG,
+        "holder": _WORD,
+        "sequence": "Int64",
+        "upstream_request_id": _TEXT,
+        "tags": _WORDS,
+    },
+    "ledger": {
+        "occurred": _MOMENT,
+        "posted": _MOMENT,
+        "sequence": "Int64",
+        "cause": _TEXT,
+        "kind": _WORD,
+        "tenant_id": _WORD,
+        "key_id": _WORD,
+        "request_id": _TEXT,
+        "model": _WORD,
+        "provider": _WORD,
+        "deployment": _WORD,
+        "accounts": _WORDS,
+        "amounts": "Array(Int64)",
+        "corrects": _TEXT,
+        "estimated": _FLAG,
+        "spent_nanos": "Int64",
+        "provider_cost_nanos": "Int64",
+        "tags": _WORDS,
+    },
+    "guard": {
+        "decided": _MOMENT,
+        "request_id": _TEXT,
+        "tenant_id": _WORD,
+        "key_id": _WORD,
+        "model": _WORD,
+        "guard": _WORD,
+        "stage": _WORD,
+        "verdict": _WORD,
+        "duration_us": "Int64",
+        "categories": _WORDS,
+    },
+    "requests": {
+        "started": _MOMENT,
+        "request_id": _TEXT,
+        "tenant_id": _WORD,
+        "key_id": _WORD,
+        "method": _WORD,
+        "path": _WORD,
+        "status": "UInt32",
+        "error": _WORD,
+        "error_message": _TEXT,
+        "duration_us": "Int64",
+        "first_byte_us": "Nullable(Int64)",
+        "request_bytes": "Int64",
+        "response_bytes": "Int64",
+        "model": _WORD,
+        "provider": _WORD,
+        "deployment": _WORD,
+        "calls": "UInt32",
+        "client_gone": _FLAG,
+        "cache": _WORD,
+        "tags": _WORDS,
+    },
+}
+_ID: Mapping[str, str] = {
+    "usage": "request_id, attempt, call",
+    "ledger": "sequence, cause",
+    "guard": "request_id, guard, stage, decided",
+    "requests": "request_id",
+}
+_INDEXES: Mapping[str, str] = {"usage": ", INDEX holders holder TYPE set(64) GRANULARITY 4"}
+DIRTY: Final = "dirty"
+
+
+def statements() -> Iterator[str]:
+    """What makes the tables where they are missing."""
+    for family in FAMILIES.values():
+        yield _rows(family)
+        for grain in GRAINS:
+            yield _rollup(family, grain)
+    # The newest of an hour and writer says whether its rollups are behind.
+    yield (
+        f"CREATE TABLE IF NOT EXISTS {DIRTY} (family {_WORD}, hour DateTime('UTC'), writer String,"
+        " version UInt64, dirty UInt8) ENGINE = ReplacingMergeTree(version) ORDER BY (family, hour, writer)"
+    )
+
+
+def _rows(family: Family) -> str:
+    columns = ", ".join(f"{name} {type}" for name, type in ROWS[family.name].items())
+    return (
+        f"CREATE TABLE IF NOT EXISTS {family.name} ({columns}{_INDEXES.get(family.name, '')})"
+        f" ENGINE = ReplacingMergeTree PARTITION BY toYYYYMM({family.time})"
+        f" ORDER BY (toStartOfHour({family.time}), {_ID[family.name]})"
+    )
+
+
+def _rollup(family: Family, grain: str) -> str:
+    dimensions = ", ".join(f"{name} {ROWS[family.name][name]}" for name in family.columns)
+    measures = ", ".join(f"{measure.name} {measure.type}" for measure in family.measures)
+    return (
+        f"CREATE TABLE IF NOT EXISTS {family.rollup(grain)} (time DateTime('UTC'), {dimensions},"
+        f" version UInt64, deleted UInt8, {measures})"
+        " ENGINE = ReplacingMergeTree(version, deleted) PARTITION BY toYYYYMM(time)"
+        f" ORDER BY (time, {', '.join(family.columns)})"
+    )

@@ -1,0 +1,244 @@
+"""The store itself, blocking: the same for `chdb://` and `http(s)://`. One thread writes, one thread reads.
+
+Which hours have to be rolled up again is written down before the rows are inserted that make it so, and struck
+out after they were rolled up. A crash in between leaves a mark too many, never one too few.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+import clickhouse_connect
+import pyarrow as pa  # type: ignore[import-untyped]
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from hive_analytics.families import FAMILIES, Family
+from hive_analytics.grains import DAY, HOUR
+from hive_analytics.olap.columns import Decoded
+from hive_analytics.olap.port import Arrived
+from hive_analytics.olap.tables import DIRTY, statements
+from hive_runtime.errors import HiveError, Kind
+
+DATABASE: Final = "hive"
+ABANDONED_SECONDS: Final = 3600
+"""Marks of a writer that did not strike them out for so long are anybody's."""
+ALL_AT_ONCE: Final = 48
+"""Hours that are rolled up in one statement, at most."""
+MIB: Final = 1024 * 1024
+_HOUR, _DAY = HOUR // 1000, DAY // 1000
+_TIMEOUT_EXCEEDED = 159
+_MEMORY_EXCEEDED = 241
+
+
+class Warehouse:
+    """writer: a name for the marks of who writes beside others; empty: nobody else ever writes to this store."""
+
+    def __init__(self, connect: Callable[[], Client], writer: str) -> None:
+        """Makes the tables that are missing, and rolls up what a crash left behind. Raises HiveError."""
+        self._name = writer
+        self._marked: set[tuple[str, int]] = set()
+        try:
+            self._writer, self._reader = connect(), connect()
+            for statement in statements():
+                self._writer.command(statement)
+            self._version: int = self._ask(f"SELECT max(version) FROM {DIRTY}")[0][0]
+        except ClickHouseError as error:
+            raise _translated(error) from error
+        while self.refresh(ALL_AT_ONCE):
+            pass
+
+    def insert(self, family: str, rows: Sequence[bytes]) -> Arrived:
+        """By the writing thread."""
+        decoded = Decoded(family, rows)
+        try:
+            self._mark({(family, hour) for hour in decoded.hours} - self._marked)
+            self._writer.insert_arrow(family, decoded.table)
+        except ClickHouseError as error:
+            raise _translated(error) from error
+        return Arrived(decoded.sequences)
+
+    def refresh(self, hours: int) -> int:
+        """By the writing thread. The oldest hours of each family first; gives how many are left."""
+        try:
+            marks = self._marks()
+            due: dict[str, dict[int, None]] = {}
+            for family, hour, _ in marks:
+                known = due.setdefault(family, {})
+                if len(known) < hours:
+                    known[hour] = None
+            for family, chosen in due.items():
+                self._roll_up(FAMILIES[family], [*chosen])
+            self._strike([mark for mark in marks if mark[1] in due[mark[0]]])
+        except ClickHouseError as error:
+            raise _translated(error) from error
+        return len({mark[:2] for mark in marks}) - sum(map(len, due.values()))
+
+    def select(self, sql: str, parameters: Mapping[str, Any], seconds: float) -> list[list[Any]]:
+        """By the reading thread."""
+        return self._select(self._reader, sql, parameters, seconds)
+
+    def select_alone(self, sql: str, parameters: Mapping[str, Any], seconds: float) -> list[list[Any]]:
+        """By the writing thread."""
+        return self._select(self._writer, sql, parameters, seconds)
+
+    def close(self) -> None:
+        self._reader.close()
+        self._writer.close()
+
+    def _select(
+        self, client: Client, sql: str, parameters: Mapping[str, Any], seconds: float
+    ) -> list[list[Any]]:
+        limits = {"max_execution_time": seconds, "timeout_overflow_mode": "throw"}
+        try:
+            result = client.query(sql, parameters=dict(parameters), settings=limits)
+        except ClickHouseError as error:
+            raise _translated(error) from error
+        return [list(row) for row in result.result_rows]
+
+    def _ask(self, sql: str) -> Sequence[Sequence[Any]]:
+        rows: Sequence[Sequence[Any]] = self._writer.query(sql).result_rows
+        return rows
+
+    def _next_version(self) -> int:
+        """Higher than any before it, also where the clock was set back."""
+        self._version = max(self._version + 1, time.time_ns())
+        return self._version
+
+    def _marks(self) -> Sequence[tuple[str, int, str]]:
+        """Family, hour (Unix seconds) and writer of the marks that are this writer's, or nobody's any more."""
+        abandoned = time.time_ns() - ABANDONED_SECONDS * 10**9
+        found = self._ask(
+            f"SELECT family, toUnixTimestamp(hour), writer FROM {DIRTY} FINAL"
+            f" WHERE dirty AND (writer = '{self._name}' OR version < {abandoned}) ORDER BY hour, family"
+        )
+        return [(family, hour, writer) for family, hour, writer in found]
+
+    def _mark(self, hours: Iterable[tuple[str, int]]) -> None:
+        marks = [(family, hour, self._name) for family, hour in sorted(hours)]
+        self._write_marks(marks, dirty=True)
+        self._marked.update(hours)
+
+    def _strike(self, marks: Sequence[tuple[str, int, str]]) -> None:
+        self._write_marks(marks, dirty=False)
+        self._marked.difference_update((family, hour) for family, hour, _ in marks)
+
+    def _write_marks(self, marks: Sequence[tuple[str, int, str]], *, dirty: bool) -> None:
+        if not marks:
+            return
+        families, hours, writers = zip(*marks, strict=True)
+        table = pa.table(
+            {
+                "family": pa.array(families, pa.string()),
+                "hour": pa.array(hours, pa.timestamp("s", "UTC")),
+                "writer": pa.array(writers, pa.string()),
+                "version": pa.array([self._next_version()] * len(marks), pa.uint64()),
+                "dirty": pa.array([int(dirty)] * len(marks), pa.uint8()),
+            }
+        )
+        self._writer.insert_arrow(DIRTY, table)
+
+    def _roll_up(self, family: Family, hours: Sequence[int]) -> None:
+        """Rows into minutes, minutes into hours, hours into days: of these hours (Unix seconds), all anew."""
+        version = self._next_version()
+        raw = ", ".join(f"{measure.raw} AS {measure.name}" for measure in family.measures)
+        folded = ", ".join(f"{measure.folded} AS {measure.name}" for measure in family.measures)
+        days = sorted({hour // _DAY * _DAY for hour in hours})
+        rows = _among(family.time, "toStartOfHour", hours, _HOUR)
+        in_hours = _among("time", "toStartOfHour", hours, _HOUR)
+        in_days = _among("time", "toStartOfDay", days, _DAY)
+        minute, hour = family.rollup("minute"), family.rollup("hour")
+        self._replace(
+            family, "minute", version, f"toStartOfMinute({family.time})", raw, family.name, rows, in_hours
+        )
+        self._replace(family, "hour", version, "toStartOfHour(time)", folded, minute, in_hours, in_hours)
+        self._replace(family, "day", version, "toStartOfDay(time)", folded, hour, in_days, in_days)
+
+    def _replace(
+        self,
+        family: Family,
+        grain: str,
+        version: int,
+        bucket: str,
+        measures: str,
+        source: str,
+        read: str,
+        written: str,
+    ) -> None:
+        """Write the rollups of a grain: what is `read` of the source takes the place of what was `written`."""
+        keys, names = ", ".join(family.columns), ", ".join(measure.name for measure in family.measures)
+        table = family.rollup(grain)
+        self._writer.command(
+            f"INSERT INTO {table} (time, {keys}, version, deleted, {names})"
+            f" SELECT bucket, {keys}, {version}, 0, {names} FROM (SELECT {bucket} AS bucket, {keys}, {measures}"
+            f" FROM {source} FINAL WHERE {read} GROUP BY bucket, {keys})"
+        )
+        # A group that is no more: an event came again with other words.
+        gone = f"FROM {table} FINAL WHERE {written} AND version < {version}"
+        if self._ask(f"SELECT count() {gone}")[0][0]:
+            self._writer.command(
+                f"INSERT INTO {table} (time, {keys}, version, deleted) SELECT time, {keys}, {version}, 1 {gone}"
+            )
+
+
+def chdb_warehouse(folder: Path, memory_mb: int, threads: int) -> Warehouse:
+    """The folder is this process's alone."""
+    # Bounds of the whole engine, not of one statement. The caches' defaults are made for large machines.
+    engine = {"max_server_memory_usage": str(memory_mb * MIB), "mark_cache_size": str(memory_mb * MIB // 16)}
+
+    def connect() -> Client:
+        client = clickhouse_connect.get_client(
+            interface="chdb", path=str(folder), settings=_settings(memory_mb, threads), chdb_options=engine
+        )
+        client.command(f"CREATE DATABASE IF NOT EXISTS {DATABASE} ENGINE = Atomic")
+        client.database = DATABASE
+        return client
+
+    return Warehouse(connect, "")
+
+
+def http_warehouse(url: str, memory_mb: int, threads: int) -> Warehouse:
+    """A server, where others may write too; the database that the URL names has to be there."""
+
+    def connect() -> Client:
+        settings = _settings(memory_mb, threads)
+        return clickhouse_connect.get_client(dsn=url, settings=settings, autogenerate_session_id=False)
+
+    return Warehouse(connect, uuid4().hex)
+
+
+def _settings(memory_mb: int, threads: int) -> dict[str, Any]:
+    """Of each statement."""
+    return {
+        "max_memory_usage": memory_mb * MIB * 3 // 4,
+        "max_bytes_before_external_group_by": memory_mb * MIB // 3,
+        "max_bytes_before_external_sort": memory_mb * MIB // 3,
+        "max_threads": threads,
+        "async_insert": 0,  # acknowledged is what lies in a part, not what waits in the server's memory
+        "max_partitions_per_insert_block": 0,
+        "do_not_merge_across_partitions_select_final": 1,
+    }
+
+
+def _among(column: str, start_of: str, starts: Sequence[int], length: int) -> str:
+    """That a moment lies in one of these spans (ascending Unix seconds): as a range first, for the index."""
+    listed = ", ".join(map(_moment, starts))
+    border = f"{column} >= {_moment(starts[0])} AND {column} < {_moment(starts[-1] + length)}"
+    return f"{border} AND {start_of}({column}) IN ({listed})"
+
+
+def _moment(seconds: int) -> str:
+    return f"toDateTime({seconds}, 'UTC')"
+
+
+def _translated(error: ClickHouseError) -> HiveError:
+    code = getattr(error, "code", None)
+    if code == _TIMEOUT_EXCEEDED:
+        return HiveError(Kind.TIMEOUT, "the analytical store took too long: ask for a shorter span")
+    if code == _MEMORY_EXCEEDED:
+        return HiveError(Kind.UNAVAILABLE, "the analytical store has no memory left: ask for a shorter span")
+    return HiveError(Kind.UNAVAILABLE, f"the analytical store failed: {str(error)[:500]}")

@@ -1,0 +1,62 @@
+"""Holders of leases, and how far what each of them tells is kept."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+
+class Kept:
+    """Which of the numbers 1, 2, 3… came: all up to `through`, and `strays` behind the first gap, in order."""
+
+    __slots__ = ("strays", "through")
+
+    def __init__(self, through: int = 0, strays: Iterable[int] = ()) -> None:
+        self.through = through
+        self.strays = sorted(strays)
+
+    def __contains__(self, number: int) -> bool:
+        if number <= self.through:
+            return True
+        place = bisect_left(self.strays, number)
+        return place < len(self.strays) and self.strays[place] == number
+
+    def add(self, number: int) -> None:
+        if number == self.through + 1:
+            self.through = number
+            if self.strays:
+                self._close_gap()
+        elif number not in self:
+            self.strays.insert(bisect_left(self.strays, number), number)
+
+    def _close_gap(self) -> None:
+        count = 0
+        for stray in self.strays:
+            if stray != self.through + 1:
+                break
+            self.through = stray
+            count += 1
+        del self.strays[:count]
+
+
+@dataclass(slots=True, eq=False)
+class Holder:
+    """One start of a process that holds leases.
+
+    grantable_until, booked_until: monotonic seconds; until then it may grant from its leases, and until then they
+    stay booked. ended: it grants no more. written: what its row says of `booked_until`, in Unix milliseconds.
+    surplus: per scope, the least that was booked beyond what the holder says it has, and in how many reports.
+    """
+
+    name: str
+    address: str = ""
+    grantable_until: float = 0.0
+    booked_until: float = 0.0
+    written: int = 0
+    ended: bool = False
+    kept: Kept = field(default_factory=Kept)
+    surplus: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def is_live(self, monotonic: float) -> bool:
+        return not self.ended and monotonic < self.grantable_until

@@ -1,0 +1,156 @@
+"""Leases: who gets which slice of every scope, all or none, and when it is free again.
+
+A lease may be granted from until its holder was not heard of for `grantable` seconds, and stays booked for `booked`
+seconds more, so that the longest call can end and be told. Nothing is freed before without the holder's word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+from hive_billing.accounts import Terms
+from hive_billing.books import UNBOUNDED, Books, Why
+from hive_billing.holders import Holder
+
+REPORTS: Final = 6
+"""How many reports in a row a holder must say that it has less than is booked, before that is free."""
+
+
+class Spans(NamedTuple):
+    """Seconds; see the module."""
+
+    grantable: float = 60.0
+    booked: float = 660.0
+
+
+class Slice(NamedTuple):
+    scope: str
+    amount: int
+    free: int
+
+
+class Granted(NamedTuple):
+    terms: Terms
+    slices: list[Slice]
+
+
+class Short(NamedTuple):
+    """The scope that was short of most, by how much, and what is free of it. Nothing was given of any scope."""
+
+    terms: Terms
+    scope: str
+    lacks: int
+    free: int
+
+
+class Position(NamedTuple):
+    """What a holder still has of a scope."""
+
+    scope: str
+    lease: int
+
+
+def acquire(
+    books: Books,
+    holder: Holder,
+    terms: Terms,
+    wants: Mapping[str, int],
+    wanted: int,
+    waiting: Mapping[str, int],
+) -> Granted | Short:
+    """Give at least what is wanted of each scope, or nothing. CapsNotOpen before anything has changed.
+
+    wants: by scope, else `wanted` of each. waiting: by scope, what others have to get first of what is left.
+    """
+    books.require(terms.scopes)
+    free = {scope: books.free(scope) for scope in terms.scopes}
+    needs = {scope: max(0, wants.get(scope, 0) if wants else wanted) for scope in terms.scopes}
+    lacks = {scope: needs[scope] - free[scope] for scope in free if needs[scope] > max(0, free[scope])}
+    if lacks:
+        scope = max(lacks, key=lambda name: lacks[name])
+        return Short(terms, scope, lacks[scope], max(0, free[scope]))
+    sharers = 2 * sum(each.is_live(books.monotonic) for each in books.holders.values()) if free else 2
+    slices = []
+    for scope, left in free.items():
+        amount = _portion(left, needs[scope], waiting.get(scope, 0), sharers)
+        if amount:
+            books.change_lease(holder.name, scope, amount, Why.ACQUIRED)
+        slices.append(Slice(scope, amount, max(0, left - amount)))
+    return Granted(terms, slices)
+
+
+def touch(books: Books, holder: Holder, address: str, spans: Spans) -> None:
+    """The holder is alive: its leases stay."""
+    holder.grantable_until = books.monotonic + spans.grantable
+    holder.booked_until = holder.grantable_until + spans.booked
+    until_ms = books.now_ms + round((spans.grantable + spans.booked) * 1000)
+    late = until_ms - holder.written > spans.grantable * 250
+    if late or holder.ended or address != holder.address:
+        holder.written, holder.ended, holder.address = until_ms, False, address
+        books.draft.holders.add(holder.name)
+
+
+def renew(books: Books, holder: Holder, positions: Sequence[Position]) -> None:
+    """Free what is booked beyond what the holder says it has, once it has said so for long enough.
+
+    What was lost on the way makes such a surplus, and so does what is told but not settled yet: that one goes.
+    """
+    has = {position.scope: position.lease for position in positions}
+    leases = books.leases_of(holder.name)
+    for scope in [scope for scope in holder.surplus if scope not in leases]:
+        del holder.surplus[scope]
+    for scope, booked in leases.items():
+        surplus = max(0, booked - has.get(scope, 0))
+        least, reports = holder.surplus.get(scope, (surplus, 0))
+        holder.surplus[scope] = least, reports = min(least, surplus), reports + 1
+        if reports >= REPORTS:
+            del holder.surplus[scope]
+            if least:
+                books.change_lease(holder.name, scope, -least, Why.TRIMMED)
+
+
+def give_back(books: Books, holder: Holder, amounts: Mapping[str, int], why: Why) -> int:
+    """Free idle money of a holder, as far as it is booked; how much that was."""
+    freed = 0
+    for scope, amount in amounts.items():
+        amount = min(amount, books.lease(holder.name, scope))
+        if amount > 0:
+            books.change_lease(holder.name, scope, -amount, why)
+            freed += amount
+    return freed
+
+
+def end(books: Books, holder: Holder) -> None:
+    """The holder grants no more; what it has stays booked until it is settled or expires."""
+    holder.ended = True
+    holder.grantable_until = books.monotonic
+    books.draft.holders.add(holder.name)
+
+
+def free_all(books: Books, holder: Holder, why: Why) -> None:
+    """The holder is gone and so is all that it has."""
+    end(books, holder)
+    for scope, amount in books.leases_of(holder.name).items():
+        books.change_lease(holder.name, scope, -amount, why)
+    books.leasing.discard(holder.name)
+
+
+def expire(books: Books) -> list[str]:
+    """Free what nobody has spoken for in time; the scopes that this freed."""
+    freed: list[str] = []
+    for name in list(books.leasing):
+        holder = books.holders[name]
+        if holder.booked_until <= books.monotonic:
+            freed.extend(books.leases_of(name))
+            free_all(books, holder, Why.EXPIRED)
+    books.close_caps()
+    return freed
+
+
+def _portion(free: int, needed: int, waiting: int, sharers: int) -> int:
+    """All of it for a holder that is alone; else a part, so that the others find something."""
+    if free <= 0 or free >= UNBOUNDED:
+        return needed
+    share = free if sharers <= 2 else free // sharers
+    return min(free, max(needed, min(share, free - waiting)))

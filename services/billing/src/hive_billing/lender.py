@@ -1,0 +1,182 @@
+"""Lends money to holders: tries, and where a scope is short asks other holders for idle money, then recharges."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+import structlog
+
+from hive_billing import leases
+from hive_billing.accounts import Accounts
+from hive_billing.books import Books, Why
+from hive_billing.leases import Granted, Position, Short
+from hive_billing.recharges import Recharger
+from hive_billing.writer import Found, Writer
+from hive_runtime.clock import Clock
+
+log = structlog.get_logger(__name__)
+
+RECALL_SECONDS = 0.1
+RECHARGE_SECONDS = 5.0
+
+
+class Asked(NamedTuple):
+    """What a holder wants: of each scope what `wants` says, or where that is empty `wanted` of each."""
+
+    holder: str
+    address: str
+    tenant_id: str
+    key_id: str
+    wants: Mapping[str, int]
+    wanted: int
+
+
+class Holders(Protocol):
+    """The way to the holders of leases."""
+
+    async def recall(self, address: str, holder: str, scope: str, amount: int) -> Mapping[str, int]:
+        """What the holder gives back of the scope, idle and off its leases already. May raise anything."""
+        ...
+
+
+@dataclass(slots=True)
+class Lender:
+    """patience: seconds to wait for the control record of a key that is not known."""
+
+    writer: Writer
+    accounts: Accounts
+    holders: Holders
+    clock: Clock
+    patience: float = 1.0
+    recall_seconds: float = RECALL_SECONDS
+    recharge_seconds: float = RECHARGE_SECONDS
+    recharger: Recharger | None = None
+    _waiting: dict[str, int] = field(default_factory=dict)
+
+    async def acquire(self, asked: Asked) -> Granted | Short:
+        """HiveError `not_found` for a key that is not known."""
+        await self.accounts.key(asked.tenant_id, asked.key_id, self.patience)
+        brought = self._brought()
+        answer = await self._try(asked, {})
+        if isinstance(answer, Granted):
+            return answer
+        needs = {
+            scope: asked.wants.get(scope, 0) if asked.wants else asked.wanted for scope in answer.terms.scopes
+        }
+        with self._waits(needs):
+            return await self._find(asked, needs, answer, brought)
+
+    async def renew(self, holder: str, address: str, positions: Sequence[Position]) -> bool:
+        """False where the holder is not known (any more)."""
+
+        def decide(books: Books, found: Found) -> bool:
+            known = books.holders.get(holder)
+            if known is None or known.booked_until <= books.monotonic:
+                return False
+            leases.touch(books, known, address, self.writer.spans)
+            leases.renew(books, known, positions)
+            return True
+
+        return await self.writer.ask(decide)
+
+    async def give_back(self, holder: str, amounts: Mapping[str, int], *, last: bool, settled: bool) -> None:
+        def decide(books: Books, found: Found) -> None:
+            known = books.holders.get(holder)
+            if known is None:
+                return
+            leases.give_back(books, known, amounts, Why.RETURNED)
+            if settled:
+                leases.free_all(books, known, Why.SETTLED)
+            elif last:
+                leases.end(books, known)
+
+        await self.writer.ask(decide)
+
+    async def expire(self) -> None:
+        await self.writer.ask(lambda books, found: leases.expire(books))
+
+    async def recall(self, scope: str, amount: int, asker: str = "") -> int:
+        """Ask all holders of a scope but the asker for idle money of it; how much is free by that."""
+
+        def find(books: Books, found: Found) -> list[tuple[str, str]]:
+            held = books.leased.get(scope)
+            names = [name for name in held.by_holder if name != asker] if held else []
+            return [(name, books.holders[name].address) for name in names if not books.holders[name].ended]
+
+        asked = [(name, address) for name, address in await self.writer.ask(find) if address]
+        freed = await asyncio.gather(*(self._recall(name, address, scope, amount) for name, address in asked))
+        return sum(freed)
+
+    async def _recall(self, name: str, address: str, scope: str, amount: int) -> int:
+        try:
+            async with asyncio.timeout(self.recall_seconds):
+                given = await self.holders.recall(address, name, scope, amount)
+        except Exception as error:
+            log.info("a holder did not answer a recall", holder=name, error=repr(error))
+            return 0
+        return await self.writer.ask(
+            lambda books, found: leases.give_back(books, books.holders[name], given, Why.RECALLED)
+        )
+
+    async def _try(self, asked: Asked, needs: Mapping[str, int]) -> Granted | Short:
+        """needs: what this one itself waits for."""
+
+        def decide(books: Books, found: Found) -> Granted | Short:
+            terms = self.accounts.terms(asked.tenant_id, asked.key_id, books.now_ms)
+            books.require(terms.scopes)
+            holder = books.holder(asked.holder)
+            leases.touch(books, holder, asked.address, self.writer.spans)
+            waiting = {scope: self._waiting.get(scope, 0) - needs.get(scope, 0) for scope in terms.scopes}
+            return leases.acquire(books, holder, terms, asked.wants, asked.wanted, waiting)
+
+        return await self.writer.ask(decide)
+
+    async def _find(
+        self, asked: Asked, needs: Mapping[str, int], answer: Granted | Short, brought: Mapping[str, int]
+    ) -> Granted | Short:
+        """brought: how many recharges there were when `answer` was not yet asked for."""
+        recalled: set[str] = set()
+        until = self.clock.monotonic() + self.recharge_seconds
+        while isinstance(answer, Short):
+            if answer.scope not in recalled:
+                recalled.add(answer.scope)
+                await self.recall(answer.scope, answer.lacks, asked.holder)
+            elif self._brought().get(answer.scope) == brought.get(answer.scope) and not (
+                await self._recharge(answer, until)
+            ):
+                return answer
+            brought = self._brought()
+            answer = await self._try(asked, needs)
+        return answer
+
+    def _brought(self) -> Mapping[str, int]:
+        return {} if self.recharger is None else dict(self.recharger.brought)
+
+    async def _recharge(self, short: Short, until: float) -> bool:
+        """Wait for the recharge of a scope, but not longer than that; true where money came."""
+        left = until - self.clock.monotonic()
+        if self.recharger is None or left <= 0 or not self.recharger.has_rule(short.scope):
+            return False
+        if not await self.recharger.could_bring(short.scope, short.lacks):
+            return False
+        try:
+            async with asyncio.timeout(left):
+                return await asyncio.shield(self.recharger.start(short.scope))
+        except TimeoutError:
+            return False
+
+    @contextmanager
+    def _waits(self, needs: Mapping[str, int]) -> Iterator[None]:
+        for scope, amount in needs.items():
+            self._waiting[scope] = self._waiting.get(scope, 0) + amount
+        try:
+            yield
+        finally:
+            for scope, amount in needs.items():
+                self._waiting[scope] -= amount
+                if not self._waiting[scope]:
+                    del self._waiting[scope]

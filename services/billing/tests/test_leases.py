@@ -1,0 +1,219 @@
+"""Leases: all scopes or none, never more than the limit, free again when it is said or when time is over."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from hive_billing.accounts import Caps
+from hive_billing.leases import REPORTS, Position
+from hive_runtime.errors import HiveError, Kind
+
+DOLLAR = 1_000_000_000
+ALL = 10 * DOLLAR
+TODAY = "cap:key/k:day:2026-11-25"
+
+
+async def test_one_holder_gets_all_that_is_free(house: Any) -> None:
+    assert await house.lent(5) == {"wallet:t": ALL}
+    assert await house.lent() == {"wallet:t": 0}
+    assert await house.short(5) == ("wallet:t", 0)
+
+
+async def test_every_scope_of_a_key_gives_or_none(house: Any) -> None:
+    house.key(caps=Caps(day=100, month=70))
+    house.tenant(caps=Caps(week=40))
+    month, week = "cap:key/k:month:2026-11-01", "cap:tenant/t:week:2026-11-23"
+    assert await house.short(41) == (week, 40)
+    assert await house.leases() == {}
+    assert await house.lent(40) == {"wallet:t": ALL, TODAY: 100, month: 70, week: 40}
+
+
+async def test_the_scope_that_is_short_of_most_is_named(house: Any) -> None:
+    house.key(caps=Caps(day=100, week=70))
+    assert await house.short(200) == ("cap:key/k:week:2026-11-23", 70)
+
+
+async def test_each_scope_is_asked_for_what_it_lacks(house: Any) -> None:
+    house.key(caps=Caps(day=100))
+    answer = await house.acquire(key="k", **{"wallet:t": 1, TODAY: 101})
+    assert (answer.scope, answer.free) == (TODAY, 100)
+    answer = await house.acquire(key="k", **{TODAY: 99})
+    assert [each.amount for each in answer.slices] == [ALL, 100]
+
+
+async def test_metered_keys_have_no_scopes_but_their_caps(house: Any) -> None:
+    house.tenant(prepaid=False, balanced=True, default_max_output=77)
+    answer = await house.acquire(10)
+    assert answer.terms.scopes == () and answer.slices == []
+    assert (answer.terms.balanced, answer.terms.default_max_output, answer.terms.until_ms) == (True, 77, 0)
+    house.key(caps=Caps(day=100))
+    assert await house.lent(10) == {TODAY: 100}
+
+
+async def test_terms_end_with_the_first_window_that_ends(house: Any) -> None:
+    house.key(caps=Caps(week=5, month=5))
+    answer = await house.acquire()
+    assert answer.terms.until_ms == round(house.clock.now() * 1000) + 5 * 86_400_000
+    house.clock.advance(5 * 86_400)
+    answer = await house.acquire()
+    assert answer.terms.scopes[1] == "cap:key/k:week:2026-11-30"
+
+
+async def test_a_new_window_is_a_new_scope(house: Any) -> None:
+    house.key(caps=Caps(day=100))
+    await house.lent()
+    await house.settle(house.usage(100, carried=100, scopes=("wallet:t", TODAY)))
+    assert await house.short(0, **{TODAY: 1}) == (TODAY, 0)
+    house.clock.advance(86_400)
+    assert (await house.lent())["cap:key/k:day:2026-11-26"] == 100
+
+
+async def test_several_holders_share(house: Any) -> None:
+    first = (await house.lent(1, holder="a"))["wallet:t"]
+    await house.lender.give_back("a", {"wallet:t": first - 100}, last=False, settled=False)
+    second = (await house.lent(1, holder="b"))["wallet:t"]
+    assert second == (ALL - 100) // 4
+    third = (await house.lent(ALL // 2, holder="c"))["wallet:t"]
+    assert third == ALL // 2
+    assert sum((await house.leases()).values()) == 100 + second + third
+
+
+async def test_a_lowered_cap_gives_nothing_and_a_removed_one_does_not_bind(house: Any) -> None:
+    house.key(caps=Caps(day=100))
+    await house.lent()
+    house.key(caps=Caps(day=60))
+    assert await house.short(0, **{TODAY: 1}) == (TODAY, 0)
+    await house.settle(house.usage(80, carried=80, scopes=("wallet:t", TODAY)))
+    assert await house.balance("wallet:t") == ALL - 80  # what was lent before may be spent
+    house.key()
+    assert await house.lent() == {"wallet:t": 0}
+    house.key(caps=Caps(day=200))
+    assert (await house.lent())[TODAY] == 100
+
+
+async def test_keys_that_are_not_known_are_waited_for(house: Any) -> None:
+    with pytest.raises(HiveError) as caught:
+        await house.acquire(key="late")
+    assert caught.value.kind is Kind.NOT_FOUND
+    house.lender.patience = 5.0
+    asked = asyncio.ensure_future(house.acquire(key="late"))
+    await asyncio.sleep(0)
+    house.key("late")
+    assert (await asked).terms.scopes == ("wallet:t",)
+
+
+async def test_a_key_of_another_tenant_is_not_known(house: Any) -> None:
+    house.tenant("u")
+    with pytest.raises(HiveError, match="no key 'k'"):
+        await house.acquire(tenant="u")
+
+
+class TestRecall:
+    async def test_idle_money_of_others_comes_before_a_refusal(self, house: Any) -> None:
+        await house.lent(holder="a")
+        house.holders.idle["a", "wallet:t"] = 300
+        assert await house.lent(200, holder="b") == {"wallet:t": 200}
+        assert house.holders.asked == [("a", "wallet:t", 200)]
+        assert await house.short(200, holder="b") == ("wallet:t", 100)
+
+    async def test_a_holder_that_does_not_answer_costs_a_moment(self, house: Any) -> None:
+        await house.lent(holder="a")
+        house.holders.silent.add("a")
+        assert await house.short(200, holder="b") == ("wallet:t", 0)
+
+    async def test_the_asker_itself_is_not_asked(self, house: Any) -> None:
+        await house.lent(holder="a")
+        house.holders.idle["a", "wallet:t"] = 300
+        assert await house.short(200, holder="a") == ("wallet:t", 0)
+        assert house.holders.asked == []
+
+    async def test_no_more_is_taken_back_than_is_booked(self, house: Any) -> None:
+        await house.lent(holder="a")
+        await house.lender.give_back("a", {"wallet:t": ALL - 50}, last=False, settled=False)
+        house.holders.idle["a", "wallet:t"] = 10**12
+        await house.lent(ALL, holder="b")
+        assert await house.leases() == {("b", "wallet:t"): ALL}
+
+
+class TestEnd:
+    async def test_what_is_not_renewed_expires_when_the_longest_call_is_over(self, house: Any) -> None:
+        await house.lent()
+        house.clock.advance(719)
+        await house.lender.expire()
+        assert await house.leases() != {}
+        house.clock.advance(1)
+        await house.lender.expire()
+        assert await house.leases() == {}
+        assert await house.lender.renew("h", "at/h", []) is False
+        await house.settle(house.usage(3, carried=3))  # from free money
+        assert await house.balance("wallet:t") == ALL - 3
+
+    async def test_renewing_keeps_all_leases(self, house: Any) -> None:
+        await house.lent()
+        for _ in range(20):
+            house.clock.advance(300)
+            assert await house.lender.renew("h", "at/h", [Position("wallet:t", ALL)]) is True
+            await house.lender.expire()
+        assert await house.leases() == {("h", "wallet:t"): ALL}
+
+    async def test_time_goes_on_where_it_stood_when_the_process_died(self, house: Any) -> None:
+        await house.lent()
+        house.clock.advance(600)
+        await house.restart()
+        house.clock.advance(119)
+        await house.lender.expire()
+        assert await house.leases() != {}
+        house.clock.advance(1)
+        await house.lender.expire()
+        assert await house.leases() == {}
+
+    async def test_returning_frees_what_is_idle(self, house: Any) -> None:
+        await house.lent()
+        await house.lender.give_back("h", {"wallet:t": 4, "wallet:other": 9}, last=False, settled=False)
+        assert await house.free("wallet:t") == 4
+        await house.lender.give_back("h", {"wallet:t": 10**12}, last=False, settled=False)
+        assert await house.free("wallet:t") == ALL
+
+    async def test_the_last_return_leaves_what_its_last_events_settle(self, house: Any) -> None:
+        await house.lent()
+        await house.lender.give_back("h", {"wallet:t": ALL - 10}, last=True, settled=False)
+        await house.settle(house.usage(6, carried=6))
+        assert await house.leases() == {("h", "wallet:t"): 4}
+        await house.lender.give_back("h", {}, last=False, settled=True)
+        assert await house.leases() == {}
+        await house.lender.give_back("nobody", {"wallet:t": 1}, last=True, settled=True)
+
+    async def test_what_got_lost_on_the_way_is_free_after_some_reports(self, house: Any) -> None:
+        await house.lent()
+        for report in range(REPORTS):
+            assert (await house.leases())["h", "wallet:t"] == ALL
+            await house.lender.renew("h", "at/h", [Position("wallet:t", ALL - 70 - report)])
+        assert (await house.leases())["h", "wallet:t"] == ALL - 70
+
+    async def test_what_is_told_but_not_settled_yet_is_not_lost(self, house: Any) -> None:
+        await house.lent()
+        for report in range(2 * REPORTS):
+            on_its_way = 10 if report % 3 else 0
+            await house.lender.renew("h", "at/h", [Position("wallet:t", ALL - on_its_way)])
+        assert (await house.leases())["h", "wallet:t"] == ALL
+
+
+async def test_leases_outlive_the_process(house: Any) -> None:
+    house.key(caps=Caps(day=100))
+    await house.lent(7)
+    before = await house.leases()
+    await house.restart()
+    assert await house.leases() == before
+    assert await house.short(1) == ("wallet:t", 0)
+
+
+async def test_live_holders_are_told_apart_from_those_of_before(house: Any) -> None:
+    await house.lent(holder="a")
+    house.clock.advance(61)
+    await house.lent(holder="b")
+    assert house.writer.live_addresses() == ["at/b"]
+    await house.lender.give_back("b", {}, last=True, settled=False)
+    assert house.writer.live_addresses() == []

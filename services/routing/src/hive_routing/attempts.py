@@ -1,0 +1,88 @@
+"""One attempt to call a model, from before it is sent to what it cost, and the port of the log that keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Protocol
+
+from hive_routing.prices import PriceTag
+
+
+class Outcome(IntEnum):
+    """What became of an attempt; numbers as in the contract (`modelhive.events.v1.Outcome`)."""
+
+    ANSWERED = 1
+    REFUSED = 2
+    UNSENT = 3
+    UNANSWERED = 4
+    BROKEN = 5
+    ABANDONED = 6
+    RECOVERED = 7
+
+
+@dataclass(slots=True)
+class Attempt:
+    """Known before it is sent, and kept by the journal from then on: the first block. Known at its end: the others.
+
+    attempt: counts the processes that the request was given to; call: the calls of this process to deployments.
+    deployment: `<provider>/<the provider's own name of the model>`. started_ms: Unix milliseconds.
+    prompt: units of the prompt, by our own count. price: what the tenant pays; provider_price: what is charged.
+    began: the same in monotonic seconds. scopes: what the money is held in.
+    held, cost, provider_cost, carried: nano-dollars.
+    delivered: output tokens that the caller was sent, about. units: by unit; absent is not known, zero is none.
+    """
+
+    request_id: str
+    attempt: int
+    call: int
+    tenant_id: str
+    key_id: str
+    endpoint: str
+    model: str
+    provider: str
+    deployment: str
+    started_ms: int
+    streamed: bool
+    prompt: Mapping[str, int]
+    price: PriceTag
+    provider_price: PriceTag
+    began: float = 0.0
+    scopes: tuple[str, ...] = ()
+    held: int = 0
+    tags: tuple[str, ...] = ()
+
+    duration_us: int = 0
+    first_content_us: int | None = None
+    outcome: Outcome = Outcome.UNSENT
+    error: str = ""
+    last: bool = False
+    upstream_request_id: str = ""
+
+    units: dict[str, int] = field(default_factory=dict)
+    estimated: bool = False
+    cost: int = 0
+    provider_cost: int = 0
+    carried: int = 0
+    delivered: int = 0
+
+    number: int = 0
+    """Its place in the journal, given by `UsageLog.open`."""
+
+
+class UsageLog(Protocol):
+    """Keeps attempts so that none is forgotten, whatever happens to this process. No method waits or raises
+    for want of a network; all are a write to a local file at most."""
+
+    def open(self, attempt: Attempt) -> None:
+        """Before it is sent: from now on a crash settles it."""
+        ...
+
+    def progress(self, attempt: Attempt) -> None:
+        """`delivered` has grown. To be called about once a second at most."""
+        ...
+
+    def close(self, attempt: Attempt) -> None:
+        """What it cost is final: written before the caller hears the end of its answer, and told to all."""
+        ...

@@ -1,0 +1,99 @@
+"""How large a call can become: the most that its prompt and its output can be, and what they cost at most.
+
+Prompts of families whose tokenizer is known are counted; for all others a token is a byte of UTF-8, which no
+tokenizer exceeds. What is no text has bounds of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hive_routing.request import Request
+from hive_routing.tokens import Countable, TokenCounter, is_exact
+from hive_routing.usage import prompt_of
+from hive_runtime.money import Tariff, price_of
+
+PER_MESSAGE_MOST = 8
+"""Marks around a message; no known chat format has more."""
+PER_TOOL_MOST = 16
+IMAGE_MOST = 5_000
+SMALL_MODEL_IMAGE_MOST = 50_000
+"""`gpt-4o-mini` counts an image as about thirty times the tokens that its larger sibling does."""
+CHARS_PER_FILE_TOKEN = 4
+DEAREST_PROMPT = ("prompt", "cache_write_5m", "cache_write_1h")
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """Tokens: of the prompt, and of all choices of the output together.
+
+    added: what a provider has to be told as the bound of a choice, for the caller named none; None: nothing.
+    """
+
+    prompt: int
+    output: int
+    added: int | None
+
+
+async def bound_of(request: Request, model: str, default_output: int, counter: TokenCounter) -> Bound:
+    """model: the provider's own name of it. default_output: tokens of a choice where the caller names no bound."""
+    prompt = await _prompt_most(request, model, counter)
+    endpoint = request.endpoint
+    if not endpoint.bounds:
+        return Bound(prompt, 0, None)
+    given = [request.values[name] for name in endpoint.bounds if request.values.get(name) is not None]
+    choices = max(request.choices, request.values.get("best_of") or 1)
+    # A provider that reads only one of two names may take the larger one.
+    each = max(given) if given else default_output
+    return Bound(prompt, each * choices, None if given else default_output)
+
+
+def worst_cost(tariff: Tariff, bound: Bound, request: Request) -> int:
+    """Nano-dollars at the most: every token at the dearest price that it can have."""
+    prices = tariff.prices(bound.prompt)
+    prompt = "prompt"
+    if _names(request, b"cache_control"):
+        prompt = max(DEAREST_PROMPT, key=lambda unit: price_of(unit, prices))
+    outputs = ["completion", "reasoning"]
+    if _names(request, b"audio"):
+        outputs.append("audio_out")
+        prompt = max(prompt, "audio_in", key=lambda unit: price_of(unit, prices))
+    output = max(outputs, key=lambda unit: price_of(unit, prices))
+    return tariff.cost({prompt: bound.prompt, output: bound.output})
+
+
+async def _prompt_most(request: Request, model: str, counter: TokenCounter) -> int:
+    counted = prompt_of(request)
+    if is_exact(model):
+        text = await counter.count(counted, model)
+    else:
+        text = counted.extra + sum(
+            len(each) if each.isascii() else len(each.encode()) for each in counted.texts
+        )
+        text += PER_MESSAGE_MOST * _items(request, b'"role"')
+    return text + _media_most(counted, model) + _tools_most(request)
+
+
+def _media_most(counted: Countable, model: str) -> int:
+    if not counted.images and not counted.media:
+        return 0
+    image = SMALL_MODEL_IMAGE_MOST if "4o-mini" in model else IMAGE_MOST
+    return counted.images * image + counted.media // CHARS_PER_FILE_TOKEN
+
+
+def _tools_most(request: Request) -> int:
+    """Tools reach a model in a form that is the provider's own; as JSON they are nearly always longer."""
+    if not request.fields.keys() & {"tools", "functions"}:
+        return 0
+    return PER_TOOL_MOST * (1 + len(request.values.get("tools") or request.values.get("functions") or ()))
+
+
+def _items(request: Request, mark: bytes) -> int:
+    messages = request.fields.get("messages")
+    return 0 if messages is None else bytes(messages).count(mark)
+
+
+def _names(request: Request, mark: bytes) -> bool:
+    """Whether the messages, or what the answer should be, speak of it."""
+    named = (request.fields.get(name) for name in ("messages", "modalities", "tools"))
+    return any(mark in bytes(raw) for raw in named if raw is not None)

@@ -1,0 +1,287 @@
+"""Money of this process: leases from billing, and the holds that are granted from them in memory.
+
+A hold never waits for a database: it is taken from what the process has leased of every scope at once, all or
+nothing. Only where a lease is short is billing asked for more, and what it says then is final.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from hive_runtime.clock import Clock
+from hive_runtime.errors import HiveError, Kind
+from hive_runtime.money import show_usd
+
+MOST_ROUNDS = 5
+"""How often a hold asks for more before it says that there is not enough: others take of the same leases."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a key spends.
+
+    scopes: all of them have to carry a hold; none: nothing binds it. balanced: holds are the likely cost, and
+    grow; else an upper bound. default_max_output: tokens, where the caller names no bound.
+    until: monotonic seconds; until_ms: Unix milliseconds, where a window among the scopes ends; 0: none does.
+    """
+
+    scopes: tuple[str, ...]
+    balanced: bool
+    default_max_output: int
+    until: float
+    until_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Lent:
+    """What billing answered. slices: nano-dollars that came on top, by scope.
+
+    short: the scope that could not give what was wanted (then nothing came); free: what of it nobody has.
+    """
+
+    terms: Terms
+    slices: Mapping[str, int]
+    short: str = ""
+    free: int = 0
+
+
+@dataclass(slots=True)
+class Lease:
+    """Of one scope, in nano-dollars: what is not used up, and of that what attempts hold.
+
+    until: monotonic seconds; from then on nothing more is granted from it without asking.
+    """
+
+    amount: int = 0
+    held: int = 0
+    until: float = 0.0
+
+    @property
+    def idle(self) -> int:
+        return self.amount - self.held
+
+
+class Bank(Protocol):
+    """Billing, as the purse asks it. Every method raises HiveError `unavailable` where it cannot be reached."""
+
+    async def lend(self, tenant_id: str, key_id: str, wanted: int, wants: Mapping[str, int] | None) -> Lent:
+        """Terms, and more money: `wants` by scope, or `wanted` of each where the scopes are not known."""
+        ...
+
+    async def renew(self, leases: Mapping[str, Lease]) -> float | None:
+        """Until when (monotonic seconds) all leases may be used; None: billing has forgotten them."""
+        ...
+
+    async def give_back(self, slices: Mapping[str, int], last: bool) -> None: ...
+
+
+class Hold:
+    """Money that is kept for one request until it is settled or released; it ends once."""
+
+    __slots__ = ("_leases", "_purse", "_who", "amount", "scopes")
+
+    def __init__(
+        self,
+        purse: Purse,
+        who: tuple[str, str],
+        scopes: tuple[str, ...],
+        leases: tuple[Lease, ...],
+        amount: int,
+    ) -> None:
+        self.amount = amount
+        self.scopes = scopes
+        self._purse = purse
+        self._who = who
+        self._leases = leases
+
+    async def raise_to(self, amount: int) -> None:
+        """Hold at least so much; raises HiveError `budget_exceeded`, and holds what it held, where it cannot."""
+        if amount > self.amount and self._leases:
+            await self._purse.reserve(*self._who, self.scopes, self._leases, amount - self.amount, amount)
+            self.amount = amount
+
+    def settle(self, cost: int) -> int:
+        """End it: so much was spent. Returns what the leases carry of it, the same in every scope."""
+        if not self._leases:
+            return 0
+        carried = min(cost, max(0, min(lease.idle for lease in self._leases) + self.amount))
+        for lease in self._leases:
+            lease.amount -= carried
+            lease.held -= self.amount
+        self._leases, self.amount = (), 0
+        return carried
+
+    def release(self) -> None:
+        """End it where nothing was spent; nothing where it has ended."""
+        self.settle(0)
+
+
+@dataclass(slots=True)
+class _Key:
+    terms: Terms | None = None
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class Purse:
+    """The leases of this process, and the terms of the keys that it serves."""
+
+    def __init__(self, bank: Bank, clock: Clock) -> None:
+        self._bank = bank
+        self._clock = clock
+        self._keys: dict[str, _Key] = {}
+        self._leases: dict[str, Lease] = {}
+
+    async def terms(self, tenant_id: str, key_id: str, now_ms: int) -> Terms:
+        """How the key spends at this moment; asks billing where that is not known."""
+        key = self._keys.get(key_id)
+        if key is None:
+            key = self._keys[key_id] = _Key()
+        if (terms := self._known(key, now_ms)) is not None:
+            return terms
+        async with key.lock:
+            if (terms := self._known(key, now_ms)) is None:
+                lent = await self._bank.lend(tenant_id, key_id, 0, None)
+                terms = self._take(key, lent)
+        return terms
+
+    async def hold(self, tenant_id: str, key_id: str, terms: Terms, amount: int) -> Hold:
+        """Keep so much of every scope; raises HiveError `budget_exceeded` in the promised words."""
+        leases = tuple(self._lease(scope) for scope in terms.scopes)
+        await self.reserve(tenant_id, key_id, terms.scopes, leases, amount, amount)
+        return Hold(self, (tenant_id, key_id), terms.scopes, leases, amount if leases else 0)
+
+    async def reserve(
+        self,
+        tenant_id: str,
+        key_id: str,
+        scopes: tuple[str, ...],
+        leases: tuple[Lease, ...],
+        amount: int,
+        estimate: int,
+    ) -> None:
+        """Count `amount` as held in all leases; `estimate` is what a refusal speaks of."""
+        if not self._can_grant(leases, amount):
+            await self._borrow(tenant_id, key_id, scopes, leases, amount, estimate)
+        for lease in leases:
+            lease.held += amount
+
+    def forget(self, key_ids: Iterable[str]) -> None:
+        """What is known of these keys is out of date."""
+        for key_id in key_ids:
+            if (key := self._keys.get(key_id)) is not None:
+                key.terms = None
+
+    def forget_all(self) -> None:
+        self.forget(list(self._keys))
+
+    def recall(self, wants: Mapping[str, int]) -> dict[str, int]:
+        """Give up idle money, at most so much of each scope; returns what that is."""
+        given = {}
+        for scope, wanted in wants.items():
+            lease = self._leases.get(scope)
+            if lease is not None and (amount := min(wanted, lease.idle)) > 0:
+                lease.amount -= amount
+                given[scope] = amount
+        return given
+
+    async def renew(self) -> None:
+        """Keep the leases for longer, and give back those that no key spends from any more."""
+        self._drop_what_expired()
+        if unused := self._unused():
+            await self._bank.give_back(unused, last=False)
+        until = await self._bank.renew(self._leases)
+        if until is None:
+            for lease in self._leases.values():
+                lease.amount = 0
+            self.forget_all()
+            return
+        for lease in self._leases.values():
+            lease.until = max(lease.until, until)
+
+    async def close(self) -> None:
+        """Give back what is idle: this process grants nothing any more."""
+        idle = self.recall({scope: lease.amount for scope, lease in self._leases.items()})
+        await self._bank.give_back(idle, last=True)
+
+    @property
+    def held(self) -> int:
+        """Nano-dollars that attempts hold now, over all scopes."""
+        return sum(lease.held for lease in self._leases.values())
+
+    def _known(self, key: _Key, now_ms: int) -> Terms | None:
+        terms = key.terms
+        if terms is None or self._clock.monotonic() >= terms.until:
+            return None
+        return None if terms.until_ms and now_ms >= terms.until_ms else terms
+
+    def _can_grant(self, leases: tuple[Lease, ...], amount: int) -> bool:
+        if not leases:
+            return True
+        now = self._clock.monotonic()
+        return all(lease.idle >= amount and now < lease.until for lease in leases)
+
+    async def _borrow(
+        self,
+        tenant_id: str,
+        key_id: str,
+        scopes: tuple[str, ...],
+        leases: tuple[Lease, ...],
+        amount: int,
+        estimate: int,
+    ) -> None:
+        """Returns with the leases large enough; nothing is awaited between that and the caller's own step."""
+        key = self._keys.setdefault(key_id, _Key())
+        async with key.lock:
+            for _ in range(MOST_ROUNDS):
+                if self._can_grant(leases, amount):
+                    return
+                wants = {
+                    scope: max(0, amount - lease.idle) for scope, lease in zip(scopes, leases, strict=True)
+                }
+                lent = await self._bank.lend(tenant_id, key_id, 0, wants)
+                self._take(key, lent)
+                if lent.short:
+                    lease = self._leases.get(lent.short)
+                    idle = max(0, lease.idle) if lease is not None else 0
+                    raise insufficient(lent.free + idle, estimate)
+        raise HiveError(Kind.UNAVAILABLE, "The budget of this API key is in great demand.", retry_after=1)
+
+    def _take(self, key: _Key, lent: Lent) -> Terms:
+        key.terms = lent.terms
+        for scope in lent.terms.scopes:
+            lease = self._lease(scope)
+            lease.until = max(lease.until, lent.terms.until)
+        for scope, amount in lent.slices.items():
+            self._lease(scope).amount += amount
+        return lent.terms
+
+    def _lease(self, scope: str) -> Lease:
+        lease = self._leases.get(scope)
+        if lease is None:
+            lease = self._leases[scope] = Lease()
+        return lease
+
+    def _drop_what_expired(self) -> None:
+        now = self._clock.monotonic()
+        for key_id in [name for name, key in self._keys.items() if not key.lock.locked()]:
+            terms = self._keys[key_id].terms
+            if terms is None or now >= terms.until:
+                del self._keys[key_id]
+
+    def _unused(self) -> dict[str, int]:
+        """Leases that no known key spends from and no attempt holds, taken off the books here."""
+        used = {scope for key in self._keys.values() if key.terms is not None for scope in key.terms.scopes}
+        names = [name for name, lease in self._leases.items() if name not in used and not lease.held]
+        return {name: lease.amount for name in names if (lease := self._leases.pop(name)).amount > 0}
+
+
+def insufficient(remaining: int, estimate: int) -> HiveError:
+    """The promised refusal; amounts in nano-dollars."""
+    message = (
+        f"Insufficient budget. Remaining: {show_usd(max(0, remaining))}, "
+        f"estimated cost: {show_usd(estimate, up=True)}"
+    )
+    return HiveError(Kind.BUDGET_EXCEEDED, message)

@@ -1,0 +1,59 @@
+"""What a call is likely to cost: what earlier calls of the same key to the same model used.
+
+Bounded: as many pairs of key and model are remembered as `MOST_PAIRS`, those used last.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+
+from hive_routing.usage import Usage
+
+MOST_PAIRS = 10_000
+REMEMBERED = 200
+ENOUGH = 20
+"""Calls before their figures are believed."""
+FIRST_OUTPUT = 1_024
+"""Tokens of output that a call is taken for until then."""
+RECENT = 8
+
+
+@dataclass(slots=True)
+class _Pair:
+    outputs: deque[int] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    cached: deque[int] = field(default_factory=lambda: deque(maxlen=RECENT))
+    """Per thousand of the prompt."""
+
+
+class Likely:
+    def __init__(self) -> None:
+        self._pairs: OrderedDict[tuple[str, str], _Pair] = OrderedDict()
+
+    def note(self, key_id: str, model: str, usage: Usage) -> None:
+        """What a call used in the end."""
+        pair = self._pairs.get((key_id, model))
+        if pair is None:
+            pair = self._pairs[key_id, model] = _Pair()
+            if len(self._pairs) > MOST_PAIRS:
+                self._pairs.popitem(last=False)
+        else:
+            self._pairs.move_to_end((key_id, model))
+        pair.outputs.append(usage.completion_tokens)
+        cached = usage.units.get("cached_prompt", 0)
+        pair.cached.append(1000 * cached // usage.prompt_tokens if usage.prompt_tokens else 0)
+
+    def output(self, key_id: str, model: str, most: int) -> int:
+        """Tokens that 99 of 100 calls stay below; never more than `most`."""
+        pair = self._pairs.get((key_id, model))
+        if pair is None or len(pair.outputs) < ENOUGH:
+            return min(FIRST_OUTPUT, most)
+        ordered = sorted(pair.outputs)
+        return min(max(1, ordered[(99 * len(ordered)) // 100]), most)
+
+    def cached(self, key_id: str, model: str, prompt: int) -> int:
+        """Tokens of a prompt that the provider has in its cache, as the least of the last calls says."""
+        pair = self._pairs.get((key_id, model))
+        if pair is None or len(pair.cached) < RECENT:
+            return 0
+        return prompt * min(pair.cached) // 1000

@@ -1,0 +1,76 @@
+"""What models cost, as billing lists it: what tenants pay for a model, what providers charge for a deployment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hive_runtime.errors import HiveError, Kind
+from hive_runtime.money import Tariff
+
+PATIENCE_SECONDS = 2.0
+"""How long a model that is new may wait for its price."""
+
+
+@dataclass(frozen=True, slots=True)
+class PriceTag:
+    """The price of one subject at one version of the list; None as its tariff: it has no price.
+
+    subject: `model/<id>` or `deployment/<provider>/<model>`.
+    """
+
+    subject: str
+    version: int
+    tariff: Tariff | None
+
+    def cost(self, units: Mapping[str, int]) -> int:
+        """Nano-dollars; 0 where there is no price."""
+        return 0 if self.tariff is None else self.tariff.cost(units)
+
+
+class PriceBook:
+    """The newest price of each subject. A lookup on a request's path is one dictionary access."""
+
+    def __init__(self) -> None:
+        self._tags: dict[str, PriceTag] = {}
+        self._changed = asyncio.Event()
+
+    def put(self, tag: PriceTag) -> None:
+        self._tags[tag.subject] = tag
+        self._changed.set()
+
+    def drop(self, subject: str) -> None:
+        self._tags.pop(subject, None)
+
+    async def of_model(self, model_id: str) -> PriceTag:
+        """What tenants pay; waits a little for a model that was made just now.
+
+        Raises HiveError `not_found` where the model has no price, `unavailable` where none is known yet.
+        """
+        tag = self._tags.get(f"model/{model_id}") or await self._wait_for(f"model/{model_id}")
+        if tag is None:
+            message = f"The price of the model `{model_id}` is not known yet. Try again in a moment."
+            raise HiveError(Kind.UNAVAILABLE, message, retry_after=1)
+        if tag.tariff is None:
+            message = (
+                f"The model `{model_id}` has no price, so it cannot be used: the operator can set one "
+                "(`price` of the model in the configuration, zero if it is free) or a ceiling for all."
+            )
+            raise HiveError(Kind.NOT_FOUND, message, "model", reason="model_unpriced")
+        return tag
+
+    def of_deployment(self, deployment_id: str) -> PriceTag:
+        """What the provider charges; a tag without tariff where nobody knows."""
+        subject = f"deployment/{deployment_id}"
+        return self._tags.get(subject) or PriceTag(subject, 0, None)
+
+    async def _wait_for(self, subject: str) -> PriceTag | None:
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while (tag := self._tags.get(subject)) is None:
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            return None
+        return tag

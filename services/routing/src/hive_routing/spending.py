@@ -1,0 +1,293 @@
+"""The money of a request, from the hold before its first call to the settlement of its last one.
+
+Every call of a provider is an `Attempt`: in the journal before it is sent, closed there before the caller hears
+the end of the answer. Of one request only the attempt that answers costs its tenant anything; what each provider
+charges is noted for all of them. All attempts share one hold, which ends once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from hive_routing.attempts import Attempt, Outcome, UsageLog
+from hive_routing.bounds import Bound, bound_of, worst_cost
+from hive_routing.catalogue import Deployment, Model
+from hive_routing.holds import Hold, Purse, Terms
+from hive_routing.likely import Likely
+from hive_routing.prices import PriceBook, PriceTag
+from hive_routing.request import Request
+from hive_routing.tokens import TokenCounter, is_exact
+from hive_routing.usage import Usage
+from hive_runtime.clock import Clock
+from hive_runtime.errors import HiveError, Kind
+
+PROGRESS_SECONDS = 1.0
+"""How often the journal hears how far a stream has come."""
+UNBOUND = 1 << 62
+CHARS_PER_TOKEN = 4
+MORE_OUTPUT = 256
+"""Tokens by which a hold grows at least, when a stream has used it up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Payer:
+    """Whose money a request spends, and the words that it is to be found by."""
+
+    tenant_id: str
+    key_id: str
+    tags: tuple[str, ...] = ()
+
+
+class Spending:
+    """Opens bills; one for the process."""
+
+    def __init__(
+        self, purse: Purse, prices: PriceBook, log: UsageLog, counter: TokenCounter, clock: Clock
+    ) -> None:
+        self.clock = clock
+        self.log = log
+        self.likely = Likely()
+        self._purse = purse
+        self._prices = prices
+        self._counter = counter
+
+    async def reserve(
+        self, request: Request, payer: Payer, request_id: str, number: int, model: Model
+    ) -> Bill:
+        """Hold what the request may cost at `model`; the bill has to be closed.
+
+        number: counts the processes that the request was given to. Raises HiveError `budget_exceeded`, `not_found`
+        where the model has no price, `unavailable` where billing cannot be asked and has to be.
+        """
+        price = await self._prices.of_model(model.id)
+        terms = await self._purse.terms(payer.tenant_id, payer.key_id, self.now_ms())
+        bill = Bill(self, request, payer, request_id, number, terms)
+        await bill.cover(model, price)
+        return bill
+
+    def now_ms(self) -> int:
+        return int(self.clock.now() * 1000)
+
+    async def price_of(self, model: Model) -> PriceTag:
+        return await self._prices.of_model(model.id)
+
+    def charged_by(self, deployment: Deployment) -> PriceTag:
+        """What the provider charges for it."""
+        return self._prices.of_deployment(deployment.id)
+
+    async def hold(self, payer: Payer, terms: Terms, amount: int) -> Hold:
+        return await self._purse.hold(payer.tenant_id, payer.key_id, terms, amount)
+
+    async def bound(self, request: Request, model: Model, terms: Terms) -> Bound:
+        names = [each.model for each in model.deployments]
+        name = next((each for each in names if not is_exact(each)), names[0] if names else model.id)
+        return await bound_of(request, name, terms.default_max_output, self._counter)
+
+
+@dataclass(slots=True)
+class Bill:
+    """What one request spends. `close` it: what is held then goes back.
+
+    cost: nano-dollars that the tenant pays, None until it is known. calls: of deployments, so far.
+    """
+
+    _spending: Spending
+    _request: Request
+    _payer: Payer
+    _request_id: str
+    _number: int
+    _terms: Terms
+    cost: int | None = None
+    calls: int = 0
+    usage: Usage | None = None
+    _hold: Hold | None = None
+    _bound: Bound | None = None
+    _model: str = ""
+    _price: PriceTag | None = None
+    _open: list[Attempt] = field(default_factory=list)
+    _failed: Attempt | None = None
+
+    async def cover(self, model: Model, price: PriceTag | None = None) -> None:
+        """Make sure that the hold carries this model too; raises HiveError `budget_exceeded` where it cannot."""
+        if model.id == self._model:
+            return
+        price = price or await self._spending.price_of(model)
+        if not self._terms.scopes or price.tariff is None or price.tariff.is_free:
+            amount, bound = 0, None
+        else:
+            bound = await self._spending.bound(self._request, model, self._terms)
+            amount = self._estimate(model, price, bound)
+        if self._hold is None:
+            self._hold = await self._spending.hold(self._payer, self._terms, amount)
+        else:
+            await self._hold.raise_to(amount)
+        self._model, self._price, self._bound = model.id, price, bound
+
+    @property
+    def output_bound(self) -> int | None:
+        """Tokens of a choice that a provider has to be told as the bound; None: nothing has to be added."""
+        return None if self._bound is None or self._terms.balanced else self._bound.added
+
+    def open(self, model: Model, deployment: Deployment, call: int, streamed: bool) -> Attempt:
+        """An attempt that is about to be sent; raises HiveError `unavailable` where it cannot be kept."""
+        assert self._hold is not None and self._price is not None, "`cover` comes first"
+        self._end_failed()
+        self.calls = call
+        attempt = Attempt(
+            request_id=self._request_id,
+            attempt=self._number,
+            call=call,
+            tenant_id=self._payer.tenant_id,
+            key_id=self._payer.key_id,
+            endpoint=self._request.endpoint.path,
+            model=model.id,
+            provider=deployment.provider_id,
+            deployment=deployment.id,
+            started_ms=self._spending.now_ms(),
+            streamed=streamed,
+            prompt={"prompt": self._prompt_tokens()},
+            price=self._price,
+            provider_price=self._spending.charged_by(deployment),
+            began=self._spending.clock.monotonic(),
+            scopes=self._hold.scopes,
+            held=self._hold.amount,
+            tags=self._payer.tags,
+        )
+        self._spending.log.open(attempt)
+        self._open.append(attempt)
+        return attempt
+
+    def fail(self, attempt: Attempt, outcome: Outcome, error: str) -> None:
+        """It gave no answer: the tenant pays nothing. What was sent, the provider may have read, and charge."""
+        attempt.outcome = outcome
+        attempt.error = error
+        if outcome in (Outcome.UNANSWERED, Outcome.BROKEN, Outcome.ABANDONED):
+            attempt.units = dict(attempt.prompt)
+            attempt.estimated = True
+            attempt.provider_cost = attempt.provider_price.cost(attempt.units)
+        self._stop(attempt)
+        self._failed = attempt
+
+    def settle(self, attempt: Attempt, outcome: Outcome, usage: Usage, error: str = "") -> None:
+        """It answered, whole or in part: the tenant pays for it, and the hold ends."""
+        assert self._hold is not None
+        attempt.outcome = outcome
+        attempt.error = error
+        attempt.units = usage.units
+        attempt.estimated = usage.estimated
+        attempt.provider_cost = attempt.provider_price.cost(usage.units)
+        if _has_content(attempt, usage):
+            attempt.cost = attempt.price.cost(usage.units)
+        attempt.held = self._hold.amount
+        attempt.carried = self._hold.settle(attempt.cost)
+        attempt.last = True
+        self.cost, self.usage = attempt.cost, usage
+        if outcome is Outcome.ANSWERED:
+            self._spending.likely.note(self._payer.key_id, attempt.model, usage)
+        self._stop(attempt)
+        self._spending.log.close(attempt)
+
+    def close(self) -> None:
+        """The request has ended: nothing is held for it any more."""
+        for attempt in list(self._open):  # whatever happened between, no attempt stays open
+            self._end_failed()
+            self.fail(attempt, Outcome.ABANDONED, Kind.INTERNAL.label)
+        if self._failed is not None:
+            self._failed.last = True
+            self._end_failed()
+        if self._hold is not None:
+            self._hold.release()
+
+    def meter(self, attempt: Attempt) -> Meter:
+        """Watches the stream of an attempt."""
+        return Meter(self, attempt, self._spending, self._allowed_output(attempt.held))
+
+    async def extend(self, attempt: Attempt, tokens: int) -> int:
+        """Hold enough for `tokens` of output and more; returns for how many. Raises HiveError where it cannot."""
+        assert self._hold is not None and self._bound is not None and self._price is not None
+        wanted = tokens + max(MORE_OUTPUT, tokens // 2)
+        units = {**self._likely_prompt(attempt.model, self._bound.prompt), "completion": wanted}
+        await self._hold.raise_to(self._price.cost(units))
+        attempt.held = self._hold.amount
+        return wanted
+
+    def _stop(self, attempt: Attempt) -> None:
+        attempt.duration_us = int((self._spending.clock.monotonic() - attempt.began) * 1_000_000)
+        self._open.remove(attempt)
+
+    def _end_failed(self) -> None:
+        """A failure is told once it is known whether another attempt follows it."""
+        if self._failed is not None:
+            self._spending.log.close(self._failed)
+            self._failed = None
+
+    def _estimate(self, model: Model, price: PriceTag, bound: Bound) -> int:
+        assert price.tariff is not None
+        most = worst_cost(price.tariff, bound, self._request)
+        if not self._terms.balanced:
+            return most
+        output = self._spending.likely.output(self._payer.key_id, model.id, bound.output)
+        units = {**self._likely_prompt(model.id, bound.prompt), "completion": output}
+        return min(most, price.cost(units))
+
+    def _likely_prompt(self, model_id: str, prompt: int) -> Mapping[str, int]:
+        cached = self._spending.likely.cached(self._payer.key_id, model_id, prompt)
+        return {"prompt": prompt - cached, "cached_prompt": cached}
+
+    def _allowed_output(self, held: int) -> int:
+        """Tokens of output that the hold carries; a bound that the provider knows needs no watching."""
+        if self._bound is None or not self._terms.balanced or not held:
+            return UNBOUND
+        assert self._price is not None and self._price.tariff is not None
+        prompt = self._price.cost(self._likely_prompt(self._model, self._bound.prompt))
+        each = self._price.tariff.prices(self._bound.prompt).get("completion", 0)
+        return (held - prompt) * 1000 // each if each else UNBOUND
+
+    def _prompt_tokens(self) -> int:
+        """For the journal: as counted for the hold, else a token for each four bytes."""
+        if self._bound is not None:
+            return self._bound.prompt
+        return -(-self._request.size // CHARS_PER_TOKEN)
+
+
+class Meter:
+    """Hears how far a stream has come: tells the journal, and says when more money is needed."""
+
+    __slots__ = ("_allowed", "_attempt", "_bill", "_next", "_spending")
+
+    def __init__(self, bill: Bill, attempt: Attempt, spending: Spending, allowed: int) -> None:
+        self._bill = bill
+        self._attempt = attempt
+        self._spending = spending
+        self._allowed = allowed
+        self._next = 0.0
+
+    def note(self, tokens: int) -> bool:
+        """So many tokens came so far; true where that is more than there is money for."""
+        attempt = self._attempt
+        attempt.delivered = tokens
+        now = self._spending.clock.monotonic()
+        if now >= self._next:
+            if attempt.first_content_us is None:
+                attempt.first_content_us = int((now - attempt.began) * 1_000_000)
+            self._spending.log.progress(attempt)
+            self._next = now + PROGRESS_SECONDS
+        return tokens > self._allowed
+
+    async def extend(self, tokens: int) -> bool:
+        """Find money for more than so many tokens; false where there is none."""
+        try:
+            self._allowed = await self._bill.extend(self._attempt, tokens)
+        except HiveError as error:
+            if error.kind in (Kind.BUDGET_EXCEEDED, Kind.UNAVAILABLE, Kind.TIMEOUT):
+                return False
+            raise
+        return True
+
+
+def _has_content(attempt: Attempt, usage: Usage) -> bool:
+    """Whether something was generated: an answer without any content costs its caller nothing."""
+    if attempt.endpoint == "embeddings" or usage.completion_tokens:
+        return True
+    return "completion" not in usage.units
