@@ -33,9 +33,9 @@ from hive_bus import Batch
 from hive_runtime.clock import SystemClock
 from hive_runtime.tasks import Tasks
 from hive_runtime.telemetry import report_lost_task
-from modelhive.events.v1.guard_pb2 import GuardDecided
-from modelhive.events.v1.ledger_pb2 import LedgerEntry, LedgerPosted
-from modelhive.events.v1.usage_pb2 import RequestLogged, UsageRecorded
+from modelhive.events.v1.guard_pb2 import GuardDecided, GuardStage, GuardVerdict
+from modelhive.events.v1.ledger_pb2 import LedgerEntry, LedgerPosted, PostingKind
+from modelhive.events.v1.usage_pb2 import CacheStatus, Outcome, RequestLogged, UsageRecorded
 
 BATCH = 5000
 DAYS = 30
@@ -97,7 +97,7 @@ def usage(call: Call) -> Message:
         started_unix_ms=call.started,
         duration_us=200_000 + chance % 4_000_000,
         first_content_us=None if failed else 50_000 + chance % 900_000,
-        outcome=2 if failed else 1,
+        outcome=Outcome.OUTCOME_REFUSED if failed else Outcome.OUTCOME_ANSWERED,
         error="upstream_failed" if failed else "",
         streamed=bool(chance & 64),
         last=True,
@@ -122,7 +122,7 @@ def posting(call: Call) -> Message:
     return LedgerPosted(
         sequence=call.number,
         cause=f"usage:req_{call.number:026d}:1.1",
-        kind=4,
+        kind=PostingKind.POSTING_KIND_USAGE,
         occurred_unix_ms=call.started,
         posted_unix_ms=call.started + 2000,
         tenant_id=call.tenant,
@@ -162,7 +162,7 @@ def request(call: Call) -> Message:
         provider=call.provider,
         deployment=f"{call.provider}/{call.model}",
         calls=1,
-        cache=1 + chance % 2,
+        cache=CacheStatus.CACHE_STATUS_HIT if chance % 2 else CacheStatus.CACHE_STATUS_MISS,
         tags=call.tags,
     )
 
@@ -175,8 +175,8 @@ def decision(call: Call) -> Message:
         key_id=call.key,
         model=call.model,
         guard=("secrets", "injection")[chance % 2],
-        stage=1,
-        verdict=4 if chance % 100 == 0 else 1,
+        stage=GuardStage.GUARD_STAGE_INPUT,
+        verdict=GuardVerdict.GUARD_VERDICT_ALLOWED if chance % 100 else GuardVerdict.GUARD_VERDICT_BLOCKED,
         decided_unix_ms=call.started,
         duration_us=90,
     )

@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -33,6 +34,9 @@ from modelhive.billing.v1.books_pb2 import (
     VerifyRequest,
 )
 from modelhive.billing.v1.books_pb2_grpc import BooksStub
+
+if TYPE_CHECKING:
+    from modelhive.billing.v1.books_pb2_grpc import BooksAsyncStub
 from modelhive.control.v1 import control_pb2 as control
 
 SECRET = "sk-hive-one-dollar-one-dollar"
@@ -45,10 +49,10 @@ REFUSAL = re.compile(r"Insufficient budget\. Remaining: \$(\d+\.\d+), estimated 
 @dataclass
 class Hive:
     app: App
-    books: BooksStub
+    books: BooksAsyncStub
 
     async def ask(self, number: int, *, stream: bool = False, max_tokens: int | None = 40) -> Answered:
-        body = {
+        body: dict[str, Any] = {
             "model": "long" if stream else "short",
             "stream": stream,
             "messages": [{"role": "user", "content": f"call number {number}"}],

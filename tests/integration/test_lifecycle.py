@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from hive_testing.gateway import Door, Gateway, clean_environment, eventually, run_command
+from hive_testing.gateway import PRICE, Door, Gateway, clean_environment, eventually, run_command
 from hive_testing.simulator import SimulatorThread
 
 CHAT = "/v1/chat/completions"
@@ -105,7 +105,7 @@ def test_later_starts_show_no_secret_and_forget_nothing(
     with Gateway(tmp_path, catalogue, HIVE_BOOTSTRAP_KEY="", HIVE_ADMIN_TOKEN="") as first:
         key, token = printed(first, "sk-hive-"), printed(first, "hive-admin-")
         admin = Door(first.internal_url, token)
-        own = {"id": "made-here", "deployments": [{"provider": "sim", "model": "made-here"}]}
+        own = {"id": "made-here", "deployments": [{"provider": "sim", "model": "made-here"}], "price": PRICE}
         assert admin.ask("POST", "/api/admin/models", own).status == 200
         gone = admin.ask("POST", "/api/admin/keys", {"tenant": "default", "name": "gone"}).json
         assert admin.ask("DELETE", f"/api/admin/keys/{gone['id']}").status == 200

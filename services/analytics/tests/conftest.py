@@ -148,18 +148,21 @@ async def analytics(
     """Started over the folder; what an earlier one left there is found again."""
     async with Process(HostSettings(data_dir=folder)) as process:
         billing = process.host("billing")
-        billing.serve(add_BooksServicer_to_server, fake or FakeBooks())
+        billing.serve(add_BooksServicer_to_server, fake or FakeBooks())  # type: ignore[abstract]
         async with billing.running(), analytics_service(process.host("analytics"), settings):
             yield Desk(process)
 
 
 def workers() -> list[psutil.Process]:
-    """The store's processes that were started from here."""
-    return [
-        child
-        for child in psutil.Process(os.getpid()).children()
-        if "hive_analytics.olap.worker" in child.cmdline()
-    ]
+    """The store's processes that were started from here, and live."""
+    return [child for child in psutil.Process(os.getpid()).children() if _is_worker(child)]
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    try:
+        return "hive_analytics.olap.worker" in process.cmdline()
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return False
 
 
 async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:

@@ -102,7 +102,7 @@ async def test_a_store_on_a_server_is_asked_in_threads() -> None:
             raise HiveError(Kind.UNAVAILABLE, "no server")
         return fake
 
-    olap = ThreadOlap(connect)
+    olap: Any = ThreadOlap(connect)
     assert not olap.opened
     with pytest.raises(HiveError, match="no server"):
         await olap.insert("usage", [b"1"])

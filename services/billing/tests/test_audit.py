@@ -22,7 +22,7 @@ TAMPERED = {
         "wallet:t has used 0.000000051, its entries say 0.00000005",
     ),
     "an entry that was changed": (
-        "UPDATE postings SET entries = '[[\"wallet:t\",-49],[\"revenue\",50]]' WHERE sequence = 2",
+        'UPDATE postings SET entries = \'[["wallet:t",-49],["revenue",50]]\' WHERE sequence = 2',
         "the entries of usage:req_1:1.1 sum to 1, not to zero",
     ),
     "a posting that is gone": (
@@ -43,7 +43,7 @@ TAMPERED = {
         "the lease of h exceeds cap:key/k:day:2026-11-25 by 0.00000006",
     ),
     "money spent that was not there": (
-        "UPDATE postings SET entries = '[[\"wallet:t\",-60000000000],[\"revenue\",60000000000]]',"
+        'UPDATE postings SET entries = \'[["wallet:t",-60000000000],["revenue",60000000000]]\','
         " spent = 60000000000, cost = 60000000000 WHERE sequence = 2",
         "posting 2 (usage:req_1:1.1) exceeds wallet:t by 59.99999995",
     ),
@@ -68,12 +68,15 @@ async def used(open_house: Any) -> AsyncIterator[Any]:
 async def test_what_does_not_fit_is_found(used: Any, case: str) -> None:
     assert (await used.audit()).problems == []
     change, words = TAMPERED[case]
-    async with used.quick.transaction() as connection:
-        kept = {name: (await connection.execute(text(f"SELECT * FROM {name}"))).mappings().all() for name in TABLES}
+    async with used.database.transaction() as connection:
+        kept = {
+            name: (await connection.execute(text(f"SELECT * FROM {name}"))).mappings().all()
+            for name in TABLES
+        }
         await connection.execute(text(change.replace(":1.1", r"\:1.1")))
     problems = (await used.audit()).problems
     assert any(words in problem for problem in problems), problems
-    async with used.quick.transaction() as connection:
+    async with used.database.transaction() as connection:
         for name, rows in kept.items():
             await connection.execute(text(f"DELETE FROM {name}"))
             for row in rows:

@@ -72,10 +72,10 @@ async def test_fifty_needs_make_one_charge_even_where_the_process_dies_before_it
 
 
 async def test_the_sandbox_remembers_what_it_charged(poor: Any) -> None:
-    sandbox = Sandbox(poor.durable, poor.clock)
+    sandbox = Sandbox(poor.database, poor.clock)
     first = await sandbox.charge("key", "t", 5)
-    assert await Sandbox(poor.durable, poor.clock).charge("key", "t", 5) == first
-    async with poor.quick.read() as connection:
+    assert await Sandbox(poor.database, poor.clock).charge("key", "t", 5) == first
+    async with poor.database.read() as connection:
         assert (await connection.execute(select(func.count()).select_from(payments))).scalar() == 1
 
 
@@ -197,7 +197,7 @@ async def test_one_pending_recharge_per_wallet_is_a_rule_of_the_table(poor: Any,
         "payment_id": "",
     }
     with pytest.raises(Exception, match=r"(?i)unique"):
-        async with poor.quick.transaction() as connection:
+        async with poor.database.transaction() as connection:
             await connection.execute(recharges.insert(), row)
     charges.open.set()
     await asked

@@ -184,7 +184,9 @@ GREY_CASES = [
 ]
 
 
-@pytest.mark.parametrize(("case", "attempts", "pays", "charged"), GREY_CASES, ids=[each[0] for each in GREY_CASES])
+@pytest.mark.parametrize(
+    ("case", "attempts", "pays", "charged"), GREY_CASES, ids=[each[0] for each in GREY_CASES]
+)
 async def test_grey_cases(house: Any, case: str, attempts: Any, pays: int, charged: int) -> None:
     await house.lent(100_000)
     for call, (cost, provider_cost, estimated) in enumerate(attempts, 1):
@@ -195,7 +197,9 @@ async def test_grey_cases(house: Any, case: str, attempts: Any, pays: int, charg
     assert await house.balance("wallet:t") == ALL - pays
     assert await house.balance("payable:p") == charged
     assert await house.free("wallet:t") == sum(cost for cost, _, _ in attempts) - pays
-    assert {p.estimated for p in await house.ledger() if p.kind is PostingKind.USAGE} <= {e for _, _, e in attempts}
+    assert {p.estimated for p in await house.ledger() if p.kind is PostingKind.USAGE} <= {
+        e for _, _, e in attempts
+    }
 
 
 async def test_ten_thousand_attempts_on_a_dollar_never_make_it_less_than_nothing(open_house: Any) -> None:

@@ -19,7 +19,7 @@ async def test_migrated_tables_are_those_of_the_code(house: Any) -> None:
         kept = {*tables.metadata.tables, *price_store.metadata.tables, "alembic_version"}
         assert set(inspect(connection).get_table_names()) == kept
 
-    async with house.quick.read() as connection:
+    async with house.database.read() as connection:
         await connection.run_sync(compare)
 
 

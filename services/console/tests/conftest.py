@@ -21,8 +21,8 @@ from hive_rpc import Channel
 from hive_rpc.local import LocalNetwork
 from hive_runtime.errors import HiveError, Kind
 from hive_runtime.health import Health
-from hive_runtime.sealing import SealingKey
 from hive_runtime.money import show_usd
+from hive_runtime.sealing import SealingKey
 from hive_runtime.tasks import Tasks
 from modelhive.analytics.v1 import questions_pb2 as analytics
 from modelhive.analytics.v1.questions_pb2_grpc import QuestionsServicer, add_QuestionsServicer_to_server

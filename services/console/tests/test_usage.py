@@ -151,7 +151,7 @@ async def test_one_nano_dollar_is_a_difference(till: Any, questions: Any) -> Non
     assert found["ok"] is False
     assert found["problems"] == [
         "2026-11-25, tenant 'default', key 'key_b': spent is $0.00000002 by the books and $0.000000021"
-        " by analytics ($-0.000000001 apart)"
+        " by analytics ($0.000000001 apart)"
     ]
 
 

@@ -376,7 +376,12 @@ class Gateway:
         """A model of the test's own, known to callers when this returns; at the provider it has that name too."""
         id = f"own-{next(self._numbers)}"
         deployment = {"provider": provider, "model": model or id}
-        wanted: dict[str, Any] = {"id": id, "deployments": [deployment], "fallbacks": list(fallbacks), "mode": mode}
+        wanted: dict[str, Any] = {
+            "id": id,
+            "deployments": [deployment],
+            "fallbacks": list(fallbacks),
+            "mode": mode,
+        }
         wanted["price"] = PRICE
         self.admin("POST", "/models", wanted)
         eventually(lambda: self.public.ask("GET", f"/v1/models/{id}").status == 200, what=f"model {id}")

@@ -11,9 +11,10 @@ from hive_billing import funding, ledger
 from hive_billing.accounts import Accounts
 from hive_billing.books import Balance, Books
 from hive_billing.ledger import Posting, Usage
+from hive_billing.loading import Found
 from hive_billing.rerate import Repricing
 from hive_billing.settlement import Request, reprice, settle
-from hive_billing.writer import Found, Writer
+from hive_billing.writer import Writer
 
 Recall = Callable[[str, int], Awaitable[int]]
 

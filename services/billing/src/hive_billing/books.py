@@ -112,6 +112,15 @@ class Draft:
     conflicts: list[str] = field(default_factory=list)
     """Causes that came again with other amounts. They are told, not written."""
 
+    def spent(self, cap: CapScope) -> int:
+        """What it adds to the window of a cap."""
+        kind, _, id = cap.owner.partition("/")
+        return sum(
+            sums[0]
+            for (tenant_id, key_id, day), sums in self.days.items()
+            if (key_id if kind == "key" else tenant_id) == id and cap.first <= day < cap.end
+        )
+
     @property
     def is_empty(self) -> bool:
         return not (

@@ -14,8 +14,9 @@ from hive_billing import leases
 from hive_billing.accounts import Accounts
 from hive_billing.books import Books, Why
 from hive_billing.leases import Granted, Position, Short
+from hive_billing.loading import Found
 from hive_billing.recharges import Recharger
-from hive_billing.writer import Found, Writer
+from hive_billing.writer import Writer
 from hive_runtime.clock import Clock
 
 log = structlog.get_logger(__name__)

@@ -15,8 +15,9 @@ import structlog
 from hive_billing import funding, ledger, windows
 from hive_billing.accounts import Accounts, Rule, Tenant
 from hive_billing.books import Books, Recharge
+from hive_billing.loading import Found
 from hive_billing.payments import PaymentProvider, PaymentRefused
-from hive_billing.writer import Found, Writer
+from hive_billing.writer import Writer
 from hive_bus.port import Retry
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError
@@ -77,10 +78,7 @@ class Recharger:
         found = self._accounts.rule_of(account)
         if found is None or account in self._running or books.balance(account) >= found[1].below:
             return
-        if (
-            may_recharge(books, account, found[1])
-            and self._rests.get(account, 0) <= self._clock.monotonic()
-        ):
+        if may_recharge(books, account, found[1]) and self._rests.get(account, 0) <= self._clock.monotonic():
             self.start(account)
 
     async def could_bring(self, account: str, amount: int) -> bool:

@@ -21,6 +21,7 @@ from hive_billing.payments import PaymentProvider, Sandbox
 from hive_billing.price_list import PriceList
 from hive_billing.publisher import Publisher
 from hive_billing.recharges import Recharger
+from hive_billing.rooms import Room, room_of
 from hive_billing.rpc import BooksDoor, LeasesDoor, ReceiptsDoor
 from hive_billing.settings import BillingSettings
 from hive_billing.writer import BATCH, Writer
@@ -66,7 +67,9 @@ async def billing_service(
         durable = await stack.enter_async_context(open_database(host.sql_url, MIGRATIONS, durable=True))
         quick = Database(host.sql_url)
         stack.push_async_callback(quick.close)
-        billing = _build(host, settings, quick, durable, payments or Sandbox(durable, host.clock))
+        room = room_of(host.sql_url, durable)
+        stack.push_async_callback(room.close)
+        billing = _build(host, settings, quick, room, payments or Sandbox(durable, host.clock))
         await billing.publisher.open(await billing.writer.open())
         work = [
             host.tasks.spawn(billing.writer.run(), "billing writer"),
@@ -80,7 +83,7 @@ async def billing_service(
 
 
 def _build(
-    host: Host, settings: BillingSettings, quick: Database, durable: Database, payments: PaymentProvider
+    host: Host, settings: BillingSettings, quick: Database, room: Room, payments: PaymentProvider
 ) -> Billing:
     accounts = Accounts()
     figures = Figures(host.metrics)
@@ -91,7 +94,7 @@ def _build(
         for account in draft.balances:
             recharger.start_where_low(books, account)
 
-    writer = Writer(quick, durable, accounts, host.clock, settings.spans, committed)
+    writer = Writer(room, accounts, host.clock, settings.spans, committed)
     calls = HolderCalls(host.channel, host.tasks, writer.live_addresses)
     lender = Lender(writer, accounts, calls, host.clock)
     recharger = Recharger(writer, accounts, payments, lender.recall, host.clock, host.tasks)

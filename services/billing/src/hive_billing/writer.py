@@ -20,12 +20,11 @@ from hive_billing import funding
 from hive_billing.accounts import Accounts, CapScope, is_cap
 from hive_billing.books import Books, CapsNotOpen, Draft
 from hive_billing.leases import Spans
-from hive_billing.ledger import Posting
-from hive_billing.settlement import Request
-from hive_billing.store import Store, snapshot
+from hive_billing.loading import Found, find, load, spent
+from hive_billing.rooms import Room
+from hive_billing.writing import write
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError, Kind
-from hive_sql import Database
 
 log = structlog.get_logger(__name__)
 
@@ -33,14 +32,6 @@ T = TypeVar("T")
 
 BATCH = 256
 """Attempts that one transaction settles at most."""
-
-
-@dataclass(slots=True)
-class Found:
-    """What of the ledger was looked up for a batch, and what it has added since."""
-
-    requests: dict[str, Request] = field(default_factory=dict)
-    causes: dict[str, Posting] = field(default_factory=dict)
 
 
 @dataclass(slots=True, eq=False)
@@ -61,12 +52,11 @@ class Job(Generic[T]):
 
 
 class Writer:
-    """`run` in a task. databases: one whose commits outlive the process, one whose commits outlive a loss of power."""
+    """`run` in a task."""
 
     def __init__(
         self,
-        quick: Database,
-        durable: Database,
+        room: Room,
         accounts: Accounts,
         clock: Clock,
         spans: Spans,
@@ -74,8 +64,7 @@ class Writer:
     ) -> None:
         self.failure: Exception | None = None
         self.spans = spans
-        self._quick = quick
-        self._durable = durable
+        self._room = room
         self._accounts = accounts
         self._clock = clock
         self._on_committed = on_committed
@@ -170,29 +159,18 @@ class Writer:
         funding.sweep(books)
         draft = books.take_draft()
         if not draft.is_empty:
-            database = self._durable if any(job.durable for job in jobs) else self._quick
-            async with database.transaction() as connection:
-                await Store(connection).write(draft, books)
+            durable = any(job.durable for job in jobs)
+            await self._room.write(lambda connection: write(connection, draft, books), durable=durable)
             self._note_kept(books, draft.holders)
         self._on_committed(draft, books)
         return outcomes
 
     async def _find(self, jobs: Sequence[Job[Any]]) -> Found:
-        found = Found()
         requests = {id for job in jobs for id in job.requests}
         causes = {cause for job in jobs for cause in job.causes}
         if not requests and not causes:
-            return found
-        async with self._quick.read() as connection:
-            store = Store(connection)
-            if causes:
-                found.causes = await store.of_causes(causes)
-            for posting in await store.of_requests(requests) if requests else ():
-                request = found.requests.get(posting.request_id)
-                if request is None:
-                    request = found.requests[posting.request_id] = Request()
-                request.add(posting)
-        return found
+            return Found()
+        return await self._room.read(lambda connection: find(connection, requests, causes))
 
     async def _decide(self, job: Job[Any], books: Books, found: Found) -> Any:
         while True:
@@ -209,24 +187,19 @@ class Writer:
                 return result
 
     async def _open_caps(self, books: Books, scopes: Iterable[str]) -> None:
-        names = [scope for scope in scopes if is_cap(scope) and scope not in books.caps]
-        if not names:
+        closed = [scope for scope in scopes if is_cap(scope) and scope not in books.caps]
+        if not closed:
             return
-        pending = books.draft.days
-        async with self._quick.read() as connection:
-            for name in names:
-                cap = CapScope.parse(name)
-                kind, _, id = cap.owner.partition("/")
-                posted = await Store(connection).spent(cap)
-                for (tenant_id, key_id, day), sums in pending.items():
-                    if (key_id if kind == "key" else tenant_id) == id and cap.first <= day < cap.end:
-                        posted += sums[0]
-                books.open_cap(name, posted)
+        caps = [CapScope.parse(name) for name in closed]
+        sums = await self._room.read(lambda connection: spent(connection, caps))
+        for name, cap, posted in zip(closed, caps, sums, strict=True):
+            books.open_cap(name, posted + books.draft.spent(cap))
 
     async def _load(self) -> Books:
         now_ms, monotonic = round(self._clock.now() * 1000), self._clock.monotonic()
-        async with snapshot(self._quick) as connection:
-            books = await Store(connection).load(self._accounts, now_ms, monotonic, self.spans)
+        books = await self._room.read(
+            lambda connection: load(connection, self._accounts, now_ms, monotonic, self.spans)
+        )
         self._note_kept(books, books.holders)
         return books
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
+from numbers import Real
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
@@ -16,7 +17,7 @@ DECIMAL = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
 def _nanos(value: object) -> object:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
+    if isinstance(value, Real) and not isinstance(value, bool):
         raise wrong(f'must be a decimal string, with the quotes: "{value}"', said=True)
     if not isinstance(value, str):
         raise wrong('must be a decimal string of US dollars such as "12.50"')

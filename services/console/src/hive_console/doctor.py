@@ -42,5 +42,5 @@ def differences(books: Mapping[Place, Sums], analytics: Mapping[Place, Sums]) ->
 def _apart(books: int, analytics: int) -> str:
     return (
         f"is ${format_usd(books)} by the books and ${format_usd(analytics)} by analytics"
-        f" (${format_usd(books - analytics)} apart)"
+        f" (${format_usd(abs(books - analytics))} apart)"
     )

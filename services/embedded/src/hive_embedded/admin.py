@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from hive_embedded.settings import CommandSettings
 
@@ -22,6 +24,11 @@ class Admin:
     def __init__(self, settings: CommandSettings) -> None:
         self._settings = settings
 
+    def get(self, path: str, query: Mapping[str, object]) -> Any:
+        """One answer; lists are repeated in the query, and what is empty is left out of it."""
+        asked = {name: value for name, value in query.items() if value not in (None, "", [])}
+        return self.call("GET", f"{path}?{urlencode(asked, doseq=True)}")
+
     def get_all(self, path: str) -> list[dict[str, Any]]:
         """All pages of a list."""
         found: list[dict[str, Any]] = []
@@ -33,7 +40,8 @@ class Admin:
                 return found
             query = f"?limit=100&after={page['last_id']}"
 
-    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    def call(self, method: str, path: str, body: dict[str, Any] | None = None, seconds: int = SECONDS) -> Any:
+        """seconds: how long to wait for the answer."""
         token = self._settings.token()
         if not token:
             raise AdminError(
@@ -41,15 +49,24 @@ class Admin:
                 "start the gateway first, or run this where its data folder is."
             )
         headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+        url = self._settings.admin_url + quote(path, safe="/?&=%:@+,~")
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self._settings.admin_url + path, data, headers, method=method)
+        request = urllib.request.Request(url, data, headers, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+            with urllib.request.urlopen(request, timeout=seconds) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
-            with error:
-                raise AdminError(json.load(error)["error"]["message"]) from None
+            raise AdminError(_words(error)) from None
         except OSError as error:
             where = self._settings.admin_url
             said = f"No gateway answers at {where}: is `modelhive serve` running? ({error})"
             raise AdminError(said) from None
+
+
+def _words(error: urllib.error.HTTPError) -> str:
+    """What a refusal says; its status where somebody else than the gateway answers."""
+    with error:
+        try:
+            return str(json.load(error)["error"]["message"])
+        except (ValueError, KeyError, TypeError):
+            return f"{error.url} answered {error.code}: is the gateway there, and is this its internal port?"

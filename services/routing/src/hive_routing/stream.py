@@ -169,8 +169,8 @@ class StreamRelay:
         """End the answer here: what finishes every choice that is not finished, with `hive` saying why."""
         chunks = []
         for index in sorted((self._open or {0}) - self._finished):
-            choice: dict[str, Any] = {"index": index, "finish_reason": "length"}
-            choice |= {"text": ""} if self._is_text else {"delta": {}}
+            said: dict[str, Any] = {"text": ""} if self._is_text else {"delta": {}}
+            choice = {"index": index, "finish_reason": "length"} | said
             chunks.append(self._identity() | {"choices": [choice], "hive": told})
         self._finished |= self._open
         self.done = True

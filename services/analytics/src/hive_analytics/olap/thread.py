@@ -63,8 +63,10 @@ class ThreadOlap:
             raise HiveError(Kind.UNAVAILABLE, "the analytical store is shutting down")
         loop = asyncio.get_running_loop()
         try:
-            opened = self._warehouse or await loop.run_in_executor(self._writing, self._opened)
-            result = await loop.run_in_executor(threads, lambda: work(opened))
+            warehouse = self._warehouse
+            if warehouse is None:
+                warehouse = await loop.run_in_executor(self._writing, self._opened)
+            result = await loop.run_in_executor(threads, work, warehouse)
         except HiveError as error:
             self._failure = error.message if error.kind is Kind.UNAVAILABLE else None
             raise

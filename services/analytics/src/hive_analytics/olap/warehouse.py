@@ -31,6 +31,7 @@ ALL_AT_ONCE: Final = 48
 """Hours that are rolled up in one statement, at most."""
 MIB: Final = 1024 * 1024
 _HOUR, _DAY = HOUR // 1000, DAY // 1000
+_SECONDS, _MILLISECONDS = "toDateTime({}, 'UTC')", "fromUnixTimestamp64Milli({} * 1000, 'UTC')"
 _TIMEOUT_EXCEEDED = 159
 _MEMORY_EXCEEDED = 241
 
@@ -148,9 +149,9 @@ class Warehouse:
         raw = ", ".join(f"{measure.raw} AS {measure.name}" for measure in family.measures)
         folded = ", ".join(f"{measure.folded} AS {measure.name}" for measure in family.measures)
         days = sorted({hour // _DAY * _DAY for hour in hours})
-        rows = _among(family.time, "toStartOfHour", hours, _HOUR)
-        in_hours = _among("time", "toStartOfHour", hours, _HOUR)
-        in_days = _among("time", "toStartOfDay", days, _DAY)
+        rows = _among(family.time, "toStartOfHour", hours, _HOUR, _MILLISECONDS)
+        in_hours = _among("time", "toStartOfHour", hours, _HOUR, _SECONDS)
+        in_days = _among("time", "toStartOfDay", days, _DAY, _SECONDS)
         minute, hour = family.rollup("minute"), family.rollup("hour")
         self._replace(
             family, "minute", version, f"toStartOfMinute({family.time})", raw, family.name, rows, in_hours
@@ -224,15 +225,15 @@ def _settings(memory_mb: int, threads: int) -> dict[str, Any]:
     }
 
 
-def _among(column: str, start_of: str, starts: Sequence[int], length: int) -> str:
-    """That a moment lies in one of these spans (ascending Unix seconds): as a range first, for the index."""
-    listed = ", ".join(map(_moment, starts))
-    border = f"{column} >= {_moment(starts[0])} AND {column} < {_moment(starts[-1] + length)}"
-    return f"{border} AND {start_of}({column}) IN ({listed})"
+def _among(column: str, start_of: str, starts: Sequence[int], length: int, moment: str) -> str:
+    """That a moment lies in one of these spans (ascending Unix seconds): as a range first, for the index.
 
-
-def _moment(seconds: int) -> str:
-    return f"toDateTime({seconds}, 'UTC')"
+    moment: how the column's own type is made of seconds. With another type the engine (26.5) leaves parts out that
+    lie in the last second before the border.
+    """
+    listed = ", ".join(f"toDateTime({start}, 'UTC')" for start in starts)
+    first, end = moment.format(starts[0]), moment.format(starts[-1] + length)
+    return f"{column} >= {first} AND {column} < {end} AND {start_of}({column}) IN ({listed})"
 
 
 def _translated(error: ClickHouseError) -> HiveError:
