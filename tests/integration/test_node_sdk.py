@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hive_testing.gateway import Gateway, clean_environment
+from hive_testing.gateway import PRICE, Gateway, clean_environment
 from hive_testing.simulator import SimulatorThread
 
 NODE = Path(__file__).parents[1] / "node"
@@ -30,7 +30,7 @@ def told(
         "endless": ("sim", "sim/chunks=1000,chunk_bytes=4,chunk_delay=0.02"),
     }
     further = [
-        {"id": id, "deployments": [{"provider": place, "model": name}]}
+        {"id": id, "deployments": [{"provider": place, "model": name}], "price": PRICE}
         for id, (place, name) in models.items()
     ]
     patient = [

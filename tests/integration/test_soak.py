@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from hive_testing.gateway import Gateway
+from hive_testing.gateway import PRICE, Gateway
 from hive_testing.simulator import SimulatorThread
 
 REQUESTS = 10_000
@@ -35,7 +35,8 @@ def lonely(
         "malformed": "sim/malformed_chunk=3,chunk_delay=0.001",
     }
     models = [
-        {"id": id, "deployments": [{"provider": "sim", "model": model}]} for id, model in failing.items()
+        {"id": id, "deployments": [{"provider": "sim", "model": model}], "price": PRICE}
+        for id, model in failing.items()
     ]
     everything = catalogue | {"models": [*catalogue["models"], *models]}
     with Gateway(tmp_path_factory.mktemp("soak"), everything) as running:

@@ -110,7 +110,7 @@ async def test_a_store_on_a_server_is_asked_in_threads() -> None:
     assert await olap.insert("usage", [b"1"]) == "usage" and olap.failure is None and olap.opened
     assert await olap.refresh(3) == 2
     asked = await asyncio.gather(olap.select("a", {}, 1.0), olap.select("b", {}, 1.0, alone=True))
-    assert asked == [["beside", "a", {}, 1.0], ["alone", "b", {}, 1.0]]
+    assert list(asked) == [["beside", "a", {}, 1.0], ["alone", "b", {}, 1.0]]
     fake.away = True
     with pytest.raises(HiveError, match="away"):
         await olap.insert("usage", [b"2"])

@@ -13,6 +13,8 @@ from hive_routing.providers.port import Timeouts
 from hive_runtime.errors import HiveError, Kind
 
 IDLE_SECONDS = 50.0
+MOST_CONNECTIONS = 4096
+"""To one provider: far more than one process serves well, far fewer than it may have open files."""
 
 
 class Client:
@@ -25,7 +27,7 @@ class Client:
         port: int,
         tls: ssl.SSLContext | None = None,
         max_idle: int = 64,
-        max_connections: int = 1024,
+        max_connections: int = MOST_CONNECTIONS,
     ) -> None:
         """name: the provider, for the messages of errors."""
         self.name = name
