@@ -154,6 +154,8 @@ async def send(gateway: Gateway, count: int) -> Counter[str]:
 
 async def test_ten_thousand_requests_leave_nothing(lonely: Gateway, provider: SimulatorThread) -> None:
     await send(lonely, WARM_UP)
+    shown = await asyncio.to_thread(lonely.command, "usage")  # by now the analytical store has been opened
+    assert shown.returncode == 0, shown.stderr
     before = await asyncio.to_thread(lonely.footprint, provider.url)
     memory = []
     for _ in range(2):
