@@ -17,8 +17,13 @@ class Tree:
     def __init__(self, pid: int) -> None:
         self._root = psutil.Process(pid)
 
+    def own_cpu_seconds(self) -> float:
+        """User and system time of the process alone since its start."""
+        times = self._root.cpu_times()
+        return float(times.user + times.system)
+
     def cpu_seconds(self) -> float:
-        """User and system time since the start, descendants that have ended included."""
+        """User and system time since the start, descendants included, also those that have ended."""
         total = 0.0
         for process in self._processes():
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -27,9 +32,13 @@ class Tree:
         return total
 
     def rss_bytes(self) -> int:
-        """Resident memory, summed: pages that processes share count once for each."""
+        """Resident memory of the process alone."""
+        return int(self._root.memory_info().rss)
+
+    def beside_bytes(self) -> int:
+        """Resident memory of its descendants, summed: pages that processes share count once for each."""
         total = 0
-        for process in self._processes():
+        for process in self._processes()[1:]:
             with contextlib.suppress(psutil.NoSuchProcess):
                 total += process.memory_info().rss
         return total

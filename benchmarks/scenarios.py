@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from benchmarks.bodies import Kind
 from benchmarks.figures import Figures, slope
@@ -27,6 +28,7 @@ class Sizes:
     """How much is measured: rounds of a scenario, and seconds of a round."""
 
     rounds: int
+    rest: float
     saturated: float
     light: float
     streams: float
@@ -36,8 +38,15 @@ class Sizes:
     memory_rounds: int
 
 
-FULL = Sizes(rounds=3, saturated=4, light=6, streams=4, others=2, held=1000, memory_rounds=6)
-QUICK = Sizes(rounds=1, saturated=1.5, light=3, streams=2, others=1, held=200, memory_rounds=2)
+FULL = Sizes(rounds=3, rest=20, saturated=4, light=6, streams=4, others=2, held=1000, memory_rounds=6)
+QUICK = Sizes(rounds=1, rest=5, saturated=1.5, light=3, streams=2, others=1, held=200, memory_rounds=2)
+
+
+class Spent(NamedTuple):
+    """CPU seconds of the gateway and all its processes, and what of them was not in its first process."""
+
+    whole: float
+    beside: float
 
 
 @dataclass(slots=True)
@@ -64,12 +73,14 @@ class Bench:
         self.check(outcome)
         return outcome
 
-    def costed(self, seconds: float, *lanes: LanePlan) -> tuple[Outcome, float]:
-        """The outcome, and the CPU seconds that the gateway spent on it."""
-        before = self.gateway.tree.cpu_seconds()
+    def costed(self, seconds: float, *lanes: LanePlan) -> tuple[Outcome, Spent]:
+        """The outcome, and what it cost."""
+        tree = self.gateway.tree
+        whole, own = tree.cpu_seconds(), tree.own_cpu_seconds()
         outcome = self.load(seconds, *lanes)
         time.sleep(AFTERMATH)
-        return outcome, self.gateway.tree.cpu_seconds() - before
+        whole, own = tree.cpu_seconds() - whole, tree.own_cpu_seconds() - own
+        return outcome, Spent(whole, whole - own)
 
     def check(self, outcome: Outcome) -> None:
         for each in outcome.lanes:
@@ -112,8 +123,9 @@ def cold(bench: Bench) -> list[Figures]:
 
 
 def idle(bench: Bench) -> list[Figures]:
-    """After one chat request and two seconds of rest."""
-    seconds = 2.0
+    """After one chat request, when the analytical store that it opened has come to rest."""
+    time.sleep(bench.sizes.rest)
+    seconds = 3.0
     before = bench.gateway.tree.cpu_seconds()
     time.sleep(seconds)
     tree = bench.gateway.tree
@@ -121,6 +133,7 @@ def idle(bench: Bench) -> list[Figures]:
         {
             "cpu_percent": (tree.cpu_seconds() - before) / seconds * 100,
             "rss_mb": tree.rss_bytes() / MEGABYTE,
+            "beside_mb": tree.beside_bytes() / MEGABYTE,
             "open_files": tree.open_files(),
         }
     ]
@@ -162,7 +175,8 @@ def _closed(bench: Bench, kind: Kind, seconds: float) -> Figures:
     outcome, spent = bench.costed(seconds, bench.lane(kind))
     gateway = outcome.lanes[0]
     return {
-        "cpu_ms": spent / max(1, gateway.count) * 1000,
+        "cpu_ms": spent.whole / max(1, gateway.count) * 1000,
+        "beside_ms": spent.beside / max(1, gateway.count) * 1000,
         "per_second": gateway.count / (gateway.seconds or 1.0),
         "p50_ms": gateway.latency.p50,
         "p99_ms": gateway.latency.p99,
@@ -181,7 +195,7 @@ def _light(bench: Bench) -> Figures:
     outcome, spent = bench.costed(bench.sizes.light, *lanes)
     gateway, direct = outcome.lanes
     return {
-        "cpu_ms": spent / max(1, gateway.count) * 1000,
+        "cpu_ms": spent.whole / max(1, gateway.count) * 1000,
         "added_p50_ms": gateway.latency.p50 - direct.latency.p50,
         "added_p99_ms": gateway.latency.p99 - direct.latency.p99,
         "direct_p50_ms": direct.latency.p50,
@@ -204,7 +218,7 @@ def _streams(bench: Bench) -> Figures:
     outcome, spent = bench.costed(bench.sizes.streams, *lanes)
     gateway, direct = outcome.lanes
     return {
-        "cpu_us_per_chunk": spent / max(1, gateway.chunks) * 1e6,
+        "cpu_us_per_chunk": spent.whole / max(1, gateway.chunks) * 1e6,
         "added_first_p50_ms": gateway.first.p50 - direct.first.p50,
         "added_first_p99_ms": gateway.first.p99 - direct.first.p99,
         "gap_p50_ms": gateway.gap.p50,
@@ -228,6 +242,7 @@ def memory(bench: Bench) -> list[Figures]:
             "requests": answered,
             "growth_bytes": slope(points),
             "rss_mb": points[-1][1] / MEGABYTE,
+            "beside_mb": bench.gateway.tree.beside_bytes() / MEGABYTE,
             "open_files": bench.gateway.tree.open_files(),
         }
     ]

@@ -109,6 +109,17 @@ async def test_an_emptied_budget_gives_the_rest_when_it_gets_free(house: Any) ->
     assert await house.balance("wallet:t") == ALL - 20
 
 
+async def test_a_budget_that_is_wanted_again_keeps_what_gets_free(house: Any) -> None:
+    house.key("b", has_budget=True)
+    await house.bookkeeper.fund("t", "b", 100, "fund", empty=False)
+    await house.lent(key="b")
+    await house.bookkeeper.fund("t", "b", 0, "empty", empty=True)
+    await house.bookkeeper.fund("t", "b", 0, "again", empty=False)
+    await house.restart()
+    await house.lender.give_back("h", {}, last=True, settled=True)
+    assert await house.balance("budget:b") == 100
+
+
 async def test_metered_tenants_owe_what_their_budgets_hold(house: Any) -> None:
     house.tenant("m", prepaid=False)
     await house.bookkeeper.fund("m", "mk", 100, "fund", empty=False)

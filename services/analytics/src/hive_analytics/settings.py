@@ -20,7 +20,7 @@ class AnalyticsSettings(Settings):
     )
     analytics_threads: int = Field(2, ge=1, le=64, description="Threads of one question, at most.")
     analytics_batch_rows: int = Field(5000, ge=1, le=100_000, description="Rows that are written together.")
-    analytics_batch_seconds: float = Field(1.0, gt=0, le=60, description="How long rows may wait for others.")
+    analytics_batch_seconds: float = Field(3.0, gt=0, le=60, description="How long rows may wait for others.")
     analytics_rollup_seconds: float = Field(
         15.0, gt=0, description="Pause between two rounds of rollups; longer where a round takes long."
     )

@@ -147,6 +147,7 @@ class Bookkeeper:
                 posted = funding.fund(books, found.causes, tenant, key_id, amount, cause)
             else:
                 posted = False
+                funding.reopen(books, key_id)
             return posted, _budget(books, key_id, tenant_id)
 
         lack = await self.writer.ask(missing, causes=(cause,))

@@ -52,8 +52,17 @@ def fund(books: Books, known: Known, tenant: Tenant, key_id: str, amount: int, c
         return False
     require_free(books, tenant, key_id, amount)
     _move(books, tenant, key_id, amount, cause)
-    books.balances[ledger.budget(key_id)].closing = False
+    reopen(books, key_id)
     return True
+
+
+def reopen(books: Books, key_id: str) -> None:
+    """What gets free of its budget stays there again."""
+    account = ledger.budget(key_id)
+    balance = books.balances.get(account)
+    if balance is not None and balance.closing:
+        balance.closing = False
+        books.draft.balances.add(account)
 
 
 def require_free(books: Books, tenant: Tenant, key_id: str, amount: int) -> None:
