@@ -53,6 +53,7 @@ MODELS = [
     ("smollm2", "local"),
 ]
 TAGS = [(), (), (), (), ("team:search",), ("team:chat",), ("team:chat", "env:prod"), ("env:dev",)]
+GUARDS = ("prompt-injection", "secrets")
 MOST_MS = 300.0
 ROUNDS = 3
 MEMORY_MB = 1024
@@ -70,6 +71,19 @@ class Call:
     provider: str
     tags: tuple[str, ...]
 
+    @property
+    def chance(self) -> int:
+        """Evenly from 0 to 2³², and the same in each event of the call."""
+        return self.number * 2654435761 % 2**32
+
+    @property
+    def hit(self) -> bool:
+        return self.chance % 8 == 1
+
+    @property
+    def verdict(self) -> GuardVerdict.ValueType:
+        return GuardVerdict.GUARD_VERDICT_ALLOWED if self.chance % 100 else GuardVerdict.GUARD_VERDICT_BLOCKED
+
 
 def calls(rows: int) -> Iterator[Call]:
     """Spread evenly over the days; a few keys make most of them."""
@@ -82,8 +96,9 @@ def calls(rows: int) -> Iterator[Call]:
 
 
 def usage(call: Call) -> Message:
-    chance = call.number * 2654435761 % 2**32
+    chance = call.chance
     failed = chance % 50 == 0
+    provider = "cache" if call.hit else call.provider
     return UsageRecorded(
         request_id=f"req_{call.number:026d}",
         attempt=1,
@@ -92,8 +107,8 @@ def usage(call: Call) -> Message:
         key_id=call.key,
         endpoint="chat/completions",
         model=call.model,
-        provider=call.provider,
-        deployment=f"{call.provider}/{call.model}",
+        provider=provider,
+        deployment=f"{provider}/{call.model}",
         started_unix_ms=call.started,
         duration_us=200_000 + chance % 4_000_000,
         first_content_us=None if failed else 50_000 + chance % 900_000,
@@ -113,11 +128,14 @@ def usage(call: Call) -> Message:
         carried_nanos=chance % 9_000_000,
         upstream_request_id=f"chatcmpl-{chance:x}",
         tags=call.tags,
+        cache=CacheStatus.CACHE_STATUS_HIT if call.hit else CacheStatus.CACHE_STATUS_MISS,
+        guards=GUARDS,
+        guard_verdict=call.verdict,
     )
 
 
 def posting(call: Call) -> Message:
-    chance = call.number * 2654435761 % 2**32
+    chance = call.chance
     paid, charged = chance % 9_000_000, chance % 7_000_000
     return LedgerPosted(
         sequence=call.number,
@@ -145,7 +163,7 @@ def posting(call: Call) -> Message:
 
 
 def request(call: Call) -> Message:
-    chance = call.number * 2654435761 % 2**32
+    chance = call.chance
     return RequestLogged(
         request_id=f"req_{call.number:026d}",
         tenant_id=call.tenant,
@@ -161,24 +179,30 @@ def request(call: Call) -> Message:
         model=call.model,
         provider=call.provider,
         deployment=f"{call.provider}/{call.model}",
-        calls=1,
-        cache=CacheStatus.CACHE_STATUS_HIT if chance % 2 else CacheStatus.CACHE_STATUS_MISS,
+        calls=0 if call.hit else 1,
+        cache=CacheStatus.CACHE_STATUS_HIT if call.hit else CacheStatus.CACHE_STATUS_MISS,
         tags=call.tags,
+        guards=GUARDS,
+        guard_verdict=call.verdict,
+        replayed=chance % 500 == 3,
     )
 
 
 def decision(call: Call) -> Message:
-    chance = call.number * 2654435761 % 2**32
+    chance = call.chance
     return GuardDecided(
         request_id=f"req_{call.number:026d}",
         tenant_id=call.tenant,
         key_id=call.key,
         model=call.model,
-        guard=("secrets", "injection")[chance % 2],
+        guard=GUARDS[chance % 2],
         stage=GuardStage.GUARD_STAGE_INPUT,
-        verdict=GuardVerdict.GUARD_VERDICT_ALLOWED if chance % 100 else GuardVerdict.GUARD_VERDICT_BLOCKED,
+        verdict=call.verdict,
         decided_unix_ms=call.started,
         duration_us=90,
+        version="3",
+        scanned=1000 + chance % 9000,
+        decisions=1 + chance % 40 if chance % 100 else 1,
     )
 
 

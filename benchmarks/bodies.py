@@ -46,6 +46,10 @@ class Kind(StrEnum):
     STREAM = "stream"
     HOLD = "hold"
     EMBEDDINGS = "embeddings"
+    HIT = "hit"
+    """A chat whose answer is in the cache: few different bodies, again and again."""
+    GUARDED = "guarded"
+    """A stream whose output a guard reads."""
 
     @property
     def path(self) -> str:
@@ -53,7 +57,7 @@ class Kind(StrEnum):
 
     @property
     def streamed(self) -> bool:
-        return self in (Kind.STREAM, Kind.HOLD)
+        return self in (Kind.STREAM, Kind.HOLD, Kind.GUARDED)
 
 
 def requests(kind: Kind, port: int, key: str) -> Iterator[bytes]:
@@ -61,7 +65,8 @@ def requests(kind: Kind, port: int, key: str) -> Iterator[bytes]:
     mark = secrets.token_hex(4)
     prepared = itertools.cycle(_prepare(kind, port, key))
     for number, parts in enumerate(prepared):
-        yield f"{mark}{number:08x}".encode().join(parts)
+        unique = "0" * len(_UNIQUE) if kind is Kind.HIT else f"{mark}{number:08x}"
+        yield unique.encode().join(parts)
 
 
 def _prepare(kind: Kind, port: int, key: str) -> list[list[bytes]]:
@@ -80,6 +85,7 @@ def _head(kind: Kind, port: int, key: str, length: int) -> bytes:
         "accept: application/json",
         "user-agent: modelhive-benchmarks",
         f"content-length: {length}",
+        *(("x-hive-guard: toxicity",) if kind is Kind.GUARDED else ()),
     )
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 

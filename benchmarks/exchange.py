@@ -8,6 +8,7 @@ from benchmarks.bodies import Kind
 ENDS = {
     Kind.CHAT: answers.CHAT_END,
     Kind.LARGE: answers.CHAT_END,
+    Kind.HIT: answers.CHAT_END,
     Kind.EMBEDDINGS: answers.EMBEDDINGS_END,
 }
 

@@ -227,6 +227,33 @@ def _streams(bench: Bench) -> Figures:
     }
 
 
+def guarded(bench: Bench) -> list[Figures]:
+    """Streams whose output is read by the dearest guard that runs on it: what holding back adds."""
+    bench.warm_up()
+    bench.load(1.0, bench.lane(Kind.GUARDED, connections=8, rate=10))
+    return [_guarded(bench) for _ in range(bench.sizes.rounds)]
+
+
+def _guarded(bench: Bench) -> Figures:
+    lanes = (
+        bench.lane(Kind.GUARDED, connections=64, rate=DIRECT_STREAM_RATE),
+        bench.direct(Kind.STREAM, rate=DIRECT_STREAM_RATE),
+    )
+    outcome, spent = bench.costed(bench.sizes.streams, *lanes)
+    gateway, direct = outcome.lanes
+    return {
+        "cpu_us_per_chunk": spent.whole / max(1, gateway.chunks) * 1e6,
+        "added_first_p50_ms": gateway.first.p50 - direct.first.p50,
+        "added_whole_p50_ms": gateway.latency.p50 - direct.latency.p50,
+    }
+
+
+def hits(bench: Bench) -> list[Figures]:
+    bench.warm_up()
+    bench.load(0.5, bench.lane(Kind.HIT))
+    return [_closed(bench, Kind.HIT, bench.sizes.others) for _ in range(bench.sizes.rounds)]
+
+
 def memory(bench: Bench) -> list[Figures]:
     """Rounds of saturation: the slope of resident memory over the requests that were answered."""
     bench.warm_up()
@@ -252,6 +279,19 @@ Scenario = Callable[[Bench], list[Figures]]
 
 SCENARIOS: dict[str, Scenario] = {
     each.__name__: each
-    for each in (harness, cold, idle, held, saturated, light, streams, embeddings, large, memory)
+    for each in (
+        harness,
+        cold,
+        idle,
+        held,
+        saturated,
+        light,
+        streams,
+        guarded,
+        embeddings,
+        hits,
+        large,
+        memory,
+    )
 }
 """In the order in which they are run: memory is compared before the rest has left its traces."""

@@ -25,13 +25,14 @@ RESERVED = {
 }  # fmt: skip
 DOORS = {
     "hive_edge.answer", "hive_edge.body", "hive_edge.gateway", "hive_edge.request_log",
-    "hive_routing.bank", "hive_routing.providers", "hive_routing.recovery", "hive_routing.rest",
+    "hive_routing.bank", "hive_routing.cache_door", "hive_routing.guard_calls", "hive_routing.idempotency",
+    "hive_routing.providers", "hive_routing.recovery", "hive_routing.rest",
     "hive_routing.telling", "hive_routing.usage_events",
     "hive_console.books", "hive_console.changes", "hive_console.ollama", "hive_console.records",
     "hive_billing.catalogue", "hive_billing.holder_calls", "hive_billing.loading", "hive_billing.messages",
     "hive_billing.payments", "hive_billing.price_list", "hive_billing.price_store", "hive_billing.rooms",
     "hive_billing.rows", "hive_billing.tables", "hive_billing.writer", "hive_billing.writing",
-    "hive_analytics.books", "hive_analytics.olap",
+    "hive_analytics.books", "hive_analytics.olap", "hive_guardrails.telling",
 }  # fmt: skip
 """Modules that translate too, under names of their own."""
 

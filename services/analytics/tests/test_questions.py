@@ -30,7 +30,7 @@ async def desk(kit: Any, tmp_path_factory: pytest.TempPathFactory) -> AsyncItera
 
 
 def events(kit: Any) -> list[Any]:
-    usage, posting, decision, request = kit.usage, kit.posting, kit.decision, kit.request
+    usage, posting = kit.usage, kit.posting
     claude = {"model": "claude", "provider": "anthropic", "deployment": "anthropic/haiku"}
     broken = {"outcome": 2, "error": "upstream_failed", "last": False, "upstream_request_id": "up_2"}
     return [
@@ -68,14 +68,6 @@ def events(kit: Any) -> list[Any]:
         posting(
             5, kind=5, corrects="usage:req_4:1.1", occurred_unix_ms=NOON + DAY, key_id="key_b", spent_nanos=-1
         ),
-        decision(1),
-        decision(2, verdict=4, guard="injection"),
-        decision(2, verdict=2, guard="secrets", decided_unix_ms=NOON + HOUR),
-        decision(3, verdict=3, guard="secrets", key_id="key_b"),
-        request(1, cache=2),
-        request(2, cache=1, tags=["web"]),
-        request(3, cache=1, started_unix_ms=NOON + DAY, key_id="key_b"),
-        request(4, cache=0),
     ]
 
 
@@ -136,16 +128,6 @@ async def test_latency(desk: Any) -> None:
 
 async def test_ttft(desk: Any) -> None:
     assert await desk.ask("ttft", "key") == [("key_a", 2, 30.0, 30.0, 30.0)]
-
-
-async def test_cache(desk: Any) -> None:
-    assert await desk.ask("cache") == [(1, 2, 1 / 3)]
-    assert await desk.ask("cache", "key") == [("key_a", 1, 1, 0.5), ("key_b", 0, 1, 0.0)]
-
-
-async def test_guard(desk: Any) -> None:
-    assert await desk.ask("guard") == [(4, 1, 1, 1, 0.25)]
-    assert await desk.ask("guard", "guard") == [("injection", 1, 0, 0, 1, 1.0), ("secrets", 3, 1, 1, 0, 0.0)]
 
 
 async def test_attempts(desk: Any) -> None:
@@ -219,7 +201,7 @@ async def test_any_span_holds_its_start_and_not_its_end(
         ({"question": "weather"}, "question", "spend, requests"),
         ({"question": "spend", "step": "week"}, "step", "minute, hour, day"),
         ({"question": "spend", "by": ["colour"]}, "by", "tenant, key, model, provider, deployment, tag"),
-        ({"question": "guard", "by": ["provider"]}, "by", "tenant, key, model, guard"),
+        ({"question": "guard", "by": ["provider"]}, "by", "tenant, key, model, guard, stage"),
         ({"question": "slowest", "by": ["key"]}, "by", "use filters"),
         ({"question": "slowest", "step": "day"}, "step", "takes no step"),
         (

@@ -29,6 +29,10 @@ from modelhive.analytics.v1.questions_pb2_grpc import QuestionsServicer, add_Que
 from modelhive.billing.v1 import books_pb2 as billing
 from modelhive.billing.v1.books_pb2_grpc import BooksServicer, add_BooksServicer_to_server
 from modelhive.control.v1.control_pb2 import ControlChanged
+from modelhive.guardrails.v1 import guard_pb2 as guard
+from modelhive.guardrails.v1.guard_pb2_grpc import GuardServicer, add_GuardServicer_to_server
+from modelhive.routing.v1 import cache_pb2 as cache
+from modelhive.routing.v1.cache_pb2_grpc import CacheServicer, add_CacheServicer_to_server
 
 if TYPE_CHECKING:
     from hive_host.host import Host
@@ -255,6 +259,36 @@ class FakeQuestions(QuestionsServicer):
         return analytics.FlushResponse()
 
 
+class FakeGuard(GuardServicer):
+    """Guardrails with a told answer."""
+
+    def __init__(self) -> None:
+        self.asked: list[guard.TestRequest] = []
+        self.refusing: HiveError | None = None
+        self.answer = guard.TestResponse()
+
+    async def Test(self, request: guard.TestRequest, context: object) -> guard.TestResponse:
+        self.asked.append(request)
+        if self.refusing is not None:
+            raise self.refusing
+        return self.answer
+
+
+class FakeCache(CacheServicer):
+    """Routing's cache, as the number of entries of each tenant."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, int] = {}
+        self.counted = cache.StatsResponse()
+
+    async def Stats(self, request: cache.StatsRequest, context: object) -> cache.StatsResponse:
+        return self.counted
+
+    async def Clear(self, request: cache.ClearRequest, context: object) -> cache.ClearResponse:
+        gone = [request.tenant_id] if request.tenant_id else list(self.entries)
+        return cache.ClearResponse(cleared=sum(self.entries.pop(tenant, 0) for tenant in gone))
+
+
 class Records:
     """What another service hears: the last record of every key, and the whole story."""
 
@@ -319,23 +353,22 @@ def clock() -> SteppedClock:
     return SteppedClock()
 
 
-async def serve_money(host: FakeHost, books: FakeBooks | None, questions: FakeQuestions | None) -> None:
-    if books is not None:
-        server = host.network.server("billing", "0")
-        server.add(add_BooksServicer_to_server, books)
-        await server.start()
-    if questions is not None:
-        server = host.network.server("analytics", "0")
-        server.add(add_QuestionsServicer_to_server, questions)
-        await server.start()
+async def serve(host: FakeHost, servicers: Mapping[str, tuple[Any, Any]]) -> None:
+    """servicers: those that are there, with what adds them, by the names of their services."""
+    for service, (add, servicer) in servicers.items():
+        if servicer is not None:
+            server = host.network.server(service, "0")
+            server.add(add, servicer)
+            await server.start()
 
 
 @pytest.fixture
 def start(tmp_path: Path, clock: SteppedClock) -> Start:
     """Starts console on the same data folder each time, as a process that is restarted.
 
-    file: text of the configuration file. environment: what the process finds there. books, questions: who
-    serves billing and analytics; nobody does by default. Others are settings.
+    file: text of the configuration file. environment: what the process finds there. books, questions, guards,
+    answers: who serves billing, analytics, guardrails and routing's cache; nobody does by default. Others are
+    settings.
     """
 
     @asynccontextmanager
@@ -344,6 +377,8 @@ def start(tmp_path: Path, clock: SteppedClock) -> Start:
         environment: Mapping[str, str] | None = None,
         books: FakeBooks | None = None,
         questions: FakeQuestions | None = None,
+        guards: FakeGuard | None = None,
+        answers: FakeCache | None = None,
         **values: Any,
     ) -> AsyncIterator[Desk]:
         path = tmp_path / "modelhive.yaml"
@@ -353,7 +388,13 @@ def start(tmp_path: Path, clock: SteppedClock) -> Start:
             values["config"] = path
         settings = settings_of(environment or {}, values)
         host, records = FakeHost(tmp_path / "data", clock), Records()
-        await serve_money(host, books, questions)
+        servicers = {
+            "billing": (add_BooksServicer_to_server, books),
+            "analytics": (add_QuestionsServicer_to_server, questions),
+            "guardrails": (add_GuardServicer_to_server, guards),
+            "routing": (add_CacheServicer_to_server, answers),
+        }
+        await serve(host, servicers)
         subscription = await host.bus.subscribe_state(ControlChanged, records.take)
         async with console_service(cast("Host", host), settings) as console, desk_of(console, host) as desk:
             desk.records = records
@@ -415,6 +456,23 @@ async def till(start: Start, books: FakeBooks, questions: FakeQuestions) -> Asyn
     """The same with billing and analytics beside it, and $20 in the default wallet."""
     books.wallets["default"] = 20_000_000_000
     async with start(books=books, questions=questions) as desk:
+        yield desk
+
+
+@pytest.fixture
+def guards() -> FakeGuard:
+    return FakeGuard()
+
+
+@pytest.fixture
+def answers() -> FakeCache:
+    return FakeCache()
+
+
+@pytest.fixture
+async def guarded(start: Start, guards: FakeGuard, answers: FakeCache) -> AsyncIterator[Desk]:
+    """A console with guardrails and routing's cache beside it."""
+    async with start(guards=guards, answers=answers) as desk:
         yield desk
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 NOW = 1_790_000_000
 
 
@@ -28,6 +30,7 @@ async def test_a_tenant_is_made_and_announced(desk: Any) -> None:
             "caps": {"day_usd": None, "week_usd": None, "month_usd": None},
             "auto_recharge": None,
         },
+        "cache": {"ttl_seconds": None, "price_percent": 0},
         "created_at": NOW,
     }
     assert await desk.ask("GET", "/tenants/acme") == made
@@ -65,6 +68,44 @@ async def test_the_models_of_a_tenant_are_set_and_cleared(desk: Any) -> None:
     await desk.until(lambda records: not records.now["tenant/default"].tenant.HasField("models"))
     assert (await desk.error("PUT", "/tenants/default/models", {}, status=400))["param"] == "models"
     await desk.error("PUT", "/tenants/nobody/models", {"models": None}, status=404)
+
+
+async def test_what_answers_are_kept_for_a_tenant(desk: Any) -> None:
+    made = await desk.ask("POST", "/tenants", {"id": "acme", "cache": {"ttl_seconds": 600}})
+    assert made["cache"] == {"ttl_seconds": 600, "price_percent": 0}
+    await desk.until(lambda records: records.now["tenant/acme"].tenant.cache.ttl_seconds == 600)
+
+    changed = await desk.ask("PATCH", "/tenants/acme", {"cache": {"price_percent": 50}})
+    assert changed["cache"] == {"ttl_seconds": 600, "price_percent": 50}
+    assert (await desk.ask("PATCH", "/tenants/acme", {"name": "Acme"}))["cache"] == changed["cache"]
+    await desk.until(lambda records: records.now["tenant/acme"].tenant.name == "Acme")
+    heard = desk.records.now["tenant/acme"].tenant.cache
+    assert (heard.ttl_seconds, heard.price_percent) == (600, 50)
+
+
+async def test_a_cache_that_is_off_is_not_one_that_is_left_to_the_deployment(desk: Any) -> None:
+    await desk.ask("PATCH", "/tenants/default", {"cache": {"ttl_seconds": 0}})
+    await desk.until(lambda records: records.now["tenant/default"].tenant.cache.HasField("ttl_seconds"))
+    assert desk.records.now["tenant/default"].tenant.cache.ttl_seconds == 0
+    await desk.ask("PATCH", "/tenants/default", {"cache": {"ttl_seconds": None}})
+    await desk.until(lambda records: not records.now["tenant/default"].tenant.HasField("cache"))
+
+
+@pytest.mark.parametrize(
+    ("cache", "param"),
+    [
+        ({"ttl_seconds": -1}, "cache.ttl_seconds"),
+        ({"ttl_seconds": 1.5}, "cache.ttl_seconds"),
+        ({"ttl_seconds": 10**9}, "cache.ttl_seconds"),
+        ({"price_percent": 101}, "cache.price_percent"),
+        ({"price_percent": None}, "cache.price_percent"),
+        ({"ttl": 5}, "cache.ttl"),
+        (None, "cache"),
+    ],
+)
+async def test_cache_terms_that_are_none_are_refused(desk: Any, cache: Any, param: str) -> None:
+    error = await desk.error("PATCH", "/tenants/default", {"cache": cache}, status=400)
+    assert error["param"] == param
 
 
 async def test_a_tenant_without_live_keys_can_go_with_its_dead_ones(desk: Any, clock: Any) -> None:

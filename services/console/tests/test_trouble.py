@@ -15,6 +15,7 @@ from sqlalchemy import create_engine
 from structlog.testing import capture_logs
 
 from hive_console.declarations import ModelDeclaration, ProviderDeclaration
+from hive_console.http.guards import PolicyForm
 from hive_console.store import metadata
 from hive_console.wire import NewKey, NewTenant
 
@@ -28,7 +29,7 @@ JSON = st.recursive(
 FIELDS = st.sampled_from(
     [
         name
-        for form in (NewTenant, NewKey, ProviderDeclaration, ModelDeclaration)
+        for form in (NewTenant, NewKey, PolicyForm, ProviderDeclaration, ModelDeclaration)
         for name in form.model_fields
     ]
 )
@@ -38,6 +39,7 @@ ROUTES = st.sampled_from(
         for kind in ("tenants", "keys", "providers", "models")
         for method, path in (("POST", f"/{kind}"), ("PATCH", f"/{kind}/x"), ("PATCH", f"/{kind}/default"))
     ]
+    + [("PUT", "/policies/default"), ("PATCH", "/policies/default/key_bootstrap")]
 )
 
 

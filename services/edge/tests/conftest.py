@@ -52,7 +52,7 @@ class HeldClock(SystemClock):
 class Service:
     """What stands behind the door: says what it got, or does what the query says.
 
-    usage: what it states at the end of each answer that it brings to its end.
+    usage: what it states at the end of each answer, a refusal too.
     """
 
     usage: UsageSummary | None = None
@@ -72,8 +72,8 @@ class Service:
         models = list(exchange.principal.models.ids) if exchange.principal.HasField("models") else None
         self.seen.append({"path": scope["path"], "headers": headers, "size": size, "models": models})
         await exchange.go()
-        await getattr(self, "do_" + (scope["query_string"].decode() or "answer"))(send)
         exchange.usage = self.usage
+        await getattr(self, "do_" + (scope["query_string"].decode() or "answer"))(send)
 
     async def do_answer(self, send: Send) -> None:
         await self._start(send, b"application/json")
@@ -81,6 +81,9 @@ class Service:
 
     async def do_refuse(self, send: Send) -> None:
         raise HiveError(Kind.RATE_LIMITED, "slow down", retry_after=7, should_retry=False)
+
+    async def do_block(self, send: Send) -> None:
+        raise HiveError(Kind.BLOCKED, "a guard refused it")
 
     async def do_wait(self, send: Send) -> None:
         await self.released.wait()

@@ -6,6 +6,8 @@ import asyncio
 from typing import Any
 
 from modelhive.common.v1.common_pb2 import UsageSummary
+from modelhive.events.v1.guard_pb2 import GuardVerdict
+from modelhive.events.v1.usage_pb2 import CacheStatus
 
 
 async def test_a_line_says_who_asked_what_and_what_came_back(door: Any) -> None:
@@ -39,3 +41,30 @@ async def test_a_client_that_left_is_named_so(door: Any) -> None:
     await asking
     (line,) = await door.lines(1)
     assert line.client_gone and line.status == 499 and not line.HasField("first_byte_us")
+
+
+async def test_a_line_says_what_cache_and_guards_did(door: Any) -> None:
+    door.service.usage = UsageSummary(
+        cache=CacheStatus.CACHE_STATUS_HIT,
+        guards=["secrets", "pii"],
+        guard_verdict=GuardVerdict.GUARD_VERDICT_REDACTED,
+        replayed=True,
+    )
+    await door.ask("POST", "/v1/chat/completions", parts=[b"{}"])
+    door.service.usage = None
+    await door.ask("POST", "/v1/chat/completions", parts=[b"{}"])
+    told, untold = await door.lines(2)
+    assert told.cache == CacheStatus.CACHE_STATUS_HIT
+    assert told.guard_verdict == GuardVerdict.GUARD_VERDICT_REDACTED
+    assert list(told.guards) == ["secrets", "pii"] and told.replayed
+    assert (untold.cache, untold.guard_verdict, list(untold.guards), untold.replayed) == (0, 0, [], False)
+
+
+async def test_a_refusal_by_the_service_says_what_led_to_it(door: Any) -> None:
+    door.service.usage = UsageSummary(
+        model="m", guards=["secrets"], guard_verdict=GuardVerdict.GUARD_VERDICT_BLOCKED
+    )
+    await door.ask("POST", "/v1/chat/completions?block", parts=[b"{}"])
+    (line,) = await door.lines(1)
+    assert (line.status, line.error, line.model, line.calls) == (403, "blocked", "m", 0)
+    assert (list(line.guards), line.guard_verdict) == (["secrets"], GuardVerdict.GUARD_VERDICT_BLOCKED)

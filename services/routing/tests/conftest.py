@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,11 +18,17 @@ from hive_bus.port import StateChange
 from hive_relay.exchange import Exchange
 from hive_routing.attempts import Attempt
 from hive_routing.breaker import Breaker
+from hive_routing.caching import Cache, Flights, Local
+from hive_routing.caching.hive import HiveCache
+from hive_routing.caching.terms import TermsBook
 from hive_routing.catalogue import Catalogue
 from hive_routing.consumers import ControlConsumer
 from hive_routing.dispatch import Dispatcher, Policy
+from hive_routing.guarding.port import Asker, Decision, Found, Text, Verdict
 from hive_routing.holds import Lease, Lent, Purse, Terms
 from hive_routing.http import RoutingApp
+from hive_routing.idempotency import MIGRATIONS, IdempotencyStore
+from hive_routing.once import Once
 from hive_routing.pipeline import Pipeline
 from hive_routing.prices import PriceBook, PriceTag
 from hive_routing.providers.registry import Providers
@@ -32,6 +40,7 @@ from hive_runtime.errors import HiveError, Kind
 from hive_runtime.money import Tariff
 from hive_runtime.sealing import SealingKey, seal
 from hive_runtime.tasks import Tasks
+from hive_sql import Database, open_database
 from hive_testing.simulator import Simulator
 from modelhive.common.v1.common_pb2 import ModelList, Principal, UsageSummary
 from modelhive.control.v1.control_pb2 import ControlChanged, Deployment, Model, Provider, Timeouts
@@ -119,6 +128,52 @@ class FakeLog:
         self.steps.append("close")
 
 
+class FakeGuards:
+    """`Guards` that find what a test says. words: what has to be taken out, by category. bad: what blocks.
+
+    output: the guards of the output; then `words` and `bad` are looked for there too. away: nobody decides.
+    """
+
+    def __init__(self) -> None:
+        self.words: dict[str, str] = {}
+        self.bad: set[str] = set()
+        self.output: tuple[str, ...] = ()
+        self.overlap = 12
+        self.policy = "policy-1"
+        self.locked: tuple[str, ...] = ()
+        self.away = False
+        self.asked: list[tuple[str, Asker, list[Text]]] = []
+
+    async def on_input(self, asker: Asker, texts: Sequence[Text]) -> Decision:
+        return self._decide("input", asker, texts)
+
+    async def on_output(self, asker: Asker, texts: Sequence[Text], *, more: bool) -> Decision:
+        return self._decide("output", asker, texts)
+
+    def _decide(self, stage: str, asker: Asker, texts: Sequence[Text]) -> Decision:
+        self.asked.append((stage, asker, list(texts)))
+        if self.away:
+            raise HiveError(Kind.UNAVAILABLE, "The guardrails are away.", retry_after=1)
+        usual: dict[str, Any] = {
+            "ran": ("words",) if stage == "input" or self.output else (),
+            "output": self.output,
+            "overlap": self.overlap,
+            "locked": self.locked,
+            "policy": self.policy,
+        }
+        if any(bad in text.text for text in texts for bad in self.bad):
+            return Decision(Verdict.BLOCKED, "words", "bad", **usual)
+        found = [
+            Found(category, number, at.start(), at.end())
+            for number, text in enumerate(texts)
+            for word, category in self.words.items()
+            for at in re.finditer(re.escape(word), text.text)
+            if at.end() > text.known
+        ]
+        found.sort(key=lambda each: (each.text, each.start))
+        return Decision(Verdict.REDACTED if found else Verdict.ALLOWED, found=found, **usual)
+
+
 @dataclass
 class Answer:
     """What the app sent, how it ended, and what it told its exchange."""
@@ -192,15 +247,17 @@ class Call:
 class Gateway:
     """The app with a catalogue of its own; `sim` is the provider that every model is deployed at."""
 
-    def __init__(self, sim: Simulator) -> None:
+    def __init__(self, sim: Simulator, database: Database, cache_seconds: float = 0) -> None:
         clock = SystemClock()
         self.sim = sim
+        self.tenant_id = "default"
         self.failures: list[BaseException] = []
         self.tasks = Tasks(lambda name, error: self.failures.append(error))
         self.key = SealingKey.generate()
         self.catalogue = Catalogue()
         self.providers = Providers(self.key, clock, self.tasks)
-        self.consumer = ControlConsumer(self.catalogue, self.providers)
+        self.terms = TermsBook(cache_seconds)
+        self.consumer = ControlConsumer(self.catalogue, self.providers, self.terms)
         self.breaker = Breaker(clock)
         policy = Policy(first_pause=0.001, longest_pause=0.05)
         dispatcher = Dispatcher(clock, self.breaker, policy, random.Random(7))
@@ -208,7 +265,20 @@ class Gateway:
         self.bank, self.log, self.prices = FakeBank(clock), FakeLog(), PriceBook()
         self.purse = Purse(self.bank, clock)
         self.spending = Spending(self.purse, self.prices, self.log, counter, clock)
-        pipeline = Pipeline(self.catalogue, dispatcher, self.spending, counter, clock)
+        self.guards = FakeGuards()
+        self.cache = HiveCache(Local(Cache(clock, 1 << 24, 1 << 20)), Flights(1 << 20), self.terms, clock)
+        self.alive: set[str] = set()
+        self.once = Once(IdempotencyStore(database, self.alive.__contains__, clock), "router-1", clock)
+        pipeline = Pipeline(
+            self.catalogue,
+            self.once,
+            self.guards,
+            self.cache,
+            self.spending,
+            dispatcher,
+            counter,
+            clock,
+        )
         self.app = RoutingApp(pipeline, rest_app(self.catalogue, counter))
 
     async def tell(self, key: str, **entity: Any) -> None:
@@ -273,7 +343,7 @@ class Gateway:
             data = messages.pop(0)
             return {"type": "http.request", "body": data, "more_body": bool(messages)}
 
-        principal = Principal(tenant_id="default", key_id="key_1")
+        principal = Principal(tenant_id=self.tenant_id, key_id="key_1")
         if models is not None:
             principal.models.CopyFrom(ModelList(ids=models))
         exchange = Exchange(
@@ -334,9 +404,17 @@ async def sim() -> AsyncIterator[Simulator]:
 
 
 @pytest.fixture
-async def gateway(sim: Simulator) -> AsyncIterator[Gateway]:
-    """One provider `sim`, one model `gpt-4o` that it calls `gpt-4o-real`."""
-    gateway = Gateway(sim)
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    async with open_database(f"sqlite+aiosqlite:///{tmp_path / 'routing.db'}", MIGRATIONS) as database:
+        yield database
+
+
+@pytest.fixture
+async def gateway(
+    sim: Simulator, database: Database, request: pytest.FixtureRequest
+) -> AsyncIterator[Gateway]:
+    """One provider `sim`, one model `gpt-4o` that it calls `gpt-4o-real`. Without a cache, but for `cached` tests."""
+    gateway = Gateway(sim, database, cache_seconds=60 if request.node.get_closest_marker("cached") else 0)
     await gateway.add_provider()
     await gateway.add_model()
     yield gateway

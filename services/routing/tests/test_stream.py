@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hive_routing.stream import CHARS_PER_TOKEN, DONE, MAX_COUNTED_CHARS, StreamRelay
+from hive_routing.stream import CHARS_PER_TOKEN, DONE, MAX_COUNTED_CHARS, StreamRelay, last_events
 
 ROLE = {"role": "assistant", "content": ""}
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
@@ -21,6 +21,10 @@ def event(
     choice = {"index": index, "delta": delta or {}, "finish_reason": finish}
     chunk = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 7, "model": "m"}
     return b"data: " + msgspec.json.encode(chunk | {"choices": [choice]} | top) + b"\n\n"
+
+
+def end(relay: StreamRelay, usage: dict[str, int] | None = None, told: dict[str, Any] | None = None) -> bytes:
+    return last_events(relay.closing(usage), told or {})
 
 
 def run(
@@ -49,12 +53,12 @@ def test_the_usage_chunk_goes_on_to_those_who_asked(asked: bool) -> None:
     assert forwarded == GOOD
     assert relay.done and not relay.failure
     assert msgspec.json.decode(relay.usage) == USAGE
-    assert relay.closing(None) == (USAGE_CHUNK if asked else b"") + DONE
+    assert end(relay) == (USAGE_CHUNK if asked else b"") + DONE
 
 
 def test_what_the_gateway_has_to_say_stands_in_the_usage_chunk() -> None:
     _, relay = run(GOOD + USAGE_CHUNK + DONE, usage_asked=True)
-    chunk, done, _ = relay.closing(None, {"cost": "0.01"}).split(b"\n\n")
+    chunk, done, _ = end(relay, told={"cost": "0.01"}).split(b"\n\n")
     told = msgspec.json.decode(chunk.removeprefix(b"data: "))
     assert told == msgspec.json.decode(USAGE_CHUNK.removeprefix(b"data: ")) | {"hive": {"cost": "0.01"}}
     assert done == b"data: [DONE]"
@@ -76,14 +80,14 @@ def test_a_stream_that_is_cut_finishes_every_choice_and_says_why(text: bool) -> 
     assert all(each["choices"][0]["finish_reason"] == "length" for each in chunks)
     assert all(each["hive"] == {"reason": "budget"} for each in chunks)
     assert all(("text" if text else "delta") in each["choices"][0] for each in chunks)
-    assert relay.done and relay.closing(None) == DONE
+    assert relay.done and end(relay) == DONE
 
 
 def test_usage_beside_the_last_choices_is_nobodys_who_did_not_ask() -> None:
     first, last = event({"content": "x"}), event(finish="stop")
     forwarded, relay = run(first + event(finish="stop", usage=USAGE) + DONE)
     assert forwarded == first + last
-    assert msgspec.json.decode(relay.usage) == USAGE and relay.closing(None) == DONE
+    assert msgspec.json.decode(relay.usage) == USAGE and end(relay) == DONE
 
 
 def test_a_stream_that_breaks_after_its_answer_is_an_answer() -> None:
@@ -99,7 +103,7 @@ def test_usage_that_came_with_the_last_chunk_becomes_a_chunk_of_its_own() -> Non
     last = event(finish="stop", usage=USAGE)
     forwarded, relay = run(event({"content": "x"}) + last + DONE, usage_asked=True)
     assert forwarded.endswith(event(finish="stop", usage=None))
-    chunk, done = relay.closing(None).split(b"\n\n")[:2]
+    chunk, done = end(relay).split(b"\n\n")[:2]
     assert msgspec.json.decode(chunk[6:]) == {
         "id": "chatcmpl-1",
         "object": "chat.completion.chunk",
@@ -115,7 +119,7 @@ def test_our_own_count_stands_in_for_missing_usage() -> None:
     _, relay = run(GOOD + DONE, usage_asked=True)
     assert relay.usage == b""
     assert relay.output().texts == ["Grüße 🐝!"]
-    closing = relay.closing({"prompt_tokens": 1})
+    closing = end(relay, {"prompt_tokens": 1})
     assert msgspec.json.decode(closing.split(b"\n\n")[0][6:])["usage"] == {"prompt_tokens": 1}
     assert closing.endswith(DONE)
 

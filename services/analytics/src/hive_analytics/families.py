@@ -20,6 +20,7 @@ COLUMNS: Final[Mapping[str, str]] = {
     "deployment": "deployment",
     "tag": "tags",
     "guard": "guard",
+    "stage": "stage",
 }
 """The dimensions in the order of their columns, and the column that holds each. `tags` is an array."""
 
@@ -79,20 +80,31 @@ def _quantile(name: str, column: str, condition: str) -> Measure:
     return Measure(name, f"quantilesExactStateIf({_LEVELS})({bounded}, {condition})", sums=False)
 
 
+def _decisions(name: str, condition: str = "1") -> Measure:
+    # An event that tells of no number tells of one.
+    return Measure(name, f"sumIf(if(decisions = 0, 1, decisions), {condition})")
+
+
 _MODEL_CALL = ("tenant", "key", "model", "provider", "deployment", "tag")
+
+_CALLED = "(cache != 'hit')"
+"""An attempt that the response cache answered is no call to a deployment: it has neither its latency nor its errors."""
+_ANSWERED = f"outcome = 'answered' AND {_CALLED}"
+_TIMED = f"first_content_us IS NOT NULL AND {_CALLED}"
 
 USAGE: Final = Family(
     "usage",
     "started",
     _MODEL_CALL,
     (
-        _count("calls"),
+        _count("calls", _CALLED),
         _count("requests", "last"),
-        _count("failed", "failed"),
-        _count("answered", "outcome = 'answered'"),
-        _quantile("latency", "duration_us", "outcome = 'answered'"),
-        _count("timed", "first_content_us IS NOT NULL"),
-        _quantile("ttft", "first_content_us", "first_content_us IS NOT NULL"),
+        _count("from_cache", "last AND cache = 'hit'"),
+        _count("failed", f"failed AND {_CALLED}"),
+        _count("answered", _ANSWERED),
+        _quantile("latency", "duration_us", _ANSWERED),
+        _count("timed", _TIMED),
+        _quantile("ttft", "first_content_us", _TIMED),
         *(Measure(unit, f"sum(units['{unit}'])") for unit in UNITS),
     ),
 )
@@ -109,12 +121,13 @@ LEDGER: Final = Family(
 GUARD: Final = Family(
     "guard",
     "decided",
-    ("tenant", "key", "model", "guard"),
+    ("tenant", "key", "model", "guard", "stage"),
     (
-        _count("decisions"),
-        _count("flagged", "verdict = 'flagged'"),
-        _count("redacted", "verdict = 'redacted'"),
-        _count("blocked", "verdict = 'blocked'"),
+        _decisions("verdicts"),
+        _decisions("allowed", "verdict = 'allowed'"),
+        _decisions("flagged", "verdict = 'flagged'"),
+        _decisions("redacted", "verdict = 'redacted'"),
+        _decisions("blocked", "verdict = 'blocked'"),
     ),
 )
 REQUESTS: Final = Family(
@@ -125,6 +138,10 @@ REQUESTS: Final = Family(
         _count("received"),
         _count("hits", "cache = 'hit'"),
         _count("misses", "cache = 'miss'"),
+        _count("bypasses", "cache = 'bypass'"),
+        _count("replays", "replayed"),
+        _count("guarded", "notEmpty(guards)"),
+        _count("refused", "guard_verdict = 'blocked'"),
     ),
 )
 FAMILIES: Final[Mapping[str, Family]] = {family.name: family for family in (USAGE, LEDGER, GUARD, REQUESTS)}

@@ -105,6 +105,12 @@ def _sum(name: str, kind: str, *measures: str) -> Column:
     return Column(name, kind, " + ".join(f"sum({measure})" for measure in measures))
 
 
+_USED = "(sum(requests) != 0 OR sum(calls) != 0 OR sum(spent) != 0 OR sum(provider_cost) != 0)"
+"""The ledger has postings that are no usage: a group of credits and transfers alone has nothing to show."""
+
+_ASKED = "(sum(requests) - sum(from_cache))"
+"""Requests that deployments had to answer."""
+
 _CALL = (
     Column("time", "time", "toUnixTimestamp64Milli(started)"),
     Column("request", "text", "request_id"),
@@ -143,6 +149,7 @@ _ALL: Final[tuple[Question, ...]] = (
             _sum("provider_cost", "nanos", "provider_cost"),
         ),
         order="sum(spent) DESC, sum(requests) DESC",
+        present=_USED,
     ),
     Folded(
         "spend",
@@ -158,7 +165,8 @@ _ALL: Final[tuple[Question, ...]] = (
     ),
     Folded(
         "requests",
-        "How many requests were made, each where its last call went, and how many calls to deployments.",
+        "How many requests were made, each where its last call went, and how many calls to deployments."
+        " A request that the response cache answered is one of the provider `cache`, and no call.",
         (USAGE,),
         ("requests", "calls"),
         (_sum("requests", "count", "requests"), _sum("calls", "count", "calls")),
@@ -213,41 +221,73 @@ _ALL: Final[tuple[Question, ...]] = (
     ),
     Folded(
         "cache",
-        "How many of the requests that the response cache was asked for it had.",
+        "How many of the requests the response cache was asked for, and how many of those it had."
+        " A bypass is a request whose caller wanted no look-up.",
         (REQUESTS,),
-        ("hits", "misses"),
+        ("received", "hits", "misses", "bypasses"),
         (
+            _sum("requests", "count", "received"),
+            _sum("looked_up", "count", "hits", "misses"),
             _sum("hits", "count", "hits"),
             _sum("misses", "count", "misses"),
+            _sum("bypasses", "count", "bypasses"),
             _ratio("rate", "sum(hits)", "(sum(hits) + sum(misses))"),
         ),
-        order="sum(hits) + sum(misses) DESC",
-        present="sum(hits) + sum(misses) > 0",
+        order="sum(hits) + sum(misses) DESC, sum(bypasses) DESC",
+        present="sum(hits) + sum(misses) + sum(bypasses) > 0",
     ),
     Folded(
         "guard",
-        "What the guardrails decided, and how often they blocked.",
+        "What the guardrails decided, and how often they blocked. A request has a decision of each guard and stage.",
         (GUARD,),
-        ("decisions", "flagged", "redacted", "blocked"),
+        ("verdicts", "allowed", "flagged", "redacted", "blocked"),
         (
-            _sum("decisions", "count", "decisions"),
+            _sum("decisions", "count", "verdicts"),
+            _sum("allowed", "count", "allowed"),
             _sum("flagged", "count", "flagged"),
             _sum("redacted", "count", "redacted"),
             _sum("blocked", "count", "blocked"),
-            _ratio("rate", "sum(blocked)", "sum(decisions)"),
+            _ratio("rate", "sum(blocked)", "sum(verdicts)"),
         ),
-        order="sum(blocked) DESC, sum(decisions) DESC",
-        present="sum(decisions) > 0",
+        order="sum(blocked) DESC, sum(verdicts) DESC",
+        present="sum(verdicts) > 0",
+    ),
+    Folded(
+        "guarded",
+        "How many requests guards have read, and how many were refused by one.",
+        (REQUESTS,),
+        ("received", "guarded", "refused"),
+        (
+            _sum("requests", "count", "received"),
+            _sum("guarded", "count", "guarded"),
+            _sum("blocked", "count", "refused"),
+            _ratio("rate", "sum(refused)", "sum(guarded)"),
+        ),
+        order="sum(refused) DESC, sum(guarded) DESC",
+        present="sum(guarded) > 0",
+    ),
+    Folded(
+        "replays",
+        "How many requests got the stored answer of an earlier one with the same Idempotency-Key.",
+        (REQUESTS,),
+        ("received", "replays"),
+        (
+            _sum("requests", "count", "received"),
+            _sum("replays", "count", "replays"),
+            _ratio("rate", "sum(replays)", "sum(received)"),
+        ),
+        order="sum(replays) DESC, sum(received) DESC",
+        present="sum(replays) > 0",
     ),
     Folded(
         "attempts",
-        "How many calls to deployments a request took on average.",
+        "How many calls to deployments a request took on average, of those that the response cache did not answer.",
         (USAGE,),
-        ("requests", "calls"),
+        ("requests", "from_cache", "calls"),
         (
-            _sum("requests", "count", "requests"),
+            Column("requests", "count", _ASKED),
             _sum("calls", "count", "calls"),
-            Column("calls_per_request", "count", "if(sum(requests) = 0, NULL, sum(calls) / sum(requests))"),
+            Column("calls_per_request", "count", f"if({_ASKED} = 0, NULL, sum(calls) / {_ASKED})"),
         ),
         order="sum(calls) DESC",
         present="sum(calls) > 0",
@@ -265,6 +305,7 @@ _ALL: Final[tuple[Question, ...]] = (
         ),
         order="sum(spent) DESC, sum(requests) DESC",
         always=("tenant", "key"),
+        present=_USED,
         bound=10,
         takes_step=False,
     ),
@@ -273,7 +314,7 @@ _ALL: Final[tuple[Question, ...]] = (
         "The calls to deployments that took longest.",
         USAGE,
         _CALL,
-        where="1",
+        where="cache != 'hit'",
         order="duration_us DESC",
         one=_ONE_CALL,
     ),

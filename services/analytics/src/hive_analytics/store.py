@@ -123,7 +123,10 @@ def _on_server(url: str, memory_mb: int, threads: int) -> Any:
     # Not at the top: the client takes 0.4 s and 70 MB, and is not needed where the store has its own process.
     from hive_analytics.olap.warehouse import http_warehouse
 
-    return http_warehouse(url, memory_mb, threads)
+    warehouse = http_warehouse(url, memory_mb, threads)
+    for _ in warehouse.catch_up():
+        pass
+    return warehouse
 
 
 def _shown(url: str) -> str:

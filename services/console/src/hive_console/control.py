@@ -1,4 +1,4 @@
-"""The control state as values: tenants, keys, providers and models, and which of them callers can use."""
+"""The control state as values: tenants, keys, guard policies, providers, models, and which callers can use."""
 
 from __future__ import annotations
 
@@ -70,6 +70,18 @@ class Billing:
 
 
 @dataclass(frozen=True, slots=True)
+class CacheTerms:
+    """What answers are kept for a tenant's callers.
+
+    ttl_seconds: how long one may be given again; 0 is never, None the default of the deployment.
+    price_percent: of what it cost from the provider, 0 to 100.
+    """
+
+    ttl_seconds: int | None = None
+    price_percent: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Tenant:
     """models: what the administrator enabled; None is all. created_at: Unix seconds."""
 
@@ -79,6 +91,7 @@ class Tenant:
     models: tuple[str, ...] | None = None
     disabled: bool = False
     billing: Billing = Billing()
+    cache: CacheTerms = CacheTerms()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +123,44 @@ class ApiKey:
 
     def is_live(self, now: float) -> bool:
         return not self.revoked and (self.expires_at is None or self.expires_at > now)
+
+
+class GuardAction(Enum):
+    """What becomes of a finding: operators are told, it is taken out, or the call is refused."""
+
+    OBSERVE = "observe"
+    REDACT = "redact"
+    BLOCK = "block"
+
+
+@dataclass(frozen=True, slots=True)
+class GuardRule:
+    """threshold: what scores at least so much is a finding, up to 1; None is the guard's own."""
+
+    guard: str
+    action: GuardAction
+    input: bool = True
+    output: bool = False
+    threshold: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GuardPolicy:
+    """Which guards run for a tenant; with a key_id, for that key in place of the tenant's.
+
+    rules: in the order in which they run. locked: guards that callers cannot leave out. Denied words and locks of
+    the tenant hold for its keys too, beside the keys' own.
+    """
+
+    tenant_id: str
+    key_id: str | None
+    rules: tuple[GuardRule, ...]
+    denied_words: tuple[str, ...] = ()
+    locked: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        return policy_id(self.tenant_id, self.key_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +253,15 @@ def tenant_key(id: str) -> str:
 
 def api_key_key(id: str) -> str:
     return f"key/{id}"
+
+
+def policy_id(tenant_id: str, key_id: str | None) -> str:
+    return tenant_id if key_id is None else f"{tenant_id}/{key_id}"
+
+
+def guard_key(policy: str) -> str:
+    """policy: its id."""
+    return f"guard/{policy}"
 
 
 def provider_key(name: str) -> str:

@@ -53,7 +53,8 @@ def _model_id(value: str) -> str:
     return value
 
 
-def _printable(value: str) -> str:
+def printable(value: str) -> str:
+    """The value; raises where a character of it does not show."""
     if not value.isprintable():
         raise wrong("must be one line without control characters")
     return value
@@ -62,7 +63,7 @@ def _printable(value: str) -> str:
 def _not_blank(value: str) -> str:
     if not value.strip():
         raise wrong("must not be blank")
-    return _printable(value)
+    return printable(value)
 
 
 def _credential(value: str) -> str:
@@ -102,7 +103,7 @@ def _amount(value: object) -> object:
 
 Name = Annotated[str, AfterValidator(_name)]
 ModelId = Annotated[str, AfterValidator(_model_id)]
-Title = Annotated[str, Field(max_length=255), AfterValidator(_printable)]
+Title = Annotated[str, Field(max_length=255), AfterValidator(printable)]
 Text = Annotated[str, Field(max_length=255), AfterValidator(_not_blank)]
 Credential = Annotated[str, Field(max_length=8192), AfterValidator(_credential)]
 Url = Annotated[str, Field(max_length=2048), AfterValidator(_url)]

@@ -11,7 +11,7 @@ from typing import Any
 
 from hive_console.budgets import Budgets
 from hive_console.changes import Change, Changes
-from hive_console.control import DEFAULT_TENANT, ApiKey, Caps, api_key_key
+from hive_console.control import DEFAULT_TENANT, ApiKey, Caps, api_key_key, guard_key, policy_id
 from hive_console.pages import Listing, Page
 from hive_console.store import Store
 from hive_console.tenants import existing_tenant
@@ -95,8 +95,7 @@ class Keys:
         async with self._budgets.alone(id):
             async with self._changes.change() as change:
                 key = await _existing(change.store, id)
-                await change.store.change_key(await revoked(change, key))
-                await change.retire(api_key_key(id))
+                await _end(change, key)
             if key.has_budget:
                 await self._budgets.give_back(key.tenant_id, id)
 
@@ -156,8 +155,7 @@ async def ensure_bootstrap_key(change: Change, secret: str) -> None:
     former = await store.key(BOOTSTRAP_ID)
     if holder is not None:
         if former is not None and former.id != holder.id and not former.revoked:
-            await store.change_key(await revoked(change, former))
-            await change.retire(api_key_key(former.id))
+            await _end(change, former)
         holder = replace(holder, revoked=False, expires_at=None)
     elif former is not None:
         holder = replace(
@@ -170,11 +168,15 @@ async def ensure_bootstrap_key(change: Change, secret: str) -> None:
     await change.announce(holder)
 
 
-async def revoked(change: Change, key: ApiKey) -> ApiKey:
-    """The key as one that nobody can use any more; its budget is given up with this change."""
+async def _end(change: Change, key: ApiKey) -> None:
+    """Nobody can use the key any more; its budget is given up with this change, and its guard policy goes."""
     if key.has_budget:
         await change.store.give_budget_up(key.id, key.tenant_id)
-    return replace(key, revoked=True, has_budget=False, auto_recharge=None)
+    await change.store.change_key(replace(key, revoked=True, has_budget=False, auto_recharge=None))
+    await change.retire(api_key_key(key.id))
+    policy = policy_id(key.tenant_id, key.id)
+    if await change.store.delete_policy(policy):
+        await change.retire(guard_key(policy))
 
 
 async def _check_new(change: Change, tenant_id: str, values: dict[str, Any]) -> None:

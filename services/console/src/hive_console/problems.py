@@ -88,7 +88,9 @@ def expected(detail: ErrorDetails) -> str:
             return "must be a mapping of keys to values"
         case "literal_error":
             return "must be one of " + ", ".join(_choices(detail))
-        case "too_short":
+        case "too_long":
+            return f"must not have more than {limits['max_length']} entries"
+        case "too_short" | "string_too_short":
             return "must not be empty"
         case "string_too_long":
             return f"must not be longer than {limits['max_length']} characters"

@@ -1,4 +1,4 @@
-"""Control records: what the other services hear of a tenant, a key, a provider or a model."""
+"""Control records: what the other services hear of a tenant, a key, a guard policy, a provider or a model."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ from hive_console.control import (
     ApiKey,
     AutoRecharge,
     Billing,
+    CacheTerms,
     Caps,
+    GuardAction,
+    GuardPolicy,
     Mode,
     Model,
     Provider,
     Strictness,
     Tenant,
     api_key_key,
+    guard_key,
     model_key,
     provider_key,
     tenant_key,
@@ -21,7 +25,7 @@ from modelhive.common.v1.common_pb2 import ModelList
 from modelhive.control.v1 import control_pb2
 from modelhive.control.v1.control_pb2 import ControlChanged
 
-Entity = Tenant | ApiKey | Provider | Model
+Entity = Tenant | ApiKey | GuardPolicy | Provider | Model
 
 
 def record_of(entity: Entity, revision: int) -> ControlChanged:
@@ -30,6 +34,10 @@ def record_of(entity: Entity, revision: int) -> ControlChanged:
             return ControlChanged(key=tenant_key(entity.id), revision=revision, tenant=_tenant(entity))
         case ApiKey():
             return ControlChanged(key=api_key_key(entity.id), revision=revision, api_key=_api_key(entity))
+        case GuardPolicy():
+            return ControlChanged(
+                key=guard_key(entity.id), revision=revision, guard_policy=_guard_policy(entity)
+            )
         case Provider():
             return ControlChanged(
                 key=provider_key(entity.name), revision=revision, provider=_provider(entity)
@@ -49,6 +57,7 @@ def _tenant(tenant: Tenant) -> control_pb2.Tenant:
         models=_models(tenant.models),
         disabled=tenant.disabled,
         billing=_billing(tenant.billing),
+        cache=_cache(tenant.cache),
     )
 
 
@@ -84,6 +93,12 @@ def _auto_recharge(rule: AutoRecharge | None) -> control_pb2.AutoRecharge | None
     )
 
 
+def _cache(terms: CacheTerms) -> control_pb2.CacheTerms | None:
+    if terms == CacheTerms():
+        return None
+    return control_pb2.CacheTerms(ttl_seconds=terms.ttl_seconds, price_percent=terms.price_percent)
+
+
 def _api_key(key: ApiKey) -> control_pb2.ApiKey:
     return control_pb2.ApiKey(
         id=key.id,
@@ -98,6 +113,32 @@ def _api_key(key: ApiKey) -> control_pb2.ApiKey:
         has_budget=key.has_budget,
         caps=_caps(key.caps),
         auto_recharge=_auto_recharge(key.auto_recharge),
+    )
+
+
+ACTIONS = {
+    GuardAction.OBSERVE: control_pb2.GUARD_ACTION_OBSERVE,
+    GuardAction.REDACT: control_pb2.GUARD_ACTION_REDACT,
+    GuardAction.BLOCK: control_pb2.GUARD_ACTION_BLOCK,
+}
+
+
+def _guard_policy(policy: GuardPolicy) -> control_pb2.GuardPolicy:
+    return control_pb2.GuardPolicy(
+        tenant_id=policy.tenant_id,
+        key_id=policy.key_id or "",
+        rules=[
+            control_pb2.GuardRule(
+                guard=rule.guard,
+                action=ACTIONS[rule.action],
+                input=rule.input,
+                output=rule.output,
+                threshold=rule.threshold,
+            )
+            for rule in policy.rules
+        ],
+        denied_words=policy.denied_words,
+        locked=policy.locked,
     )
 
 

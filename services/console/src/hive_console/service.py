@@ -20,10 +20,13 @@ from hive_console.configuration import load
 from hive_console.control import Source
 from hive_console.discovery import OllamaWatch
 from hive_console.found import Declared, built_in, from_environment
+from hive_console.guards import Policies
 from hive_console.http import PREFIX, admin_app
+from hive_console.http.cache import cache_routes
 from hive_console.http.callers import key_routes, tenant_routes
 from hive_console.http.catalogue import model_routes, provider_routes
 from hive_console.http.doctor import doctor_routes
+from hive_console.http.guards import guard_routes, policy_routes
 from hive_console.http.ledger import ledger_routes, price_routes, rerate_routes
 from hive_console.http.usage import usage_routes
 from hive_console.http.wallets import budget_routes, wallet_routes
@@ -90,7 +93,7 @@ async def console_service(host: Host, settings: ConsoleSettings) -> AsyncIterato
             await relay.flush()
         billing, analytics = host.channel("billing"), host.channel("analytics")
         budgets = Budgets(RpcBooks(billing), changes, host.clock)
-        tenants = Tenants(changes)
+        tenants, policies = Tenants(changes), Policies(changes)
         routers = [
             tenant_routes(tenants),
             key_routes(Keys(changes, budgets), budgets),
@@ -103,6 +106,9 @@ async def console_service(host: Host, settings: ConsoleSettings) -> AsyncIterato
             rerate_routes(billing, host.clock),
             usage_routes(analytics, host.clock),
             doctor_routes(billing, analytics),
+            policy_routes(policies),
+            guard_routes(policies, host.channel("guardrails")),
+            cache_routes(tenants, host.channel("routing")),
         ]
         host.mount("internal", PREFIX, admin_app(routers, token))
         host.health.add("console's outbox", lambda: _complaint(relay))

@@ -106,3 +106,5 @@ async def _announce_tenants(change: Change) -> None:
             await change.retire(api_key_key(key.id))
         else:
             await change.announce(key)
+    for policy in (await change.store.policies()).items:
+        await change.announce(policy)

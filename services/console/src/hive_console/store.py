@@ -40,8 +40,12 @@ from hive_console.control import (
     ApiKey,
     AutoRecharge,
     Billing,
+    CacheTerms,
     Caps,
     Deployment,
+    GuardAction,
+    GuardPolicy,
+    GuardRule,
     Mode,
     Model,
     Price,
@@ -70,6 +74,7 @@ tenants = Table(
     Column("models", JSON(none_as_null=True)),
     Column("disabled", Boolean, nullable=False),
     Column("billing", JSON, nullable=False),
+    Column("cache", JSON, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("revision", BigInteger, nullable=False),
 )
@@ -91,6 +96,18 @@ api_keys = Table(
     Column("auto_recharge", JSON(none_as_null=True)),
     Column("revoked", Boolean, nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+)
+# `id`: the tenant's, or tenant/key.
+guard_policies = Table(
+    "guard_policies",
+    metadata,
+    Column("id", String(130), primary_key=True),
+    Column("tenant_id", ForeignKey("tenants.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("key_id", ForeignKey("api_keys.id", ondelete="CASCADE")),
+    Column("rules", JSON, nullable=False),
+    Column("denied_words", JSON, nullable=False),
+    Column("locked", JSON, nullable=False),
     Column("revision", BigInteger, nullable=False),
 )
 providers = Table(
@@ -177,7 +194,7 @@ class Store:
         )
 
     async def delete_tenant(self, id: str) -> None:
-        """Its keys go with it."""
+        """Its keys and policies go with it."""
         await self.connection.execute(delete(tenants).where(tenants.c.id == id))
 
     # API keys
@@ -199,6 +216,34 @@ class Store:
 
     async def change_key(self, key: ApiKey) -> None:
         await self.connection.execute(update(api_keys).where(api_keys.c.id == key.id).values(**asdict(key)))
+
+    # Guard policies
+
+    async def policies(
+        self, page: Page | None = None, tenant_id: str | None = None, key_id: str | None = None
+    ) -> Listing[GuardPolicy]:
+        query = select(guard_policies)
+        if tenant_id is not None:
+            query = query.where(guard_policies.c.tenant_id == tenant_id)
+        if key_id is not None:
+            query = query.where(guard_policies.c.key_id == key_id)
+        return await self._listing(query, guard_policies, page, _policy)
+
+    async def policy(self, id: str) -> GuardPolicy | None:
+        return await self._one(select(guard_policies).where(guard_policies.c.id == id), _policy)
+
+    async def put_policy(self, policy: GuardPolicy, revision: int) -> None:
+        """Add it, or put it in the place of the one that was there."""
+        place, row = guard_policies.c.id == policy.id, _policy_row(policy)
+        done = await self.connection.execute(update(guard_policies).where(place).values(**row))
+        if done.rowcount == 0:
+            row = {"id": policy.id, "revision": revision, **row}
+            await self.connection.execute(insert(guard_policies).values(**row))
+
+    async def delete_policy(self, id: str) -> bool:
+        """Whether there was one."""
+        query = delete(guard_policies).where(guard_policies.c.id == id)
+        return (await self.connection.execute(query)).rowcount == 1
 
     # Budgets on their way
 
@@ -367,6 +412,7 @@ def _tenant(row: Row[Any]) -> Tenant:
         models=_ids(row.models),
         disabled=row.disabled,
         billing=_billing(row.billing),
+        cache=CacheTerms(**row.cache),
     )
 
 
@@ -409,6 +455,24 @@ def _api_key(row: Row[Any]) -> ApiKey:
         auto_recharge=_auto_recharge(row.auto_recharge),
         revoked=row.revoked,
     )
+
+
+def _policy(row: Row[Any]) -> GuardPolicy:
+    return GuardPolicy(
+        tenant_id=row.tenant_id,
+        key_id=row.key_id,
+        rules=tuple(GuardRule(**rule | {"action": GuardAction(rule["action"])}) for rule in row.rules),
+        denied_words=tuple(row.denied_words),
+        locked=tuple(row.locked),
+    )
+
+
+def _policy_row(policy: GuardPolicy) -> dict[str, Any]:
+    return asdict(policy) | {
+        "rules": [asdict(rule) | {"action": rule.action.value} for rule in policy.rules],
+        "denied_words": list(policy.denied_words),
+        "locked": list(policy.locked),
+    }
 
 
 def _provider(row: Row[Any]) -> Provider:

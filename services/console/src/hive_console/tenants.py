@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from hive_console.changes import Changes
-from hive_console.control import DEFAULT_TENANT, Tenant, api_key_key, tenant_key
+from hive_console.control import DEFAULT_TENANT, Tenant, api_key_key, guard_key, tenant_key
 from hive_console.pages import Listing, Page
 from hive_console.store import Store
 from hive_runtime.errors import HiveError, Kind
@@ -37,7 +37,7 @@ class Tenants:
         return tenant
 
     async def change(self, id: str, values: dict[str, Any]) -> Tenant:
-        """values: the fields of `Tenant` that change; of `billing` and its `caps`, those that change in turn."""
+        """values: the fields of `Tenant` that change; of `billing`, its `caps` and `cache`, those that do."""
         async with self._changes.change() as change:
             tenant = _with(await existing_tenant(change.store, id), values)
             await change.store.change_tenant(tenant)
@@ -57,17 +57,21 @@ class Tenants:
                     " revoke them first.",
                     "id",
                 )
+            policies = (await change.store.policies(tenant_id=id)).items
             await change.store.delete_tenant(id)
             for key in keys:
                 await change.retire(api_key_key(key.id))
             await change.retire(tenant_key(id))
+            for policy in policies:
+                await change.retire(guard_key(policy.id))
 
 
 def _with(tenant: Tenant, values: dict[str, Any]) -> Tenant:
     given = values.get("billing", {})
     caps = replace(tenant.billing.caps, **given.get("caps", {}))
     billing = replace(tenant.billing, **given | {"caps": caps})
-    return replace(tenant, **values | {"billing": billing})
+    cache = replace(tenant.cache, **values.get("cache", {}))
+    return replace(tenant, **values | {"billing": billing, "cache": cache})
 
 
 async def existing_tenant(store: Store, id: str, param: str = "id") -> Tenant:

@@ -39,6 +39,8 @@ Expiry = Annotated[Moment | None, BeforeValidator(lambda value: _unix_seconds(va
 """Unix seconds; clients also send a fraction, or a moment in RFC 3339."""
 Label = Annotated[Title, BeforeValidator(lambda value: "" if value is None else value)]
 Limit = Annotated[int, Field(ge=1, le=10**15)]
+LONGEST_TTL = 365 * 86_400
+"""Seconds."""
 
 
 class BillingForm(Form):
@@ -60,16 +62,25 @@ class BillingForm(Form):
         return _with_money(values)
 
 
+class CacheForm(Form):
+    """What answers are kept for its callers."""
+
+    ttl_seconds: Annotated[int, Field(ge=0, le=LONGEST_TTL)] | None = None
+    price_percent: Annotated[int, Field(ge=0, le=100)] = 0
+
+
 class TenantPatch(Form):
     name: Title = ""
     models: ModelIds | None = None
     disabled: bool = False
     billing: BillingForm = BillingForm()
+    cache: CacheForm = CacheForm()
 
     def values(self) -> dict[str, Any]:
-        """The written fields as `Tenant` has them; of `billing`, those that change."""
+        """The written fields as `Tenant` has them; of `billing` and `cache`, those that change."""
         values = _with_tuple(self.given())
-        return values | {"billing": self.billing.changes()} if "billing" in values else values
+        changes = {"billing": self.billing.changes(), "cache": self.cache.given()}
+        return values | {name: given for name, given in changes.items() if name in values}
 
 
 class NewTenant(TenantPatch):

@@ -17,7 +17,8 @@ from hive_bus.port import Bus
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError
 from modelhive.common.v1.common_pb2 import UsageSummary
-from modelhive.events.v1.usage_pb2 import RequestLogged
+from modelhive.events.v1.guard_pb2 import GuardVerdict
+from modelhive.events.v1.usage_pb2 import CacheStatus, RequestLogged
 
 log = structlog.get_logger(__name__)
 
@@ -110,4 +111,8 @@ def _message(line: Line) -> RequestLogged:
         message.provider = usage.provider
         message.deployment = usage.deployment
         message.calls = usage.calls
+        message.cache = CacheStatus.ValueType(usage.cache)
+        message.guards.extend(usage.guards)
+        message.guard_verdict = GuardVerdict.ValueType(usage.guard_verdict)
+        message.replayed = usage.replayed
     return message

@@ -29,16 +29,16 @@ class Admin:
         asked = {name: value for name, value in query.items() if value not in (None, "", [])}
         return self.call("GET", f"{path}?{urlencode(asked, doseq=True)}")
 
-    def get_all(self, path: str) -> list[dict[str, Any]]:
+    def get_all(self, path: str, query: Mapping[str, object] | None = None) -> list[dict[str, Any]]:
         """All pages of a list."""
         found: list[dict[str, Any]] = []
-        query = "?limit=100"
+        asked = {"limit": 100, **(query or {})}
         while True:
-            page = self.call("GET", path + query)
+            page = self.get(path, asked)
             found += page["data"]
             if not page["has_more"]:
                 return found
-            query = f"?limit=100&after={page['last_id']}"
+            asked["after"] = page["last_id"]
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None, seconds: int = SECONDS) -> Any:
         """seconds: how long to wait for the answer."""

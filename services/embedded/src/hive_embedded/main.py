@@ -19,6 +19,7 @@ from hive_console.service import console_service
 from hive_console.settings import ConsoleSettings
 from hive_edge.service import edge_service
 from hive_edge.settings import EdgeSettings
+from hive_guardrails.service import guardrails_service
 from hive_host import Process
 from hive_routing.service import routing_service
 from hive_routing.settings import RoutingSettings
@@ -44,6 +45,7 @@ async def serve(settings: HostSettings, stop: asyncio.Event, on_ready: Callable[
         )
         await services.enter_async_context(billing_service(process.host("billing"), BillingSettings()))
         await services.enter_async_context(analytics_service(process.host("analytics"), AnalyticsSettings()))
+        await services.enter_async_context(guardrails_service(process.host("guardrails")))
         await services.enter_async_context(routing_service(process.host("routing"), RoutingSettings()))
         await services.enter_async_context(edge_service(process.host("edge"), EdgeSettings()))
 

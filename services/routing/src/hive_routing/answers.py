@@ -15,7 +15,7 @@ from msgspec import Raw
 
 from hive_routing.providers.failures import MAX_ERROR_BYTES, Words, broken_answer, failure
 from hive_routing.providers.port import Body, ProviderAnswer
-from hive_routing.stream import StreamRelay
+from hive_routing.stream import StreamRelay, last_events
 from hive_routing.tokens import Countable
 from hive_runtime.errors import HiveError
 
@@ -60,13 +60,25 @@ class Progress(Protocol):
         ...
 
 
+class Gates(Protocol):
+    """What a stream passes before it leaves; raises HiveError where it must not go on."""
+
+    async def feed(self, data: bytes) -> bytes:
+        """What may leave now."""
+        ...
+
+    async def end(self) -> bytes:
+        """The rest of it."""
+        ...
+
+
 class PlainAnswer:
-    """A JSON body; it is forwarded byte for byte."""
+    """A JSON body; it is forwarded byte for byte, or as the guards leave it."""
 
     def __init__(self, body: bytes, usage: Raw, headers: Headers) -> None:
         self.usage = usage
-        self._body = body
-        self._headers = headers
+        self.body = body
+        self.headers = headers
 
     @classmethod
     async def open(cls, answer: ProviderAnswer, provider: str, headers: Headers) -> PlainAnswer:
@@ -83,18 +95,11 @@ class PlainAnswer:
             raise broken_answer(provider, f"answered with an error: {Words.of(peek.error).message}")
         return cls(body, peek.usage, headers)
 
-    async def relay(self, send: Send, more_headers: Headers) -> None:
-        length = str(len(self._body)).encode()
-        headers = [(b"content-type", b"application/json"), (b"content-length", length)]
-        headers += [*self._headers, *more_headers]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": self._body, "more_body": False})
-
     def output(self) -> Countable:
         """What was generated, for counting."""
         counted = Countable()
         try:
-            choices = msgspec.json.decode(self._body, type=_Output).choices
+            choices = msgspec.json.decode(self.body, type=_Output).choices
         except msgspec.DecodeError:
             return counted
         for choice in choices:
@@ -108,9 +113,11 @@ class StreamAnswer:
     """A stream from its first content on; `close` it."""
 
     def __init__(self, body: Body, relay: StreamRelay, headers: Headers) -> None:
+        self.headers = headers
+        self.stopped = False
+        """What broke it off was on our side: the provider did nothing wrong."""
         self._body = body
         self._relay = relay
-        self._headers = headers
         self._ready = b""
 
     @classmethod
@@ -141,18 +148,28 @@ class StreamAnswer:
         """What was generated so far, for counting."""
         return self._relay.output()
 
-    async def relay(self, send: Send, progress: Progress) -> bool:
+    async def relay(
+        self, send: Send, progress: Progress, more_headers: Headers, gates: Gates | None = None
+    ) -> bool:
         """Forward all but the last events; raises HiveError where the stream fails in between.
 
         False: the budget ended before the answer did. It was cut there, and the provider should be stopped.
         """
-        headers = _STREAM_HEADERS + self._headers
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await start_stream(send, [*self.headers, *more_headers])
         relay = self._relay
         progress.note(relay.delivered)
+        complete = await self._forward(send, progress, gates)
+        if gates is not None:
+            self._ready = await self._pass(gates.feed(self._ready)) + await self._pass(gates.end())
+        return complete
+
+    async def _forward(self, send: Send, progress: Progress, gates: Gates | None) -> bool:
+        relay = self._relay
         while not relay.done:
+            if self._ready and gates is not None:
+                self._ready = await self._pass(gates.feed(self._ready))
             if self._ready:
-                await send(_part(self._ready, relay.is_content))
+                await send(stream_part(self._ready, relay.is_content or gates is not None))
                 self._ready = b""
             if relay.failure is not None:
                 raise relay.failure
@@ -167,9 +184,20 @@ class StreamAnswer:
                 return False
         return True
 
-    async def finish(self, send: Send, usage: dict[str, int] | None, told: dict[str, Any]) -> None:
+    async def _pass(self, gate: Awaitable[bytes]) -> bytes:
+        try:
+            return await gate
+        except BaseException:
+            self.stopped = True
+            raise
+
+    def closing(self, usage: dict[str, int] | None) -> bytes:
+        """The chunk that tells the usage, as JSON; empty where nobody asked for it."""
+        return self._relay.closing(usage)
+
+    async def finish(self, send: Send, closing: bytes, told: dict[str, Any]) -> None:
         """Send the last events, then let the provider end its answer, so that the connection can be kept."""
-        last = self._ready + self._relay.closing(usage, told)
+        last = self._ready + last_events(closing, told)
         await send({"type": "http.response.body", "body": last, "more_body": False})
         try:
             async with asyncio.timeout(DRAIN_SECONDS):
@@ -216,7 +244,19 @@ async def refusal(answer: ProviderAnswer, provider: str) -> HiveError:
     return failure(answer.status, answer.headers, b"".join(parts), provider)
 
 
-def _part(body: bytes, is_content: bool) -> dict[str, Any]:
+async def send_whole(send: Send, body: bytes, headers: Headers) -> None:
+    """A JSON answer."""
+    length = str(len(body)).encode()
+    own = [(b"content-type", b"application/json"), (b"content-length", length)]
+    await send({"type": "http.response.start", "status": 200, "headers": own + headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+async def start_stream(send: Send, headers: Headers) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": _STREAM_HEADERS + headers})
+
+
+def stream_part(body: bytes, is_content: bool = True) -> dict[str, Any]:
     if is_content:
         return {"type": "http.response.body", "body": body, "more_body": True}
     return {"type": "http.response.body", "body": body, "more_body": True, "hive.content": False}

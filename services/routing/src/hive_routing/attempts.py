@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Protocol
@@ -20,6 +20,30 @@ class Outcome(IntEnum):
     BROKEN = 5
     ABANDONED = 6
     RECOVERED = 7
+
+
+class CacheStatus(IntEnum):
+    """Whether the answer came from the cache; numbers as in the contract (`modelhive.events.v1.CacheStatus`)."""
+
+    NONE = 0
+    MISS = 1
+    HIT = 2
+    BYPASS = 3
+
+
+@dataclass(slots=True)
+class Handling:
+    """What became of a request on its way: grows while it is handled.
+
+    guards: those that read the request or its answer. guard_verdict: the heaviest, as in the contract.
+    replayed: the answer is that of an earlier request with the same Idempotency-Key. dispatched: a provider was asked.
+    """
+
+    cache: CacheStatus = CacheStatus.NONE
+    guards: Sequence[str] = ()
+    guard_verdict: int = 0
+    replayed: bool = False
+    dispatched: bool = False
 
 
 @dataclass(slots=True)
@@ -53,6 +77,7 @@ class Attempt:
     held: int = 0
     tags: tuple[str, ...] = ()
 
+    handling: Handling = field(default_factory=Handling)
     duration_us: int = 0
     first_content_us: int | None = None
     outcome: Outcome = Outcome.UNSENT

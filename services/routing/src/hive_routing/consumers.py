@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hive_bus.port import StateChange
+from hive_routing.caching.terms import TermsBook
 from hive_routing.catalogue import Catalogue, Deployment, Model
 from hive_routing.prices import PriceBook, PriceTag
 from hive_routing.providers.port import Timeouts
@@ -16,9 +17,11 @@ _DEFAULT = Timeouts()
 
 
 class ControlConsumer:
-    """Keeps the catalogue as the control topic says; models may come before the providers that serve them."""
+    """Keeps the catalogue as the control topic says, and what tenants want of the cache; models may come before
+    the providers that serve them."""
 
-    def __init__(self, catalogue: Catalogue, providers: Providers) -> None:
+    def __init__(self, catalogue: Catalogue, providers: Providers, terms: TermsBook) -> None:
+        self._terms = terms
         self._catalogue = catalogue
         self._providers = providers
         self._models: dict[str, control.Model] = {}
@@ -29,6 +32,16 @@ class ControlConsumer:
             self._apply_provider(name, change.message)
         elif kind == "model":
             self._apply_model(name, change.message)
+        elif kind == "tenant":
+            self._apply_tenant(name, change.message)
+
+    def _apply_tenant(self, name: str, message: control.ControlChanged | None) -> None:
+        if message is None:
+            self._terms.drop(name)
+            return
+        cache = message.tenant.cache
+        ttl = cache.ttl_seconds if cache.HasField("ttl_seconds") else None
+        self._terms.put(name, ttl, cache.price_percent)
 
     def _apply_provider(self, name: str, message: control.ControlChanged | None) -> None:
         if message is None:

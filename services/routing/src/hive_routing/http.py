@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from hive_relay.asgi import App, Message, Receive, Scope, Send
 from hive_relay.exchange import exchange_of
 from hive_routing.endpoints import ENDPOINTS, Endpoint
-from hive_routing.pipeline import Caller, Pipeline, Spent
+from hive_routing.pipeline import Pipeline
 from hive_routing.spending import Payer
+from hive_routing.visit import Caller, Spent
 from hive_runtime.errors import HiveError, Kind
 from hive_runtime.tags import tags_of
 from modelhive.common.v1.common_pb2 import Principal, UsageSummary
@@ -36,21 +39,24 @@ class RoutingApp:
     async def _answer_hot(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = exchange_of(scope)
         principal = exchange.principal
-        passed, tags = _read_headers(scope)
+        asked = _read_headers(scope)
         caller = Caller(
             request_id=exchange.request_id,
             attempt=exchange.attempt,
-            payer=Payer(principal.tenant_id, principal.key_id, tags),
+            payer=Payer(principal.tenant_id, principal.key_id, asked.tags),
             allowed=allowed_models(principal),
             deadline=exchange.deadline,
             go=exchange.go,
-            headers=passed,
+            headers=asked.passed,
+            guard=asked.guard,
+            look_up=asked.look_up,
+            idempotency_key=asked.idempotency_key,
         )
         body = await read_body(receive)
         try:
             await self._pipeline.answer(endpoint, body, caller, send)
         finally:
-            exchange.usage = _summary(caller.spent)
+            exchange.usage = _summary(caller)
 
 
 def allowed_models(principal: Principal) -> frozenset[str] | None:
@@ -72,27 +78,54 @@ async def read_body(receive: Receive) -> bytes:
     return b"".join(parts)
 
 
-def _read_headers(scope: Scope) -> tuple[dict[str, str], tuple[str, ...]]:
-    """What providers may read, and the caller's tags; raises HiveError `unsupported_media` for a form.
+@dataclass(slots=True)
+class _Asked:
+    """What the headers of a request ask for. passed: what providers may read."""
+
+    passed: dict[str, str] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    guard: str | None = None
+    look_up: bool = True
+    idempotency_key: str | None = None
+
+
+def _read_headers(scope: Scope) -> _Asked:
+    """Raises HiveError `unsupported_media` for a form.
 
     Any other content type will do where the body is JSON: curl sends `application/x-www-form-urlencoded`.
     """
-    passed: dict[str, str] = {}
-    tags: tuple[str, ...] = ()
+    asked = _Asked()
     for name, value in scope["headers"]:
         if name == b"content-type" and value.startswith(b"multipart/"):
             message = "This endpoint takes JSON: send `content-type: application/json`, not a multipart form."
             raise HiveError(Kind.UNSUPPORTED_MEDIA, message)
         if name in _PASSED_HEADERS:
-            passed[_PASSED_HEADERS[name]] = value.decode("latin-1")
+            asked.passed[_PASSED_HEADERS[name]] = value.decode("latin-1")
         elif name == b"x-hive-tags":
-            tags = tags_of(value.decode("latin-1"))
-    return passed, tags
+            asked.tags = tags_of(value.decode("latin-1"))
+        elif name == b"x-hive-guard":
+            asked.guard = value.decode("latin-1")
+        elif name == b"x-hive-cache":
+            asked.look_up = value.strip().lower() != b"false"
+        elif name == b"idempotency-key":
+            asked.idempotency_key = value.decode("latin-1")
+    return asked
 
 
-def _summary(spent: Spent | None) -> UsageSummary | None:
-    if spent is None:
+def _summary(caller: Caller) -> UsageSummary | None:
+    """What became of the request; None where there is nothing to tell."""
+    spent, handling = caller.spent, caller.handling
+    if spent is None and not handling.guards and not handling.replayed:
         return None
+    summary = UsageSummary() if spent is None else _spent(spent)
+    summary.cache = handling.cache
+    summary.guards.extend(handling.guards)
+    summary.guard_verdict = handling.guard_verdict
+    summary.replayed = handling.replayed
+    return summary
+
+
+def _spent(spent: Spent) -> UsageSummary:
     return UsageSummary(
         model=spent.model,
         provider=spent.provider,

@@ -1,70 +1,49 @@
 """One request to a hot endpoint, from its body to the last byte of its answer. Read it from top to bottom.
 
-admit → reserve → dispatch → settle → answer. What the caller pays is final, and written down, before it hears the
-end of its answer, on whatever way that end comes.
+admit → once → guard in → cache → reserve → dispatch → guard out → settle → answer. What the caller pays is final,
+and written down, before it hears the end of its answer, on whatever way that end comes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 
 import structlog
 
-from hive_routing.answers import Headers, PlainAnswer, Send, StreamAnswer, refusal
-from hive_routing.attempts import Attempt, Outcome
+from hive_routing.again import Again, kept_headers
+from hive_routing.answers import Headers, PlainAnswer, Send, StreamAnswer, refusal, send_whole
+from hive_routing.attempts import Attempt, CacheStatus, Outcome
+from hive_routing.caching import Entry, Following, Leading
+from hive_routing.caching.hive import Asked, HiveCache, Keeping
 from hive_routing.catalogue import Catalogue, Deployment, Model
 from hive_routing.dispatch import Dispatcher
 from hive_routing.endpoints import Endpoint, invalid
+from hive_routing.guarding.guarding import guard
+from hive_routing.guarding.port import Asker, Guards
+from hive_routing.once import Once
 from hive_routing.providers.port import ProviderAnswer, ProviderCall, Timeouts
 from hive_routing.request import Request
-from hive_routing.spending import Bill, Payer, Spending
+from hive_routing.spending import Bill, Spending
 from hive_routing.splice import attach_documents, splice
 from hive_routing.stream import StreamRelay
 from hive_routing.tokens import TokenCounter
 from hive_routing.usage import Usage, estimate
+from hive_routing.visit import Caller, Spent, Visit
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError, Kind
 from hive_runtime.money import format_usd
 
 log = structlog.get_logger(__name__)
 
+MOST_ASKED = 1024 * 1024
+"""Bytes of a body whose answer is kept: larger ones cost more to compare than they are likely to save."""
+
 _UPSTREAM_HEADERS = (
     ("x-request-id", b"x-hive-upstream-request-id"),
     ("openai-processing-ms", b"openai-processing-ms"),
 )
-
-
-@dataclass(slots=True)
-class Spent:
-    """Who answered, the tokens of it, and what they cost. cost: nano-dollars."""
-
-    model: str
-    provider: str
-    deployment: str
-    usage: Usage
-    cost: int
-    calls: int
-
-
-@dataclass(slots=True)
-class Caller:
-    """Who asks, and on which terms.
-
-    allowed: names of the models that may be asked; None: all. deadline: monotonic seconds.
-    go: returns once a provider may be called. headers: what of the client's headers a provider may read.
-    spent: set as soon as it is known, also where the answer fails later.
-    """
-
-    request_id: str
-    attempt: int
-    payer: Payer
-    allowed: Collection[str] | None
-    deadline: float
-    go: Callable[[], Awaitable[None]]
-    headers: dict[str, str] = field(default_factory=dict)
-    spent: Spent | None = None
 
 
 @dataclass(slots=True)
@@ -81,29 +60,32 @@ class Pipeline:
     def __init__(
         self,
         catalogue: Catalogue,
-        dispatcher: Dispatcher,
+        once: Once,
+        guards: Guards,
+        cache: HiveCache,
         spending: Spending,
+        dispatcher: Dispatcher,
         counter: TokenCounter,
         clock: Clock,
     ) -> None:
         self._catalogue = catalogue
-        self._dispatcher = dispatcher
+        self._once = once
+        self._guards = guards
+        self._cache = cache
         self._spending = spending
+        self._again = Again(spending)
+        self._dispatcher = dispatcher
         self._counter = counter
         self._clock = clock
 
     async def answer(self, endpoint: Endpoint, body: bytes, caller: Caller, send: Send) -> None:
         request, model = self._admit(endpoint, body, caller)
-        bill = await self._spending.reserve(request, caller.payer, caller.request_id, caller.attempt, model)
-        try:
-            await caller.go()
-            served = await self._dispatch(request, model, caller, bill)
-            if isinstance(served.answer, StreamAnswer):
-                await self._answer_stream(served, served.answer, request, caller, bill, send)
-            else:
-                await self._answer_plain(served, served.answer, request, caller, bill, send)
-        finally:
-            bill.close()
+        if caller.idempotency_key is None:
+            await self._answer(request, model, caller, send)
+            return
+        async with self._once.claim(caller, endpoint.path, body, send) as recorded:
+            if recorded is not None:
+                await self._answer(request, model, caller, recorded)
 
     def _admit(self, endpoint: Endpoint, body: bytes, caller: Caller) -> tuple[Request, Model]:
         """Everything that can be refused without asking anybody, the model's name before the rest."""
@@ -115,10 +97,73 @@ class Pipeline:
         attach_documents(request, body)
         return request, model
 
-    async def _dispatch(self, request: Request, model: Model, caller: Caller, bill: Bill) -> _Served:
+    async def _answer(self, request: Request, model: Model, caller: Caller, send: Send) -> None:
+        said = request.fields.copy()  # as the caller said it: the guards may take something out
+        visit = await self._guard_in(request, model, caller, send)
+        tenant_id = caller.payer.tenant_id
+        terms = self._cache.terms.of(tenant_id)
+        if not terms.ttl_seconds or request.size > MOST_ASKED:
+            await self._call(visit, None)
+            return
+        asked = Asked(tenant_id, model.id, request.endpoint.path, said, visit.guarded.policy)
+        key = self._cache.key(asked)
+        if not caller.look_up:
+            caller.handling.cache = CacheStatus.BYPASS
+            await self._call(visit, self._cache.keeping(key, asked, terms, None))
+            return
+        found: Entry | Leading | Following | None = await self._cache.look_up(key)
+        if isinstance(found, Following):
+            found = await self._again.follow(found, visit, terms)
+            self._cache.followed += found is None
+        if isinstance(found, Entry):
+            await self._again.give(found, visit, terms)
+        elif isinstance(found, Leading):
+            caller.handling.cache = CacheStatus.MISS
+            with found:
+                try:
+                    await self._call(visit, self._cache.keeping(key, asked, terms, found))
+                except HiveError as error:  # what a provider said once it would say to all who wait
+                    found.fail(error, shared=caller.handling.dispatched or None)
+                    raise
+
+    async def _guard_in(self, request: Request, model: Model, caller: Caller, send: Send) -> Visit:
+        """Raises HiveError `blocked` for what a guard refuses, `invalid`, `unavailable`."""
+        payer = caller.payer
+        asker = Asker(caller.request_id, payer.tenant_id, payer.key_id, model.id, caller.guard)
+        visit = Visit(request, model, caller, await guard(self._guards, request, asker), send)
+        visit.note_guards()
+        visit.guarded.refuse_blocked()
+        return visit
+
+    async def _call(self, visit: Visit, keeping: Keeping | None) -> None:
+        """Have a provider answer. keeping: what the cache keeps of it."""
+        caller = visit.caller
+        bill = await self._spending.reserve(
+            visit.request, caller.payer, caller.request_id, caller.attempt, visit.model, caller.handling
+        )
+        try:
+            await caller.go()
+            served = await self._dispatch(visit, bill)
+            if keeping is not None:
+                keeping.begin(
+                    kept_headers(served.answer.headers),
+                    streamed=isinstance(served.answer, StreamAnswer),
+                    provider=served.deployment.provider_id,
+                    deployment=served.deployment.id,
+                )
+            if isinstance(served.answer, StreamAnswer):
+                await self._answer_stream(served, served.answer, visit, bill, keeping)
+            else:
+                await self._answer_plain(served, served.answer, visit, bill, keeping)
+        finally:
+            bill.close()
+
+    async def _dispatch(self, visit: Visit, bill: Bill) -> _Served:
         """The first deployment of the model, or of one of its fallbacks, that answers."""
-        models = self._catalogue.with_fallbacks(model, caller.allowed)
-        ask = partial(self._ask, request, caller, bill)
+        caller = visit.caller
+        caller.handling.dispatched = True
+        models = self._catalogue.with_fallbacks(visit.model, caller.allowed)
+        ask = partial(self._ask, visit.request, caller, bill)
         return await self._dispatcher.first_answer(models, caller.deadline, ask)
 
     async def _ask(
@@ -153,66 +198,73 @@ class Pipeline:
         return _Served(opened, attempt, model, deployment)
 
     async def _answer_plain(
-        self,
-        served: _Served,
-        answer: PlainAnswer,
-        request: Request,
-        caller: Caller,
-        bill: Bill,
-        send: Send,
+        self, served: _Served, answer: PlainAnswer, visit: Visit, bill: Bill, keeping: Keeping | None
     ) -> None:
         self._dispatcher.completed(served.deployment)
-        await self._settle(served, Outcome.ANSWERED, request, caller, bill)
-        await answer.relay(send, [(b"x-hive-cost", format_usd(bill.cost or 0).encode())])
+        try:
+            body = await visit.guarded.check_answer(answer.body)
+        except BaseException as error:  # what the provider charges is paid all the same
+            label = error.kind.label if isinstance(error, HiveError) else ""
+            await self._settle(served, Outcome.ANSWERED, visit, bill, label)
+            raise
+        usage = await self._settle(served, Outcome.ANSWERED, visit, bill)
+        cost = bill.cost or 0
+        if keeping is not None:
+            keeping.piece(body)
+            await keeping.finish(served.model.id, b"", usage, cost)
+        told = (b"x-hive-cost", format_usd(cost).encode())
+        await send_whole(
+            visit.send, visit.guarded.restored(body), [*answer.headers, *visit.own_headers(), told]
+        )
 
     async def _answer_stream(
-        self,
-        served: _Served,
-        answer: StreamAnswer,
-        request: Request,
-        caller: Caller,
-        bill: Bill,
-        send: Send,
+        self, served: _Served, answer: StreamAnswer, visit: Visit, bill: Bill, keeping: Keeping | None
     ) -> None:
+        gates = visit.guarded.gates(keeping.piece if keeping is not None else None)
+        deployment = served.deployment
         try:
             try:
-                complete = await answer.relay(send, bill.meter(served.attempt))
-            except HiveError as error:
-                _log_failure("stream broke", caller.request_id, served.deployment, error)
-                self._dispatcher.broke(served.deployment)
-                await self._settle(served, Outcome.BROKEN, request, caller, bill, error.kind.label)
-                raise
-            except BaseException:  # the client has left, or this process is being stopped
-                self._dispatcher.abandoned(served.deployment)
-                await answer.close()
-                await self._settle(served, Outcome.ABANDONED, request, caller, bill)
+                complete = await answer.relay(
+                    visit.send, bill.meter(served.attempt), visit.own_headers(), gates
+                )
+            except BaseException as error:  # broken, refused, left alone, or this process is being stopped
+                outcome = Outcome.ABANDONED
+                label = error.kind.label if isinstance(error, HiveError) else ""
+                if isinstance(error, HiveError) and not answer.stopped:
+                    outcome = Outcome.BROKEN
+                    _log_failure("stream broke", visit.caller.request_id, deployment, error)
+                    self._dispatcher.broke(deployment)
+                else:
+                    self._dispatcher.abandoned(deployment)
+                    await answer.close()
+                await self._settle(served, outcome, visit, bill, label)
                 raise
             if complete:
-                self._dispatcher.completed(served.deployment)
+                self._dispatcher.completed(deployment)
             else:
-                self._dispatcher.abandoned(served.deployment)
+                self._dispatcher.abandoned(deployment)
                 await answer.close()
-            outcome = Outcome.ANSWERED if complete else Outcome.ABANDONED
-            usage = await self._settle(served, outcome, request, caller, bill)
-            told = {"cost": format_usd(bill.cost or 0)}
-            await answer.finish(send, usage.as_json() if usage.estimated else None, told)
+            usage = await self._settle(
+                served, Outcome.ANSWERED if complete else Outcome.ABANDONED, visit, bill
+            )
+            cost = bill.cost or 0
+            closing = answer.closing(usage.as_json() if usage.estimated else None)
+            if keeping is not None and complete:
+                await keeping.finish(served.model.id, closing, usage, cost)
+            await answer.finish(visit.send, closing, {"cost": format_usd(cost)})
         finally:
             await answer.close()
 
     async def _settle(
-        self,
-        served: _Served,
-        outcome: Outcome,
-        request: Request,
-        caller: Caller,
-        bill: Bill,
-        error: str = "",
+        self, served: _Served, outcome: Outcome, visit: Visit, bill: Bill, error: str = ""
     ) -> Usage:
         """Note what was spent: the provider's figures, else our own count."""
-        deployment = served.deployment
+        deployment, caller = served.deployment, visit.caller
+        visit.guarded.note_output()
+        visit.note_guards()
         usage = Usage.stated(served.answer.usage)
         if usage is None:
-            usage = await estimate(request, served.answer.output(), deployment.model, self._counter)
+            usage = await estimate(visit.request, served.answer.output(), deployment.model, self._counter)
         bill.settle(served.attempt, outcome, usage, error)
         caller.spent = Spent(
             served.model.id, deployment.provider_id, deployment.id, usage, bill.cost or 0, bill.calls

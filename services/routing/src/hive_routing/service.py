@@ -9,17 +9,25 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from hive_bus import Subscription
 from hive_host import Host
 from hive_routing.bank import HolderDoor, RpcBank
 from hive_routing.breaker import Breaker
+from hive_routing.cache_door import CacheDoor
+from hive_routing.caching import Cache, Flights, Local
+from hive_routing.caching.hive import HiveCache
+from hive_routing.caching.terms import TermsBook
 from hive_routing.catalogue import Catalogue
 from hive_routing.consumers import ControlConsumer, PriceConsumer
 from hive_routing.dispatch import Dispatcher, Policy
+from hive_routing.guard_calls import RpcGuards
 from hive_routing.holds import Purse
 from hive_routing.http import RoutingApp
-from hive_routing.journal import Journal
+from hive_routing.idempotency import MIGRATIONS, IdempotencyStore
+from hive_routing.journal import Journal, Living
+from hive_routing.once import Once
 from hive_routing.pipeline import Pipeline
 from hive_routing.prices import PriceBook
 from hive_routing.providers.registry import Providers
@@ -31,6 +39,7 @@ from hive_routing.tokens import TokenCounter
 from hive_routing.usage_log import JournaledLog
 from hive_runtime.errors import HiveError
 from hive_runtime.sealing import credentials_key
+from hive_sql import open_database
 from modelhive.billing.v1.leases_pb2_grpc import LeasesStub
 from modelhive.control.v1.control_pb2 import ControlChanged
 from modelhive.events.v1.ledger_pb2 import PriceListed
@@ -43,6 +52,10 @@ KEEPERS = ("billing", "analytics")
 RENEW_SECONDS = 20.0
 """A third of the time for which billing lends."""
 STOP_SECONDS = 5.0
+SWEEP_SECONDS = 3600.0
+MIB = 1024 * 1024
+MOST_KEPT = 2 * MIB
+"""Bytes of one answer that the cache keeps, or that requests which follow another one may lag behind."""
 
 
 @asynccontextmanager
@@ -53,9 +66,11 @@ async def routing_service(host: Host, settings: RoutingSettings) -> AsyncIterato
     """
     given = settings.credentials_key.get_secret_value() if settings.credentials_key else None
     key = await asyncio.to_thread(credentials_key, given, host.data_dir)
-    catalogue, prices = Catalogue(), PriceBook()
+    catalogue, prices, terms = Catalogue(), PriceBook(), TermsBook(settings.cache_seconds)
     providers = Providers(key, host.clock, host.tasks)
-    control = await host.bus.subscribe_state(ControlChanged, ControlConsumer(catalogue, providers).apply)
+    control = await host.bus.subscribe_state(
+        ControlChanged, ControlConsumer(catalogue, providers, terms).apply
+    )
     listed = await host.bus.subscribe_state(PriceListed, PriceConsumer(prices).apply)
     _watch(host, "control", control)
     _watch(host, "price", listed)
@@ -64,6 +79,7 @@ async def routing_service(host: Host, settings: RoutingSettings) -> AsyncIterato
     leases = LeasesStub(host.channel("billing"))
     receipts = {name: ReceiptsStub(host.channel(name)) for name in KEEPERS}
     journals = host.data_dir / "journal"
+    living = await asyncio.to_thread(Living, journals)
     await recover(journals, host.bus, receipts, leases, host.clock, host.tasks)
     journal = await asyncio.to_thread(Journal.create, journals, holder)
     usage = JournaledLog(journal, host.bus, receipts, leases, host.clock)
@@ -71,15 +87,28 @@ async def routing_service(host: Host, settings: RoutingSettings) -> AsyncIterato
     host.serve(HolderDoor.attach, HolderDoor(purse, holder))
     counter = TokenCounter()
     spending = Spending(purse, prices, usage, counter, host.clock)
-    host.answer(_app(host, settings, catalogue, spending, counter))
+    cache = Cache(host.clock, settings.cache_mb * MIB, MOST_KEPT)
+    flights = Flights(MOST_KEPT)
+    hive_cache = HiveCache(Local(cache), flights, terms, host.clock)
+    host.serve(CacheDoor.attach, CacheDoor(cache, hive_cache))
+    guards = RpcGuards(host.channel("guardrails"), host.tasks)
+    dispatcher = _dispatcher(host, settings)
     _measure(host, usage, purse)
     host.tasks.spawn(usage.run(), "usage log")
     renewing = host.tasks.spawn(_renew(host, purse), "leases")
     try:
-        await control.caught_up()
-        await listed.caught_up()
-        async with host.running():
-            yield
+        async with open_database(host.sql_url, MIGRATIONS) as database:
+            records = IdempotencyStore(database, living.__contains__, host.clock)
+            host.tasks.spawn(_sweep(host, records), "sweep idempotency records")
+            once = Once(records, holder, host.clock)
+            pipeline = Pipeline(
+                catalogue, once, guards, hive_cache, spending, dispatcher, counter, host.clock
+            )
+            host.answer(RoutingApp(pipeline, rest_app(catalogue, counter)))
+            await control.caught_up()
+            await listed.caught_up()
+            async with host.running():
+                yield
     finally:
         await control.close()
         await listed.close()
@@ -90,14 +119,10 @@ async def routing_service(host: Host, settings: RoutingSettings) -> AsyncIterato
         await usage.leave()
 
 
-def _app(
-    host: Host, settings: RoutingSettings, catalogue: Catalogue, spending: Spending, counter: TokenCounter
-) -> RoutingApp:
+def _dispatcher(host: Host, settings: RoutingSettings) -> Dispatcher:
     breaker = Breaker(host.clock, settings.routing_breaker_failures, settings.routing_breaker_seconds)
     policy = Policy(attempts=settings.routing_attempts, rounds=settings.routing_rounds)
-    dispatcher = Dispatcher(host.clock, breaker, policy, random.Random())
-    pipeline = Pipeline(catalogue, dispatcher, spending, counter, host.clock)
-    return RoutingApp(pipeline, rest_app(catalogue, counter))
+    return Dispatcher(host.clock, breaker, policy, random.Random())
 
 
 def _watch(host: Host, name: str, snapshot: Subscription) -> None:
@@ -123,6 +148,15 @@ async def _renew(host: Host, purse: Purse) -> None:
             await purse.renew()
         except HiveError as error:
             log.warning("leases could not be renewed", error=error.message)
+
+
+async def _sweep(host: Host, records: IdempotencyStore) -> None:
+    while True:
+        try:
+            await records.sweep(round(host.clock.now() * 1000))
+        except (HiveError, SQLAlchemyError) as error:
+            log.warning("old idempotency records could not be deleted", error=str(error))
+        await host.clock.sleep(SWEEP_SECONDS)
 
 
 async def _give_back(purse: Purse) -> None:

@@ -21,3 +21,11 @@ class RoutingSettings(Settings):
         5, ge=1, description="Failures in a row after which a deployment is left alone for a while."
     )
     routing_breaker_seconds: float = Field(30, gt=0, description="How long it is left alone.")
+    cache_seconds: float = Field(
+        3600,
+        ge=0,
+        le=31_536_000,
+        description="How long an answer may be given again to the same tenant, where the tenant says nothing else."
+        " 0: nothing is kept.",
+    )
+    cache_mb: int = Field(64, ge=1, le=65_536, description="Memory of the response cache, in MiB.")

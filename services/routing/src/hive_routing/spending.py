@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from hive_routing.attempts import Attempt, Outcome, UsageLog
+from hive_routing.attempts import Attempt, Handling, Outcome, UsageLog
 from hive_routing.bounds import Bound, bound_of, worst_cost
 from hive_routing.catalogue import Deployment, Model
 from hive_routing.holds import Hold, Purse, Terms
@@ -22,6 +22,8 @@ from hive_routing.usage import Usage
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError, Kind
 
+CACHE = "cache"
+"""The provider, in usage, of answers that are given again."""
 PROGRESS_SECONDS = 1.0
 """How often the journal hears how far a stream has come."""
 UNBOUND = 1 << 62
@@ -53,7 +55,13 @@ class Spending:
         self._counter = counter
 
     async def reserve(
-        self, request: Request, payer: Payer, request_id: str, number: int, model: Model
+        self,
+        request: Request,
+        payer: Payer,
+        request_id: str,
+        number: int,
+        model: Model,
+        handling: Handling | None = None,
     ) -> Bill:
         """Hold what the request may cost at `model`; the bill has to be closed.
 
@@ -62,8 +70,25 @@ class Spending:
         """
         price = await self._prices.of_model(model.id)
         terms = await self._purse.terms(payer.tenant_id, payer.key_id, self.now_ms())
-        bill = Bill(self, request, payer, request_id, number, terms)
+        bill = Bill(self, request, payer, request_id, number, terms, handling or Handling())
         await bill.cover(model, price)
+        return bill
+
+    async def reserve_again(
+        self,
+        request: Request,
+        payer: Payer,
+        request_id: str,
+        number: int,
+        model: Model,
+        amount: int,
+        handling: Handling,
+    ) -> Bill:
+        """Hold what an answer costs that is given once more, without a provider. Raises as `reserve` does."""
+        price = await self._prices.of_model(model.id)
+        terms = await self._purse.terms(payer.tenant_id, payer.key_id, self.now_ms())
+        bill = Bill(self, request, payer, request_id, number, terms, handling)
+        await bill.cover_again(model, price, amount)
         return bill
 
     def now_ms(self) -> int:
@@ -98,6 +123,7 @@ class Bill:
     _request_id: str
     _number: int
     _terms: Terms
+    _handling: Handling
     cost: int | None = None
     calls: int = 0
     usage: Usage | None = None
@@ -124,6 +150,11 @@ class Bill:
             await self._hold.raise_to(amount)
         self._model, self._price, self._bound = model.id, price, bound
 
+    async def cover_again(self, model: Model, price: PriceTag, amount: int) -> None:
+        """Hold so much, and no more, for an answer that no provider is asked for."""
+        self._hold = await self._spending.hold(self._payer, self._terms, amount if self._terms.scopes else 0)
+        self._model, self._price = model.id, price
+
     @property
     def output_bound(self) -> int | None:
         """Tokens of a choice that a provider has to be told as the bound; None: nothing has to be added."""
@@ -131,9 +162,35 @@ class Bill:
 
     def open(self, model: Model, deployment: Deployment, call: int, streamed: bool) -> Attempt:
         """An attempt that is about to be sent; raises HiveError `unavailable` where it cannot be kept."""
-        assert self._hold is not None and self._price is not None, "`cover` comes first"
         self._end_failed()
         self.calls = call
+        charged = self._spending.charged_by(deployment)
+        prompt = {"prompt": self._prompt_tokens()}
+        return self._opened(model, deployment.provider_id, deployment.id, call, streamed, prompt, charged)
+
+    def again(self, model: Model, cost: int, streamed: bool) -> None:
+        """The answer is one that was given before, for so much: an attempt of the provider `cache`."""
+        assert self._hold is not None and self._price is not None, "`reserve` comes first"
+        attempt = self._opened(model, CACHE, CACHE, 0, streamed, {}, self._price)
+        attempt.outcome = Outcome.ANSWERED
+        attempt.cost = cost
+        attempt.carried = self._hold.settle(cost)
+        attempt.last = True
+        self.cost = cost
+        self._stop(attempt)
+        self._spending.log.close(attempt)
+
+    def _opened(
+        self,
+        model: Model,
+        provider: str,
+        deployment: str,
+        call: int,
+        streamed: bool,
+        prompt: dict[str, int],
+        charged: PriceTag,
+    ) -> Attempt:
+        assert self._hold is not None and self._price is not None, "`cover` comes first"
         attempt = Attempt(
             request_id=self._request_id,
             attempt=self._number,
@@ -142,17 +199,18 @@ class Bill:
             key_id=self._payer.key_id,
             endpoint=self._request.endpoint.path,
             model=model.id,
-            provider=deployment.provider_id,
-            deployment=deployment.id,
+            provider=provider,
+            deployment=deployment,
             started_ms=self._spending.now_ms(),
             streamed=streamed,
-            prompt={"prompt": self._prompt_tokens()},
+            prompt=prompt,
             price=self._price,
-            provider_price=self._spending.charged_by(deployment),
+            provider_price=charged,
             began=self._spending.clock.monotonic(),
             scopes=self._hold.scopes,
             held=self._hold.amount,
             tags=self._payer.tags,
+            handling=self._handling,
         )
         self._spending.log.open(attempt)
         self._open.append(attempt)

@@ -97,6 +97,16 @@ class _Output:
         return True
 
 
+def last_events(closing: bytes, told: dict[str, Any]) -> bytes:
+    """How a stream ends. closing: the usage chunk, as JSON. told: what the gateway has to say in it, as `hive`."""
+    if not closing:
+        return DONE
+    chunk: dict[str, Any] = _decode_fields(closing)
+    if told:
+        chunk["hive"] = told
+    return b"data: " + msgspec.json.encode(chunk) + b"\n\n" + DONE
+
+
 class StreamRelay:
     """One stream. Feed it what the provider sends, forward what it gives back."""
 
@@ -148,22 +158,17 @@ class StreamRelay:
         """Every choice has its finish_reason: what may still come is usage and `[DONE]`."""
         return len(self._finished) >= self._choices and self._finished >= self._open
 
-    def closing(self, usage: dict[str, int] | None, told: dict[str, Any] | None = None) -> bytes:
-        """The last events.
+    def closing(self, usage: dict[str, int] | None) -> bytes:
+        """The chunk that tells the usage, as JSON; empty where the client did not ask for it.
 
-        usage: what a client that asked for it is told where the provider stated none. told: what the gateway
-        itself has to say, as `hive` in the usage chunk.
+        usage: what it is told where the provider stated none.
         """
         if not self._usage_asked:
-            return DONE
+            return b""
         if usage is None and self._usage_chunk:
-            chunk: dict[str, Any] = _decode_fields(self._usage_chunk)
-        else:
-            stated: Any = Raw(self.usage or _NULL) if usage is None else usage
-            chunk = self._identity() | {"choices": [], "usage": stated}
-        if told:
-            chunk["hive"] = told
-        return b"data: " + msgspec.json.encode(chunk) + b"\n\n" + DONE
+            return self._usage_chunk
+        stated: Any = Raw(self.usage or _NULL) if usage is None else usage
+        return msgspec.json.encode(self._identity() | {"choices": [], "usage": stated})
 
     def cut(self, told: dict[str, Any]) -> bytes:
         """End the answer here: what finishes every choice that is not finished, with `hive` saying why."""

@@ -58,6 +58,11 @@ def _event(attempt: Attempt, holder: str, sequence: int) -> UsageRecorded:
     event.upstream_request_id = attempt.upstream_request_id
     if attempt.tags:
         event.tags.extend(attempt.tags)
+    handling = attempt.handling
+    event.cache = handling.cache.value  # type: ignore[assignment]
+    if handling.guards:
+        event.guards.extend(handling.guards)
+    event.guard_verdict = handling.guard_verdict  # type: ignore[assignment]
     return event
 
 

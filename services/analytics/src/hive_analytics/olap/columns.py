@@ -94,6 +94,7 @@ def _usage(events: Sequence[Any]) -> Columns:
         **_wholes(events, "sequence"),
         **_texts(events, "upstream_request_id"),
         "tags": _tags(events),
+        **_cached_and_guarded(events),
     }, times
 
 
@@ -125,6 +126,8 @@ def _guard(events: Sequence[Any]) -> Columns:
         "verdict": pa.array([_VERDICTS.get(each.verdict, str(each.verdict)) for each in events], _TEXT),
         **_wholes(events, "duration_us"),
         "categories": pa.array([[*each.categories] for each in events], _TEXTS),
+        **_texts(events, "version"),
+        **_wholes(events, "scanned", "decisions"),
     }, times
 
 
@@ -142,8 +145,9 @@ def _requests(events: Sequence[Any]) -> Columns:
         **_texts(events, "model", "provider", "deployment"),
         "calls": pa.array([each.calls for each in events], _COUNT),
         **_flags(events, "client_gone"),
-        "cache": pa.array([_CACHES.get(each.cache, str(each.cache)) for each in events], _TEXT),
         "tags": _tags(events),
+        **_cached_and_guarded(events),
+        **_flags(events, "replayed"),
     }, times
 
 
@@ -170,6 +174,16 @@ def _wholes(events: Sequence[Any], *names: str) -> dict[str, pa.Array]:
 
 def _flags(events: Sequence[Any], *names: str) -> dict[str, pa.Array]:
     return {name: pa.array([getattr(each, name) for each in events], _FLAG) for name in names}
+
+
+def _cached_and_guarded(events: Sequence[Any]) -> dict[str, pa.Array]:
+    """What usage and requests say alike of the response cache and the guards."""
+    verdicts = [each.guard_verdict for each in events]
+    return {
+        "cache": pa.array([_CACHES.get(each.cache, str(each.cache)) for each in events], _TEXT),
+        "guards": pa.array([[*each.guards] for each in events], _TEXTS),
+        "guard_verdict": pa.array([_VERDICTS.get(each, str(each)) for each in verdicts], _TEXT),
+    }
 
 
 def _tags(events: Sequence[Any]) -> pa.Array:

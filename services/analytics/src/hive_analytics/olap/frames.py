@@ -37,6 +37,12 @@ class Leave(msgspec.Struct, tag=True):
     """Finish what was begun, close the store, end."""
 
 
+class Opening(msgspec.Struct, tag=True):
+    """The store is being opened, and so many hours are left to be rolled up."""
+
+    left: int
+
+
 class Ready(msgspec.Struct, tag=True):
     """The store is open."""
 
@@ -67,7 +73,7 @@ class Failed(msgspec.Struct, tag=True):
 Work = Insert | Refresh | Select
 ToWorker = Work | Leave
 Answer = Inserted | Refreshed | Selected | Failed
-FromWorker = Ready | Answer
+FromWorker = Opening | Ready | Answer
 
 _encoder = msgspec.msgpack.Encoder()
 _from_worker = msgspec.msgpack.Decoder(FromWorker)

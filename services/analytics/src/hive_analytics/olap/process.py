@@ -17,10 +17,12 @@ import structlog
 from hive_analytics.olap.frames import (
     Answer,
     Failed,
+    FromWorker,
     Inbox,
     Insert,
     Inserted,
     Leave,
+    Opening,
     Ready,
     Refresh,
     Refreshed,
@@ -37,6 +39,7 @@ from hive_runtime.tasks import Tasks
 log = structlog.get_logger(__name__)
 
 START_SECONDS = 120.0
+"""How long opening may last without a sign of life; while it rolls up hours, it gives one after the other."""
 WRITE_SECONDS = 120.0
 MARGIN_SECONDS = 10.0
 """How much longer than the store itself its caller waits before the process counts as hung."""
@@ -170,10 +173,9 @@ class ProcessOlap:
             raise self._ended(f"its process cannot start: {error.strerror}") from error
         inbox = Inbox()
         try:
-            async with asyncio.timeout(START_SECONDS):
-                first = await _next(process, inbox)
+            first = await _opened(process, inbox)
         except TimeoutError:
-            first = Failed(0, "", f"it did not open within {START_SECONDS:g} s")
+            first = Failed(0, "", f"nothing came of it within {START_SECONDS:g} s")
         except BaseException:
             await _kill(process)
             raise
@@ -189,7 +191,7 @@ class ProcessOlap:
         try:
             while (frame := await _next(running.process, inbox)) is not None:
                 self._ends, self._failure = 0, None
-                if isinstance(frame, Ready):
+                if isinstance(frame, Opening | Ready):
                     continue
                 waiting = running.waiting.get(frame.call)
                 if waiting is not None and not waiting.done():
@@ -221,7 +223,17 @@ class ProcessOlap:
         return HiveError(Kind.UNAVAILABLE, f"the analytical store ended: {why}", retry_after=pause)
 
 
-async def _next(process: Process, inbox: Inbox) -> Answer | Ready | None:
+async def _opened(process: Process, inbox: Inbox) -> FromWorker | None:
+    """How opening ended; None where the process did. Raises TimeoutError where it hangs."""
+    while True:
+        async with asyncio.timeout(START_SECONDS):
+            frame = await _next(process, inbox)
+        if not isinstance(frame, Opening):
+            return frame
+        log.info("rollups are made before the analytical store opens", hours_left=frame.left)
+
+
+async def _next(process: Process, inbox: Inbox) -> FromWorker | None:
     """The next frame; None where the process closed its output."""
     assert process.stdout is not None
     while (frame := inbox.take()) is None:

@@ -3,11 +3,15 @@
 Rows are told apart by their event's id and read with FINAL, so a second copy changes nothing. An event's hour
 comes first in the order, so that an hour can be read alone. Rollups are replaced, group by group, by those of a
 higher version; a group that is no more is replaced by a deleted one.
+
+A store may be older than this: it gets the columns that it lacks, and old rows read as their defaults. Rollups that
+were made as other measures, or by other dimensions, are made anew from the rows: their tables say which (`shape`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from typing import Final
 
 from hive_analytics.families import FAMILIES, Family
@@ -44,6 +48,9 @@ ROWS: Final[Mapping[str, Mapping[str, str]]] = {
         "sequence": "Int64",
         "upstream_request_id": _TEXT,
         "tags": _WORDS,
+        "cache": _WORD,
+        "guards": _WORDS,
+        "guard_verdict": _WORD,
     },
     "ledger": {
         "occurred": _MOMENT,
@@ -76,6 +83,9 @@ ROWS: Final[Mapping[str, Mapping[str, str]]] = {
         "verdict": _WORD,
         "duration_us": "Int64",
         "categories": _WORDS,
+        "version": _WORD,
+        "scanned": "Int64",
+        "decisions": "Int64",
     },
     "requests": {
         "started": _MOMENT,
@@ -98,6 +108,9 @@ ROWS: Final[Mapping[str, Mapping[str, str]]] = {
         "client_gone": _FLAG,
         "cache": _WORD,
         "tags": _WORDS,
+        "guards": _WORDS,
+        "guard_verdict": _WORD,
+        "replayed": _FLAG,
     },
 }
 _ID: Mapping[str, str] = {
@@ -110,17 +123,31 @@ _INDEXES: Mapping[str, str] = {"usage": ", INDEX holders holder TYPE set(64) GRA
 DIRTY: Final = "dirty"
 
 
-def statements() -> Iterator[str]:
-    """What makes the tables where they are missing."""
+def row_tables() -> Iterator[str]:
+    """What makes the tables of rows and of marks where they are missing, and adds the columns that they lack."""
     for family in FAMILIES.values():
         yield _rows(family)
-        for grain in GRAINS:
-            yield _rollup(family, grain)
+        added = ", ".join(
+            f"ADD COLUMN IF NOT EXISTS {name} {type}" for name, type in ROWS[family.name].items()
+        )
+        yield f"ALTER TABLE {family.name} {added}"
     # The newest of an hour and writer says whether its rollups are behind.
     yield (
         f"CREATE TABLE IF NOT EXISTS {DIRTY} (family {_WORD}, hour DateTime('UTC'), writer String,"
         " version UInt64, dirty UInt8) ENGINE = ReplacingMergeTree(version) ORDER BY (family, hour, writer)"
     )
+
+
+def rollup_tables(family: Family) -> Iterator[str]:
+    """What makes the tables of its rollups where they are missing."""
+    for grain in GRAINS:
+        yield f"{_rollup(family, grain)} COMMENT '{shape(family)}'"
+
+
+def shape(family: Family) -> str:
+    """What its rollups are made as, in 16 characters: with any other dimension or measure they are others."""
+    made = [*(_rollup(family, grain) for grain in GRAINS), *(measure.raw for measure in family.measures)]
+    return sha256("\n".join(made).encode()).hexdigest()[:16]
 
 
 def _rows(family: Family) -> str:

@@ -7,7 +7,7 @@ out after they were rolled up. A crash in between leaves a mark too many, never 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -18,18 +18,18 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from hive_analytics.families import FAMILIES, Family
-from hive_analytics.grains import DAY, HOUR
+from hive_analytics.grains import DAY, GRAINS, HOUR
 from hive_analytics.olap.columns import Decoded
 from hive_analytics.olap.port import Arrived
-from hive_analytics.olap.tables import DIRTY, statements
+from hive_analytics.olap.tables import DIRTY, rollup_tables, row_tables, shape
 from hive_runtime.errors import HiveError, Kind
 
 DATABASE: Final = "hive"
 ABANDONED_SECONDS: Final = 3600
 """Marks of a writer that did not strike them out for so long are anybody's."""
-ALL_AT_ONCE: Final = 48
-"""Hours that are rolled up in one statement, at most."""
 MIB: Final = 1024 * 1024
+HOURS_AT_ONCE: Final = 24
+"""Hours of a family that are rolled up in one statement while the store is opened."""
 _HOUR, _DAY = HOUR // 1000, DAY // 1000
 _SECONDS, _MILLISECONDS = "toDateTime({}, 'UTC')", "fromUnixTimestamp64Milli({} * 1000, 'UTC')"
 _TIMEOUT_EXCEEDED = 159
@@ -40,18 +40,22 @@ class Warehouse:
     """writer: a name for the marks of who writes beside others; empty: nobody else ever writes to this store."""
 
     def __init__(self, connect: Callable[[], Client], writer: str) -> None:
-        """Makes the tables that are missing, and rolls up what a crash left behind. Raises HiveError."""
+        """Makes the tables that are missing. Raises HiveError."""
         self._name = writer
         self._marked: set[tuple[str, int]] = set()
         try:
             self._writer, self._reader = connect(), connect()
-            for statement in statements():
+            for statement in row_tables():
                 self._writer.command(statement)
             self._version: int = self._ask(f"SELECT max(version) FROM {DIRTY}")[0][0]
+            self._make_rollup_tables()
         except ClickHouseError as error:
             raise _translated(error) from error
-        while self.refresh(ALL_AT_ONCE):
-            pass
+
+    def catch_up(self) -> Iterator[int]:
+        """Roll up what a crash or an older store left behind; gives how many hours are left, time and again."""
+        while left := self.refresh(HOURS_AT_ONCE):
+            yield left
 
     def insert(self, family: str, rows: Sequence[bytes]) -> Arrived:
         """By the writing thread."""
@@ -104,6 +108,26 @@ class Warehouse:
     def _ask(self, sql: str) -> Sequence[Sequence[Any]]:
         rows: Sequence[Sequence[Any]] = self._writer.query(sql).result_rows
         return rows
+
+    def _make_rollup_tables(self) -> None:
+        """Those of another shape are made anew."""
+        found = self._ask("SELECT name, comment FROM system.tables WHERE database = currentDatabase()")
+        shapes = {str(name): str(comment) for name, comment in found}
+        for family in FAMILIES.values():
+            mine = shape(family)
+            if any(shapes.get(family.rollup(grain), mine) != mine for grain in GRAINS):
+                self._drop_rollups(family)
+            for statement in rollup_tables(family):
+                self._writer.command(statement)
+
+    def _drop_rollups(self, family: Family) -> None:
+        """To be made of the rows anew: marked first, so that a crash in between loses no hour."""
+        self._writer.command(
+            f"INSERT INTO {DIRTY} (family, hour, writer, version, dirty) SELECT DISTINCT '{family.name}',"
+            f" toStartOfHour({family.time}), '{self._name}', {self._next_version()}, 1 FROM {family.name}"
+        )
+        for grain in GRAINS:
+            self._writer.command(f"DROP TABLE IF EXISTS {family.rollup(grain)} SYNC")
 
     def _next_version(self) -> int:
         """Higher than any before it, also where the clock was set back."""

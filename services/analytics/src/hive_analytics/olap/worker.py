@@ -26,6 +26,7 @@ from hive_analytics.olap.frames import (
     Insert,
     Inserted,
     Leave,
+    Opening,
     Ready,
     Refresh,
     Refreshed,
@@ -110,6 +111,8 @@ def serve(source: BinaryIO, output: Output, folder: Path, memory_mb: int, thread
     _take_incoming(folder)
     try:
         warehouse = chdb_warehouse(folder, memory_mb, threads)
+        for left in warehouse.catch_up():
+            output.emit(Opening(left))
     except HiveError as error:
         output.emit(Failed(0, error.kind.label, error.message))
         return

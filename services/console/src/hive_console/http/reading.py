@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from hive_console.declarations import Form
 from hive_console.pages import Page
-from hive_console.problems import problems_of
+from hive_console.problems import did_you_mean, problems_of
 from hive_runtime.errors import HiveError, Kind
 
 MOST_BYTES = 1024 * 1024
@@ -31,6 +31,18 @@ def body_of(form: type[F]) -> Callable[[Request], Awaitable[F]]:
             raise HiveError(Kind.INVALID, message, problems[0].path or None) from None
 
     return read
+
+
+def parameters(*known: str) -> Callable[[Request], Awaitable[None]]:
+    """A dependency: raises HiveError `invalid` where the query has another parameter than these."""
+
+    async def check(request: Request) -> None:
+        for name in request.query_params:
+            if name not in known:
+                message = f"{name}: unknown parameter{did_you_mean(name, known)}"
+                raise HiveError(Kind.INVALID, message, name)
+
+    return check
 
 
 def page_of(

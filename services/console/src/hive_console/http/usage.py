@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 
 from hive_console.amounts import usd
 from hive_console.books import answer_of
+from hive_console.http.reading import parameters
 from hive_console.moments import shown, unix_ms
-from hive_console.problems import did_you_mean
 from hive_rpc import Channel
 from hive_runtime.clock import Clock
-from hive_runtime.errors import HiveError, Kind
+from hive_runtime.errors import HiveError
 from modelhive.analytics.v1.questions_pb2 import AskRequest, AskResponse, Cell, Filter, ListRequest
 from modelhive.analytics.v1.questions_pb2_grpc import QuestionsStub
 
@@ -28,7 +28,7 @@ def usage_routes(channel: Channel, clock: Clock) -> APIRouter:
     router = APIRouter(prefix="/usage")
     questions = QuestionsStub(channel)
 
-    @router.get("")
+    @router.get("", dependencies=[Depends(parameters(*DIMENSIONS, *OPTIONS))])
     async def ask(
         request: Request,
         question: str = "usage",
@@ -113,8 +113,4 @@ def _words(written: Sequence[str]) -> list[str]:
 
 def _filters(request: Request) -> list[Filter]:
     query = request.query_params
-    for name in query:
-        if name not in DIMENSIONS + OPTIONS:
-            near = did_you_mean(name, DIMENSIONS + OPTIONS)
-            raise HiveError(Kind.INVALID, f"{name}: unknown parameter{near}", name)
     return [Filter(dimension=name, values=query.getlist(name)) for name in DIMENSIONS if name in query]

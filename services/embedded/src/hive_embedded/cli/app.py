@@ -11,6 +11,8 @@ from hive_console.admin_token import NoAdminToken
 from hive_console.configuration import ConfigurationError
 from hive_embedded.admin import AdminError
 from hive_embedded.cli import ledger, serving
+from hive_embedded.cli.cache import cache
+from hive_embedded.cli.guard import guard
 from hive_embedded.cli.keys import keys
 from hive_embedded.cli.output import AsJson, Column, fail, gateway, show_or_json
 from hive_embedded.cli.tenants import tenants
@@ -51,6 +53,8 @@ app.add_typer(keys, name="keys")
 app.add_typer(tenants, name="tenants")
 app.add_typer(wallet, name="wallet")
 app.add_typer(usage, name="usage")
+app.add_typer(guard, name="guard")
+app.add_typer(cache, name="cache")
 ledger.add_to(app)
 
 

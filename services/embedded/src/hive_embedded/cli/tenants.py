@@ -51,11 +51,14 @@ def create_tenant(
     cap_day: values.CapDay = None,
     cap_week: values.CapWeek = None,
     cap_month: values.CapMonth = None,
+    cache_ttl: values.CacheTtl = None,
+    cache_price: values.CachePrice = None,
     as_json: AsJson = False,
 ) -> None:
     """Create a tenant; it is prepaid unless you say otherwise."""
-    caps = values.caps(cap_day, cap_week, cap_month)
-    body = {"id": tenant, **_fields(name, models, mode, strictness, default_max_output, auto_recharge, caps)}
+    caps, cache = values.caps(cap_day, cap_week, cap_month), values.cache(cache_ttl, cache_price)
+    fields = _fields(name, models, mode, strictness, default_max_output, auto_recharge, caps, cache)
+    body = {"id": tenant, **fields}
     show_or_json([gateway().call("POST", "/tenants", body)], COLUMNS, as_json=as_json)
 
 
@@ -71,11 +74,13 @@ def set_tenant(
     cap_day: values.CapDay = None,
     cap_week: values.CapWeek = None,
     cap_month: values.CapMonth = None,
+    cache_ttl: values.CacheTtl = None,
+    cache_price: values.CachePrice = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change what is named, and nothing else; `none` clears a cap, a rule or the list of models."""
-    caps = values.caps(cap_day, cap_week, cap_month)
-    body = _fields(name, models, mode, strictness, default_max_output, auto_recharge, caps)
+    """Change what is named, and nothing else; `none` clears a cap, a rule, the cache's time or the models."""
+    caps, cache = values.caps(cap_day, cap_week, cap_month), values.cache(cache_ttl, cache_price)
+    body = _fields(name, models, mode, strictness, default_max_output, auto_recharge, caps, cache)
     show_or_json([gateway().call("PATCH", f"/tenants/{tenant}", body)], COLUMNS, as_json=as_json)
 
 
@@ -87,6 +92,7 @@ def _fields(
     default_max_output: int | None,
     auto_recharge: str | None,
     caps: dict[str, Any],
+    cache: dict[str, Any],
 ) -> dict[str, Any]:
     billing = values.given(
         mode=mode and mode.value,
@@ -96,7 +102,7 @@ def _fields(
     )
     if auto_recharge is not None:
         billing["auto_recharge"] = values.rule(auto_recharge)
-    body = values.given(name=name, billing=billing or None)
+    body = values.given(name=name, billing=billing or None, cache=cache or None)
     if models is not None:
         body["models"] = None if models == values.NONE else values.words(models)
     return body
@@ -115,6 +121,7 @@ COLUMNS = (
     Column(
         "auto-recharge $", lambda tenant: values.shown_rule(tenant["billing"]["auto_recharge"]), whole=True
     ),
+    Column("cache", lambda tenant: values.shown_cache(tenant["cache"]), whole=True),
     Column("models", lambda tenant: values.shown_models(tenant["models"])),
     Column("state", lambda tenant: "disabled" if tenant["disabled"] else "live"),
 )

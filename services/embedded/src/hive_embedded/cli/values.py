@@ -21,6 +21,15 @@ CapWeek = Annotated[str | None, typer.Option(help="Dollars per week from Monday,
 CapMonth = Annotated[str | None, typer.Option(help="Dollars per calendar month, at most.")]
 Models = Annotated[str | None, typer.Option(help="Allow these models only, with commas between.")]
 
+CacheTtl = Annotated[
+    str | None,
+    typer.Option(help="Seconds for which an answer may be given again; 0: never; none: the default."),
+]
+CachePrice = Annotated[
+    int | None,
+    typer.Option(min=0, max=100, help="What an answer from the cache costs, in percent of what it cost."),
+]
+
 RULE = {"below": "below_usd", "amount": "amount_usd", "times": "times_per_day"}
 
 
@@ -57,6 +66,17 @@ def caps(day: str | None, week: str | None, month: str | None) -> dict[str, Any]
     return {name: amount(text) for name, text in written.items() if text is not None}
 
 
+def cache(ttl: str | None, price: int | None) -> dict[str, Any]:
+    """What was written of a cache's terms, `none` for the deployment's default; raises AdminError."""
+    found: dict[str, Any] = {} if price is None else {"price_percent": price}
+    if ttl is None:
+        return found
+    if ttl != NONE and not ttl.isdecimal():
+        said = f"--cache-ttl {ttl}: write seconds, such as 3600; 0 keeps nothing, none is the default."
+        raise AdminError(said)
+    return found | {"ttl_seconds": None if ttl == NONE else int(ttl)}
+
+
 def given(**values: Any) -> dict[str, Any]:
     """Without what nobody wrote."""
     return {name: value for name, value in values.items() if value is not None}
@@ -72,6 +92,15 @@ def shown_caps(value: dict[str, Any]) -> list[str]:
     """Dollars per span, for each span that has a cap."""
     found = {span: value[f"{span}_usd"] for span in ("day", "week", "month")}
     return [f"${usd}/{span}" for span, usd in found.items() if usd is not None]
+
+
+def shown_cache(value: dict[str, Any]) -> str:
+    """For how long, and at which price where it is not free; empty: the deployment's default."""
+    seconds, percent = value["ttl_seconds"], value["price_percent"]
+    if seconds == 0:
+        return "off"
+    lines = [] if seconds is None else [f"{seconds} s"]
+    return "\n".join([*lines, *([f"at {percent} %"] if percent else [])])
 
 
 def shown_models(value: Iterable[str] | None) -> str:

@@ -7,7 +7,8 @@ Read `records.py` for what stands in a segment, `writing.py` for how it gets the
 `segments.py` for the look-up of an event by its sequence.
 """
 
+from hive_routing.journal.segments import Living
 from hive_routing.journal.syncing import Sync
 from hive_routing.journal.writing import Journal
 
-__all__ = ["Journal", "Sync"]
+__all__ = ["Journal", "Living", "Sync"]

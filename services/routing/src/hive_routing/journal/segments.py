@@ -92,6 +92,34 @@ def segments_of(folder: Path) -> list[tuple[int, Path]]:
     return sorted((int(match[1]), path) for match, path in found if match)
 
 
+class Living:
+    """Which holders' processes run, on this machine: those that hold their folders.
+
+    To be made before anybody recovers what ended processes left, for that takes their folders' locks. Blocks a little.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        names = [home.name for home in folder.iterdir() if home.is_dir()] if folder.is_dir() else []
+        self._ended = frozenset(name for name in names if not self._holds(name))
+
+    def __contains__(self, holder: str) -> bool:
+        return holder not in self._ended and self._holds(holder)
+
+    def _holds(self, holder: str) -> bool:
+        home = self._folder / holder
+        if not home.is_dir():
+            return False
+        try:
+            held = lock(home)
+        except FileNotFoundError:  # it has just been deleted
+            return False
+        if held is None:
+            return True
+        os.close(held)
+        return False
+
+
 def lock(folder: Path) -> int | None:
     """Hold a holder's folder until the file descriptor that this gives is closed; None where somebody lives in it."""
     fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -136,6 +136,10 @@ class UsageSummary(_message.Message):
     COST_NANOS_FIELD_NUMBER: _builtins.int
     CALLS_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
+    CACHE_FIELD_NUMBER: _builtins.int
+    GUARDS_FIELD_NUMBER: _builtins.int
+    GUARD_VERDICT_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     provider: _builtins.str
     deployment: _builtins.str
@@ -147,8 +151,14 @@ class UsageSummary(_message.Message):
     """What the caller owes for it, in nano-dollars; absent where it is not known."""
     calls: _builtins.int
     """Calls to deployments that were made."""
+    cache: _builtins.int
+    """As in `modelhive.events.v1`: CacheStatus and GuardVerdict."""
+    guard_verdict: _builtins.int
+    replayed: _builtins.bool
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def guards(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
@@ -161,10 +171,14 @@ class UsageSummary(_message.Message):
         cost_nanos: _builtins.int | None = ...,
         calls: _builtins.int = ...,
         tags: _abc.Iterable[_builtins.str] | None = ...,
+        cache: _builtins.int = ...,
+        guards: _abc.Iterable[_builtins.str] | None = ...,
+        guard_verdict: _builtins.int = ...,
+        replayed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_cost_nanos", b"_cost_nanos", "cost_nanos", b"cost_nanos"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost_nanos", b"_cost_nanos", "calls", b"calls", "completion_tokens", b"completion_tokens", "cost_nanos", b"cost_nanos", "deployment", b"deployment", "estimated", b"estimated", "model", b"model", "prompt_tokens", b"prompt_tokens", "provider", b"provider", "tags", b"tags"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost_nanos", b"_cost_nanos", "cache", b"cache", "calls", b"calls", "completion_tokens", b"completion_tokens", "cost_nanos", b"cost_nanos", "deployment", b"deployment", "estimated", b"estimated", "guard_verdict", b"guard_verdict", "guards", b"guards", "model", b"model", "prompt_tokens", b"prompt_tokens", "provider", b"provider", "replayed", b"replayed", "tags", b"tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cost_nanos: _TypeAlias = _typing.Literal["cost_nanos"]  # noqa: Y015
     _WhichOneofArgType__cost_nanos: _TypeAlias = _typing.Literal["_cost_nanos", b"_cost_nanos"]  # noqa: Y015

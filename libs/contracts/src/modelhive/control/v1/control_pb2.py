@@ -26,7 +26,7 @@ from modelhive.common.v1 import common_pb2 as modelhive_dot_common_dot_v1_dot_co
 from modelhive.options.v1 import options_pb2 as modelhive_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"modelhive/control/v1/control.proto\x12\x14modelhive.control.v1\x1a modelhive/common/v1/common.proto\x1a\"modelhive/options/v1/options.proto\"\x97\x02\n\x0e\x43ontrolChanged\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12.\n\x06tenant\x18\x03 \x01(\x0b\x32\x1c.modelhive.control.v1.TenantH\x00\x12/\n\x07\x61pi_key\x18\x04 \x01(\x0b\x32\x1c.modelhive.control.v1.ApiKeyH\x00\x12\x32\n\x08provider\x18\x05 \x01(\x0b\x32\x1e.modelhive.control.v1.ProviderH\x00\x12,\n\x05model\x18\x06 \x01(\x0b\x32\x1b.modelhive.control.v1.ModelH\x00:\x19\xca\xf3\x18\x15\n\x0chive.control\x12\x03key\x18\x03\x42\x08\n\x06\x65ntity\"\x94\x01\n\x06Tenant\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12.\n\x06models\x18\x03 \x01(\x0b\x32\x1e.modelhive.common.v1.ModelList\x12\x10\n\x08\x64isabled\x18\x04 \x01(\x08\x12.\n\x07\x62illing\x18\x05 \x01(\x0b\x32\x1d.modelhive.control.v1.Billing\"\xcd\x01\n\x07\x42illing\x12/\n\x04mode\x18\x01 \x01(\x0e\x32!.modelhive.control.v1.BillingMode\x12\x10\n\x08\x62\x61lanced\x18\x02 \x01(\x08\x12\x1a\n\x12\x64\x65\x66\x61ult_max_output\x18\x03 \x01(\x03\x12(\n\x04\x63\x61ps\x18\x04 \x01(\x0b\x32\x1a.modelhive.control.v1.Caps\x12\x39\n\rauto_recharge\x18\x05 \x01(\x0b\x32\".modelhive.control.v1.AutoRecharge\"~\n\x04\x43\x61ps\x12\x16\n\tday_nanos\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12\x17\n\nweek_nanos\x18\x02 \x01(\x03H\x01\x88\x01\x01\x12\x18\n\x0bmonth_nanos\x18\x03 \x01(\x03H\x02\x88\x01\x01\x42\x0c\n\n_day_nanosB\r\n\x0b_week_nanosB\x0e\n\x0c_month_nanos\"P\n\x0c\x41utoRecharge\x12\x13\n\x0b\x62\x65low_nanos\x18\x01 \x01(\x03\x12\x14\n\x0c\x61mount_nanos\x18\x02 \x01(\x03\x12\x15\n\rtimes_per_day\x18\x03 \x01(\x05\"\xfe\x02\n\x06\x41piKey\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\ttenant_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0e\n\x06sha256\x18\x04 \x01(\x0c\x12.\n\x06models\x18\x05 \x01(\x0b\x32\x1e.modelhive.common.v1.ModelList\x12\x1c\n\x0f\x65xpires_at_unix\x18\x06 \x01(\x03H\x00\x88\x01\x01\x12\x10\n\x03rpm\x18\x07 \x01(\x03H\x01\x88\x01\x01\x12\x10\n\x03tpm\x18\x08 \x01(\x03H\x02\x88\x01\x01\x12\x18\n\x0b\x63oncurrency\x18\t \x01(\x03H\x03\x88\x01\x01\x12\x12\n\nhas_budget\x18\n \x01(\x08\x12(\n\x04\x63\x61ps\x18\x0b \x01(\x0b\x32\x1a.modelhive.control.v1.Caps\x12\x39\n\rauto_recharge\x18\x0c \x01(\x0b\x32\".modelhive.control.v1.AutoRechargeB\x12\n\x10_expires_at_unixB\x06\n\x04_rpmB\x06\n\x04_tpmB\x0e\n\x0c_concurrency\"\xad\x01\n\x08Provider\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x10\n\x08\x62\x61se_url\x18\x03 \x01(\t\x12\x19\n\x11sealed_credential\x18\x04 \x01(\x0c\x12\x30\n\x08timeouts\x18\x05 \x01(\x0b\x32\x1e.modelhive.control.v1.Timeouts\x12\x1a\n\x12output_bound_field\x18\x06 \x01(\t\x12\x0c\n\x04\x66ree\x18\x07 \x01(\x08\"L\n\x08Timeouts\x12\x0f\n\x07\x63onnect\x18\x01 \x01(\x01\x12\x12\n\nfirst_byte\x18\x02 \x01(\x01\x12\x0c\n\x04idle\x18\x03 \x01(\x01\x12\r\n\x05total\x18\x04 \x01(\x01\"\xef\x01\n\x05Model\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0c\x63reated_unix\x18\x02 \x01(\x03\x12\x10\n\x08owned_by\x18\x03 \x01(\t\x12\x35\n\x0b\x64\x65ployments\x18\x04 \x03(\x0b\x32 .modelhive.control.v1.Deployment\x12\x11\n\tfallbacks\x18\x05 \x03(\t\x12*\n\x05price\x18\x06 \x01(\x0b\x32\x1b.modelhive.control.v1.Price\x12\x0c\n\x04mode\x18\x07 \x01(\t\x12\x1b\n\x0e\x63ontext_window\x18\x08 \x01(\x03H\x00\x88\x01\x01\x42\x11\n\x0f_context_window\"@\n\nDeployment\x12\x13\n\x0bprovider_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0e\n\x06weight\x18\x03 \x01(\r\"y\n\x05Price\x12\x35\n\x05units\x18\x01 \x03(\x0b\x32&.modelhive.control.v1.Price.UnitsEntry\x12\x0b\n\x03per\x18\x02 \x01(\x03\x1a,\n\nUnitsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*_\n\x0b\x42illingMode\x12\x1c\n\x18\x42ILLING_MODE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x42ILLING_MODE_METERED\x10\x01\x12\x18\n\x14\x42ILLING_MODE_PREPAID\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"modelhive/control/v1/control.proto\x12\x14modelhive.control.v1\x1a modelhive/common/v1/common.proto\x1a\"modelhive/options/v1/options.proto\"\xd2\x02\n\x0e\x43ontrolChanged\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12.\n\x06tenant\x18\x03 \x01(\x0b\x32\x1c.modelhive.control.v1.TenantH\x00\x12/\n\x07\x61pi_key\x18\x04 \x01(\x0b\x32\x1c.modelhive.control.v1.ApiKeyH\x00\x12\x32\n\x08provider\x18\x05 \x01(\x0b\x32\x1e.modelhive.control.v1.ProviderH\x00\x12,\n\x05model\x18\x06 \x01(\x0b\x32\x1b.modelhive.control.v1.ModelH\x00\x12\x39\n\x0cguard_policy\x18\x07 \x01(\x0b\x32!.modelhive.control.v1.GuardPolicyH\x00:\x19\xca\xf3\x18\x15\n\x0chive.control\x12\x03key\x18\x03\x42\x08\n\x06\x65ntity\"\xc5\x01\n\x06Tenant\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12.\n\x06models\x18\x03 \x01(\x0b\x32\x1e.modelhive.common.v1.ModelList\x12\x10\n\x08\x64isabled\x18\x04 \x01(\x08\x12.\n\x07\x62illing\x18\x05 \x01(\x0b\x32\x1d.modelhive.control.v1.Billing\x12/\n\x05\x63\x61\x63he\x18\x06 \x01(\x0b\x32 .modelhive.control.v1.CacheTerms\"M\n\nCacheTerms\x12\x18\n\x0bttl_seconds\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12\x15\n\rprice_percent\x18\x02 \x01(\rB\x0e\n\x0c_ttl_seconds\"\x86\x01\n\x0bGuardPolicy\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0e\n\x06key_id\x18\x02 \x01(\t\x12.\n\x05rules\x18\x03 \x03(\x0b\x32\x1f.modelhive.control.v1.GuardRule\x12\x14\n\x0c\x64\x65nied_words\x18\x04 \x03(\t\x12\x0e\n\x06locked\x18\x05 \x03(\t\"\x92\x01\n\tGuardRule\x12\r\n\x05guard\x18\x01 \x01(\t\x12\x31\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32!.modelhive.control.v1.GuardAction\x12\r\n\x05input\x18\x03 \x01(\x08\x12\x0e\n\x06output\x18\x04 \x01(\x08\x12\x16\n\tthreshold\x18\x05 \x01(\x01H\x00\x88\x01\x01\x42\x0c\n\n_threshold\"\xcd\x01\n\x07\x42illing\x12/\n\x04mode\x18\x01 \x01(\x0e\x32!.modelhive.control.v1.BillingMode\x12\x10\n\x08\x62\x61lanced\x18\x02 \x01(\x08\x12\x1a\n\x12\x64\x65\x66\x61ult_max_output\x18\x03 \x01(\x03\x12(\n\x04\x63\x61ps\x18\x04 \x01(\x0b\x32\x1a.modelhive.control.v1.Caps\x12\x39\n\rauto_recharge\x18\x05 \x01(\x0b\x32\".modelhive.control.v1.AutoRecharge\"~\n\x04\x43\x61ps\x12\x16\n\tday_nanos\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12\x17\n\nweek_nanos\x18\x02 \x01(\x03H\x01\x88\x01\x01\x12\x18\n\x0bmonth_nanos\x18\x03 \x01(\x03H\x02\x88\x01\x01\x42\x0c\n\n_day_nanosB\r\n\x0b_week_nanosB\x0e\n\x0c_month_nanos\"P\n\x0c\x41utoRecharge\x12\x13\n\x0b\x62\x65low_nanos\x18\x01 \x01(\x03\x12\x14\n\x0c\x61mount_nanos\x18\x02 \x01(\x03\x12\x15\n\rtimes_per_day\x18\x03 \x01(\x05\"\xfe\x02\n\x06\x41piKey\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\ttenant_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0e\n\x06sha256\x18\x04 \x01(\x0c\x12.\n\x06models\x18\x05 \x01(\x0b\x32\x1e.modelhive.common.v1.ModelList\x12\x1c\n\x0f\x65xpires_at_unix\x18\x06 \x01(\x03H\x00\x88\x01\x01\x12\x10\n\x03rpm\x18\x07 \x01(\x03H\x01\x88\x01\x01\x12\x10\n\x03tpm\x18\x08 \x01(\x03H\x02\x88\x01\x01\x12\x18\n\x0b\x63oncurrency\x18\t \x01(\x03H\x03\x88\x01\x01\x12\x12\n\nhas_budget\x18\n \x01(\x08\x12(\n\x04\x63\x61ps\x18\x0b \x01(\x0b\x32\x1a.modelhive.control.v1.Caps\x12\x39\n\rauto_recharge\x18\x0c \x01(\x0b\x32\".modelhive.control.v1.AutoRechargeB\x12\n\x10_expires_at_unixB\x06\n\x04_rpmB\x06\n\x04_tpmB\x0e\n\x0c_concurrency\"\xad\x01\n\x08Provider\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x10\n\x08\x62\x61se_url\x18\x03 \x01(\t\x12\x19\n\x11sealed_credential\x18\x04 \x01(\x0c\x12\x30\n\x08timeouts\x18\x05 \x01(\x0b\x32\x1e.modelhive.control.v1.Timeouts\x12\x1a\n\x12output_bound_field\x18\x06 \x01(\t\x12\x0c\n\x04\x66ree\x18\x07 \x01(\x08\"L\n\x08Timeouts\x12\x0f\n\x07\x63onnect\x18\x01 \x01(\x01\x12\x12\n\nfirst_byte\x18\x02 \x01(\x01\x12\x0c\n\x04idle\x18\x03 \x01(\x01\x12\r\n\x05total\x18\x04 \x01(\x01\"\xef\x01\n\x05Model\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0c\x63reated_unix\x18\x02 \x01(\x03\x12\x10\n\x08owned_by\x18\x03 \x01(\t\x12\x35\n\x0b\x64\x65ployments\x18\x04 \x03(\x0b\x32 .modelhive.control.v1.Deployment\x12\x11\n\tfallbacks\x18\x05 \x03(\t\x12*\n\x05price\x18\x06 \x01(\x0b\x32\x1b.modelhive.control.v1.Price\x12\x0c\n\x04mode\x18\x07 \x01(\t\x12\x1b\n\x0e\x63ontext_window\x18\x08 \x01(\x03H\x00\x88\x01\x01\x42\x11\n\x0f_context_window\"@\n\nDeployment\x12\x13\n\x0bprovider_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0e\n\x06weight\x18\x03 \x01(\r\"y\n\x05Price\x12\x35\n\x05units\x18\x01 \x03(\x0b\x32&.modelhive.control.v1.Price.UnitsEntry\x12\x0b\n\x03per\x18\x02 \x01(\x03\x1a,\n\nUnitsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*v\n\x0bGuardAction\x12\x1c\n\x18GUARD_ACTION_UNSPECIFIED\x10\x00\x12\x18\n\x14GUARD_ACTION_OBSERVE\x10\x01\x12\x17\n\x13GUARD_ACTION_REDACT\x10\x02\x12\x16\n\x12GUARD_ACTION_BLOCK\x10\x03*_\n\x0b\x42illingMode\x12\x1c\n\x18\x42ILLING_MODE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x42ILLING_MODE_METERED\x10\x01\x12\x18\n\x14\x42ILLING_MODE_PREPAID\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,30 +37,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONTROLCHANGED']._serialized_options = b'\312\363\030\025\n\014hive.control\022\003key\030\003'
   _globals['_PRICE_UNITSENTRY']._loaded_options = None
   _globals['_PRICE_UNITSENTRY']._serialized_options = b'8\001'
-  _globals['_BILLINGMODE']._serialized_start=2051
-  _globals['_BILLINGMODE']._serialized_end=2146
+  _globals['_GUARDACTION']._serialized_start=2524
+  _globals['_GUARDACTION']._serialized_end=2642
+  _globals['_BILLINGMODE']._serialized_start=2644
+  _globals['_BILLINGMODE']._serialized_end=2739
   _globals['_CONTROLCHANGED']._serialized_start=131
-  _globals['_CONTROLCHANGED']._serialized_end=410
-  _globals['_TENANT']._serialized_start=413
-  _globals['_TENANT']._serialized_end=561
-  _globals['_BILLING']._serialized_start=564
-  _globals['_BILLING']._serialized_end=769
-  _globals['_CAPS']._serialized_start=771
-  _globals['_CAPS']._serialized_end=897
-  _globals['_AUTORECHARGE']._serialized_start=899
-  _globals['_AUTORECHARGE']._serialized_end=979
-  _globals['_APIKEY']._serialized_start=982
-  _globals['_APIKEY']._serialized_end=1364
-  _globals['_PROVIDER']._serialized_start=1367
-  _globals['_PROVIDER']._serialized_end=1540
-  _globals['_TIMEOUTS']._serialized_start=1542
-  _globals['_TIMEOUTS']._serialized_end=1618
-  _globals['_MODEL']._serialized_start=1621
-  _globals['_MODEL']._serialized_end=1860
-  _globals['_DEPLOYMENT']._serialized_start=1862
-  _globals['_DEPLOYMENT']._serialized_end=1926
-  _globals['_PRICE']._serialized_start=1928
-  _globals['_PRICE']._serialized_end=2049
-  _globals['_PRICE_UNITSENTRY']._serialized_start=2005
-  _globals['_PRICE_UNITSENTRY']._serialized_end=2049
+  _globals['_CONTROLCHANGED']._serialized_end=469
+  _globals['_TENANT']._serialized_start=472
+  _globals['_TENANT']._serialized_end=669
+  _globals['_CACHETERMS']._serialized_start=671
+  _globals['_CACHETERMS']._serialized_end=748
+  _globals['_GUARDPOLICY']._serialized_start=751
+  _globals['_GUARDPOLICY']._serialized_end=885
+  _globals['_GUARDRULE']._serialized_start=888
+  _globals['_GUARDRULE']._serialized_end=1034
+  _globals['_BILLING']._serialized_start=1037
+  _globals['_BILLING']._serialized_end=1242
+  _globals['_CAPS']._serialized_start=1244
+  _globals['_CAPS']._serialized_end=1370
+  _globals['_AUTORECHARGE']._serialized_start=1372
+  _globals['_AUTORECHARGE']._serialized_end=1452
+  _globals['_APIKEY']._serialized_start=1455
+  _globals['_APIKEY']._serialized_end=1837
+  _globals['_PROVIDER']._serialized_start=1840
+  _globals['_PROVIDER']._serialized_end=2013
+  _globals['_TIMEOUTS']._serialized_start=2015
+  _globals['_TIMEOUTS']._serialized_end=2091
+  _globals['_MODEL']._serialized_start=2094
+  _globals['_MODEL']._serialized_end=2333
+  _globals['_DEPLOYMENT']._serialized_start=2335
+  _globals['_DEPLOYMENT']._serialized_end=2399
+  _globals['_PRICE']._serialized_start=2401
+  _globals['_PRICE']._serialized_end=2522
+  _globals['_PRICE_UNITSENTRY']._serialized_start=2478
+  _globals['_PRICE_UNITSENTRY']._serialized_end=2522
 # @@protoc_insertion_point(module_scope)

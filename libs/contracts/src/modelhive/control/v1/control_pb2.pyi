@@ -20,6 +20,29 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _GuardAction:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _GuardActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_GuardAction.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    GUARD_ACTION_UNSPECIFIED: _GuardAction.ValueType  # 0
+    GUARD_ACTION_OBSERVE: _GuardAction.ValueType  # 1
+    """Told to operators, changes nothing."""
+    GUARD_ACTION_REDACT: _GuardAction.ValueType  # 2
+    """What was found is replaced on its way to the model, and put back in its answer."""
+    GUARD_ACTION_BLOCK: _GuardAction.ValueType  # 3
+
+class GuardAction(_GuardAction, metaclass=_GuardActionEnumTypeWrapper): ...
+
+GUARD_ACTION_UNSPECIFIED: GuardAction.ValueType  # 0
+GUARD_ACTION_OBSERVE: GuardAction.ValueType  # 1
+"""Told to operators, changes nothing."""
+GUARD_ACTION_REDACT: GuardAction.ValueType  # 2
+"""What was found is replaced on its way to the model, and put back in its answer."""
+GUARD_ACTION_BLOCK: GuardAction.ValueType  # 3
+Global___GuardAction: _TypeAlias = GuardAction  # noqa: Y015
+
 class _BillingMode:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -51,8 +74,9 @@ class ControlChanged(_message.Message):
     API_KEY_FIELD_NUMBER: _builtins.int
     PROVIDER_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
+    GUARD_POLICY_FIELD_NUMBER: _builtins.int
     key: _builtins.str
-    """`tenant/<id>`, `key/<id>`, `provider/<id>` or `model/<id>`."""
+    """`tenant/<id>`, `key/<id>`, `provider/<id>`, `model/<id>`, `guard/<tenant>` or `guard/<tenant>/<key>`."""
     revision: _builtins.int
     """Grows with each change of the whole control state."""
     @_builtins.property
@@ -63,6 +87,8 @@ class ControlChanged(_message.Message):
     def provider(self) -> Global___Provider: ...
     @_builtins.property
     def model(self) -> Global___Model: ...
+    @_builtins.property
+    def guard_policy(self) -> Global___GuardPolicy: ...
     def __init__(
         self,
         *,
@@ -72,12 +98,13 @@ class ControlChanged(_message.Message):
         api_key: Global___ApiKey | None = ...,
         provider: Global___Provider | None = ...,
         model: Global___Model | None = ...,
+        guard_policy: Global___GuardPolicy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["api_key", b"api_key", "entity", b"entity", "model", b"model", "provider", b"provider", "tenant", b"tenant"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["api_key", b"api_key", "entity", b"entity", "guard_policy", b"guard_policy", "model", b"model", "provider", b"provider", "tenant", b"tenant"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_key", b"api_key", "entity", b"entity", "key", b"key", "model", b"model", "provider", b"provider", "revision", b"revision", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_key", b"api_key", "entity", b"entity", "guard_policy", b"guard_policy", "key", b"key", "model", b"model", "provider", b"provider", "revision", b"revision", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_entity: _TypeAlias = _typing.Literal["tenant", "api_key", "provider", "model"]  # noqa: Y015
+    _WhichOneofReturnType_entity: _TypeAlias = _typing.Literal["tenant", "api_key", "provider", "model", "guard_policy"]  # noqa: Y015
     _WhichOneofArgType_entity: _TypeAlias = _typing.Literal["entity", b"entity"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_entity) -> _WhichOneofReturnType_entity | None: ...
 
@@ -92,6 +119,7 @@ class Tenant(_message.Message):
     MODELS_FIELD_NUMBER: _builtins.int
     DISABLED_FIELD_NUMBER: _builtins.int
     BILLING_FIELD_NUMBER: _builtins.int
+    CACHE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     name: _builtins.str
     disabled: _builtins.bool
@@ -103,6 +131,10 @@ class Tenant(_message.Message):
     def billing(self) -> Global___Billing:
         """How it pays."""
 
+    @_builtins.property
+    def cache(self) -> Global___CacheTerms:
+        """What answers are kept for its callers. Absent: the default of the deployment."""
+
     def __init__(
         self,
         *,
@@ -111,14 +143,119 @@ class Tenant(_message.Message):
         models: _common_pb2.ModelList | None = ...,
         disabled: _builtins.bool = ...,
         billing: Global___Billing | None = ...,
+        cache: Global___CacheTerms | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["billing", b"billing", "models", b"models"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["billing", b"billing", "cache", b"cache", "models", b"models"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["billing", b"billing", "disabled", b"disabled", "id", b"id", "models", b"models", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["billing", b"billing", "cache", b"cache", "disabled", b"disabled", "id", b"id", "models", b"models", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Tenant: _TypeAlias = Tenant  # noqa: Y015
+
+@_typing.final
+class CacheTerms(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TTL_SECONDS_FIELD_NUMBER: _builtins.int
+    PRICE_PERCENT_FIELD_NUMBER: _builtins.int
+    ttl_seconds: _builtins.int
+    """How long an answer may be given again; 0: nothing is kept. Absent: the default of the deployment."""
+    price_percent: _builtins.int
+    """What an answer from the cache costs, in percent of what it cost from the provider; 0 to 100."""
+    def __init__(
+        self,
+        *,
+        ttl_seconds: _builtins.int | None = ...,
+        price_percent: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_ttl_seconds", b"_ttl_seconds", "ttl_seconds", b"ttl_seconds"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ttl_seconds", b"_ttl_seconds", "price_percent", b"price_percent", "ttl_seconds", b"ttl_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__ttl_seconds: _TypeAlias = _typing.Literal["ttl_seconds"]  # noqa: Y015
+    _WhichOneofArgType__ttl_seconds: _TypeAlias = _typing.Literal["_ttl_seconds", b"_ttl_seconds"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ttl_seconds) -> _WhichOneofReturnType__ttl_seconds | None: ...
+
+Global___CacheTerms: _TypeAlias = CacheTerms  # noqa: Y015
+
+@_typing.final
+class GuardPolicy(_message.Message):
+    """Which guards run for a tenant, or for one of its keys in place of the tenant's."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
+    DENIED_WORDS_FIELD_NUMBER: _builtins.int
+    LOCKED_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    key_id: _builtins.str
+    """Empty: for all keys of the tenant that have none of their own."""
+    @_builtins.property
+    def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___GuardRule]:
+        """In the order in which they run."""
+
+    @_builtins.property
+    def denied_words(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """For the guard `denied-words`. Those of tenant and key add up."""
+
+    @_builtins.property
+    def locked(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Guards that the header `x-hive-guard` cannot leave out. Those of the tenant bind its keys too."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        key_id: _builtins.str = ...,
+        rules: _abc.Iterable[Global___GuardRule] | None = ...,
+        denied_words: _abc.Iterable[_builtins.str] | None = ...,
+        locked: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["denied_words", b"denied_words", "key_id", b"key_id", "locked", b"locked", "rules", b"rules", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GuardPolicy: _TypeAlias = GuardPolicy  # noqa: Y015
+
+@_typing.final
+class GuardRule(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GUARD_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    INPUT_FIELD_NUMBER: _builtins.int
+    OUTPUT_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    guard: _builtins.str
+    """`prompt-injection`, `secrets`, `pii`, `toxicity`, `denied-words`."""
+    action: Global___GuardAction.ValueType
+    input: _builtins.bool
+    output: _builtins.bool
+    threshold: _builtins.float
+    """A finding is what scores at least so much. Absent: the guard's own threshold."""
+    def __init__(
+        self,
+        *,
+        guard: _builtins.str = ...,
+        action: Global___GuardAction.ValueType = ...,
+        input: _builtins.bool = ...,
+        output: _builtins.bool = ...,
+        threshold: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "threshold", b"threshold"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "action", b"action", "guard", b"guard", "input", b"input", "output", b"output", "threshold", b"threshold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__threshold: _TypeAlias = _typing.Literal["threshold"]  # noqa: Y015
+    _WhichOneofArgType__threshold: _TypeAlias = _typing.Literal["_threshold", b"_threshold"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__threshold) -> _WhichOneofReturnType__threshold | None: ...
+
+Global___GuardRule: _TypeAlias = GuardRule  # noqa: Y015
 
 @_typing.final
 class Billing(_message.Message):

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from modelhive.options.v1 import options_pb2 as modelhive_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmodelhive/events/v1/guard.proto\x12\x13modelhive.events.v1\x1a\"modelhive/options/v1/options.proto\"\xa9\x02\n\x0cGuardDecided\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x11\n\ttenant_id\x18\x02 \x01(\t\x12\x0e\n\x06key_id\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\r\n\x05guard\x18\x05 \x01(\t\x12.\n\x05stage\x18\x06 \x01(\x0e\x32\x1f.modelhive.events.v1.GuardStage\x12\x32\n\x07verdict\x18\x07 \x01(\x0e\x32!.modelhive.events.v1.GuardVerdict\x12\x17\n\x0f\x64\x65\x63ided_unix_ms\x18\x08 \x01(\x03\x12\x13\n\x0b\x64uration_us\x18\t \x01(\x03\x12\x12\n\ncategories\x18\n \x03(\t:\x1e\xca\xf3\x18\x1a\n\nhive.guard\x12\nrequest_id\x18\x02*X\n\nGuardStage\x12\x1b\n\x17GUARD_STAGE_UNSPECIFIED\x10\x00\x12\x15\n\x11GUARD_STAGE_INPUT\x10\x01\x12\x16\n\x12GUARD_STAGE_OUTPUT\x10\x02*\x9a\x01\n\x0cGuardVerdict\x12\x1d\n\x19GUARD_VERDICT_UNSPECIFIED\x10\x00\x12\x19\n\x15GUARD_VERDICT_ALLOWED\x10\x01\x12\x19\n\x15GUARD_VERDICT_FLAGGED\x10\x02\x12\x1a\n\x16GUARD_VERDICT_REDACTED\x10\x03\x12\x19\n\x15GUARD_VERDICT_BLOCKED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmodelhive/events/v1/guard.proto\x12\x13modelhive.events.v1\x1a\"modelhive/options/v1/options.proto\"\xde\x02\n\x0cGuardDecided\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x11\n\ttenant_id\x18\x02 \x01(\t\x12\x0e\n\x06key_id\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\r\n\x05guard\x18\x05 \x01(\t\x12.\n\x05stage\x18\x06 \x01(\x0e\x32\x1f.modelhive.events.v1.GuardStage\x12\x32\n\x07verdict\x18\x07 \x01(\x0e\x32!.modelhive.events.v1.GuardVerdict\x12\x17\n\x0f\x64\x65\x63ided_unix_ms\x18\x08 \x01(\x03\x12\x13\n\x0b\x64uration_us\x18\t \x01(\x03\x12\x12\n\ncategories\x18\n \x03(\t\x12\x0f\n\x07version\x18\x0b \x01(\t\x12\x0f\n\x07scanned\x18\x0c \x01(\x03\x12\x11\n\tdecisions\x18\r \x01(\x03:\x1e\xca\xf3\x18\x1a\n\nhive.guard\x12\nrequest_id\x18\x02*X\n\nGuardStage\x12\x1b\n\x17GUARD_STAGE_UNSPECIFIED\x10\x00\x12\x15\n\x11GUARD_STAGE_INPUT\x10\x01\x12\x16\n\x12GUARD_STAGE_OUTPUT\x10\x02*\x9a\x01\n\x0cGuardVerdict\x12\x1d\n\x19GUARD_VERDICT_UNSPECIFIED\x10\x00\x12\x19\n\x15GUARD_VERDICT_ALLOWED\x10\x01\x12\x19\n\x15GUARD_VERDICT_FLAGGED\x10\x02\x12\x1a\n\x16GUARD_VERDICT_REDACTED\x10\x03\x12\x19\n\x15GUARD_VERDICT_BLOCKED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,10 +34,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_GUARDDECIDED']._loaded_options = None
   _globals['_GUARDDECIDED']._serialized_options = b'\312\363\030\032\n\nhive.guard\022\nrequest_id\030\002'
-  _globals['_GUARDSTAGE']._serialized_start=392
-  _globals['_GUARDSTAGE']._serialized_end=480
-  _globals['_GUARDVERDICT']._serialized_start=483
-  _globals['_GUARDVERDICT']._serialized_end=637
+  _globals['_GUARDSTAGE']._serialized_start=445
+  _globals['_GUARDSTAGE']._serialized_end=533
+  _globals['_GUARDVERDICT']._serialized_start=536
+  _globals['_GUARDVERDICT']._serialized_end=690
   _globals['_GUARDDECIDED']._serialized_start=93
-  _globals['_GUARDDECIDED']._serialized_end=390
+  _globals['_GUARDDECIDED']._serialized_end=443
 # @@protoc_insertion_point(module_scope)

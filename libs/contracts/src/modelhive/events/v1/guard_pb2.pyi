@@ -71,7 +71,11 @@ class GuardDecided(_message.Message):
     DECIDED_UNIX_MS_FIELD_NUMBER: _builtins.int
     DURATION_US_FIELD_NUMBER: _builtins.int
     CATEGORIES_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    SCANNED_FIELD_NUMBER: _builtins.int
+    DECISIONS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
+    """Unique with guard and stage."""
     tenant_id: _builtins.str
     key_id: _builtins.str
     model: _builtins.str
@@ -81,6 +85,14 @@ class GuardDecided(_message.Message):
     verdict: Global___GuardVerdict.ValueType
     decided_unix_ms: _builtins.int
     duration_us: _builtins.int
+    version: _builtins.str
+    """Its version: with another one the verdict may be another."""
+    scanned: _builtins.int
+    """Characters that were read."""
+    decisions: _builtins.int
+    """Decisions that this event tells of: those that allowed everything are told together, about once a second, with
+    an id of their own in the place of the request's. 0: one.
+    """
     @_builtins.property
     def categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What was found, by category; never the text."""
@@ -98,10 +110,13 @@ class GuardDecided(_message.Message):
         decided_unix_ms: _builtins.int = ...,
         duration_us: _builtins.int = ...,
         categories: _abc.Iterable[_builtins.str] | None = ...,
+        version: _builtins.str = ...,
+        scanned: _builtins.int = ...,
+        decisions: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "decided_unix_ms", b"decided_unix_ms", "duration_us", b"duration_us", "guard", b"guard", "key_id", b"key_id", "model", b"model", "request_id", b"request_id", "stage", b"stage", "tenant_id", b"tenant_id", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "decided_unix_ms", b"decided_unix_ms", "decisions", b"decisions", "duration_us", b"duration_us", "guard", b"guard", "key_id", b"key_id", "model", b"model", "request_id", b"request_id", "scanned", b"scanned", "stage", b"stage", "tenant_id", b"tenant_id", "verdict", b"verdict", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

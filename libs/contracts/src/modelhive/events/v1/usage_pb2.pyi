@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from modelhive.events.v1 import guard_pb2 as _guard_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -70,6 +71,8 @@ class _CacheStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CacheStat
     CACHE_STATUS_UNSPECIFIED: _CacheStatus.ValueType  # 0
     CACHE_STATUS_MISS: _CacheStatus.ValueType  # 1
     CACHE_STATUS_HIT: _CacheStatus.ValueType  # 2
+    CACHE_STATUS_BYPASS: _CacheStatus.ValueType  # 3
+    """The caller wanted no look-up."""
 
 class CacheStatus(_CacheStatus, metaclass=_CacheStatusEnumTypeWrapper):
     """Whether the answer came from the response cache."""
@@ -77,6 +80,8 @@ class CacheStatus(_CacheStatus, metaclass=_CacheStatusEnumTypeWrapper):
 CACHE_STATUS_UNSPECIFIED: CacheStatus.ValueType  # 0
 CACHE_STATUS_MISS: CacheStatus.ValueType  # 1
 CACHE_STATUS_HIT: CacheStatus.ValueType  # 2
+CACHE_STATUS_BYPASS: CacheStatus.ValueType  # 3
+"""The caller wanted no look-up."""
 Global___CacheStatus: _TypeAlias = CacheStatus  # noqa: Y015
 
 @_typing.final
@@ -134,6 +139,9 @@ class UsageRecorded(_message.Message):
     CARRIED_NANOS_FIELD_NUMBER: _builtins.int
     UPSTREAM_REQUEST_ID_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
+    CACHE_FIELD_NUMBER: _builtins.int
+    GUARDS_FIELD_NUMBER: _builtins.int
+    GUARD_VERDICT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     attempt: _builtins.int
     """Counts the processes that the request was given to, from 1."""
@@ -177,6 +185,9 @@ class UsageRecorded(_message.Message):
     carried_nanos: _builtins.int
     upstream_request_id: _builtins.str
     """The provider's own id of the call."""
+    cache: Global___CacheStatus.ValueType
+    """A hit is an attempt of its own, of the provider `cache`."""
+    guard_verdict: _guard_pb2.GuardVerdict.ValueType
     @_builtins.property
     def units(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """By unit (`hive_runtime.money.UNITS`). Absent: not known. Zero: known to be none."""
@@ -187,6 +198,10 @@ class UsageRecorded(_message.Message):
 
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def guards(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The guards that read the request or its answer, and the most that one of them decided."""
+
     def __init__(
         self,
         *,
@@ -219,10 +234,13 @@ class UsageRecorded(_message.Message):
         carried_nanos: _builtins.int = ...,
         upstream_request_id: _builtins.str = ...,
         tags: _abc.Iterable[_builtins.str] | None = ...,
+        cache: Global___CacheStatus.ValueType = ...,
+        guards: _abc.Iterable[_builtins.str] | None = ...,
+        guard_verdict: _guard_pb2.GuardVerdict.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_first_content_us", b"_first_content_us", "first_content_us", b"first_content_us"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_first_content_us", b"_first_content_us", "attempt", b"attempt", "call", b"call", "carried_nanos", b"carried_nanos", "cost_nanos", b"cost_nanos", "deployment", b"deployment", "duration_us", b"duration_us", "endpoint", b"endpoint", "error", b"error", "estimated", b"estimated", "first_content_us", b"first_content_us", "held_nanos", b"held_nanos", "holder", b"holder", "key_id", b"key_id", "last", b"last", "model", b"model", "outcome", b"outcome", "price_version", b"price_version", "provider", b"provider", "provider_cost_nanos", b"provider_cost_nanos", "provider_price_version", b"provider_price_version", "request_id", b"request_id", "scopes", b"scopes", "sequence", b"sequence", "started_unix_ms", b"started_unix_ms", "streamed", b"streamed", "tags", b"tags", "tenant_id", b"tenant_id", "units", b"units", "upstream_request_id", b"upstream_request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_first_content_us", b"_first_content_us", "attempt", b"attempt", "cache", b"cache", "call", b"call", "carried_nanos", b"carried_nanos", "cost_nanos", b"cost_nanos", "deployment", b"deployment", "duration_us", b"duration_us", "endpoint", b"endpoint", "error", b"error", "estimated", b"estimated", "first_content_us", b"first_content_us", "guard_verdict", b"guard_verdict", "guards", b"guards", "held_nanos", b"held_nanos", "holder", b"holder", "key_id", b"key_id", "last", b"last", "model", b"model", "outcome", b"outcome", "price_version", b"price_version", "provider", b"provider", "provider_cost_nanos", b"provider_cost_nanos", "provider_price_version", b"provider_price_version", "request_id", b"request_id", "scopes", b"scopes", "sequence", b"sequence", "started_unix_ms", b"started_unix_ms", "streamed", b"streamed", "tags", b"tags", "tenant_id", b"tenant_id", "units", b"units", "upstream_request_id", b"upstream_request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__first_content_us: _TypeAlias = _typing.Literal["first_content_us"]  # noqa: Y015
     _WhichOneofArgType__first_content_us: _TypeAlias = _typing.Literal["_first_content_us", b"_first_content_us"]  # noqa: Y015
@@ -256,6 +274,9 @@ class RequestLogged(_message.Message):
     CLIENT_GONE_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
     CACHE_FIELD_NUMBER: _builtins.int
+    GUARDS_FIELD_NUMBER: _builtins.int
+    GUARD_VERDICT_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     tenant_id: _builtins.str
     key_id: _builtins.str
@@ -281,8 +302,13 @@ class RequestLogged(_message.Message):
     """Calls to deployments that were made for it."""
     client_gone: _builtins.bool
     cache: Global___CacheStatus.ValueType
+    guard_verdict: _guard_pb2.GuardVerdict.ValueType
+    replayed: _builtins.bool
+    """The stored answer of an earlier request with the same Idempotency-Key."""
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def guards(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
@@ -306,10 +332,13 @@ class RequestLogged(_message.Message):
         client_gone: _builtins.bool = ...,
         tags: _abc.Iterable[_builtins.str] | None = ...,
         cache: Global___CacheStatus.ValueType = ...,
+        guards: _abc.Iterable[_builtins.str] | None = ...,
+        guard_verdict: _guard_pb2.GuardVerdict.ValueType = ...,
+        replayed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_first_byte_us", b"_first_byte_us", "first_byte_us", b"first_byte_us"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_first_byte_us", b"_first_byte_us", "cache", b"cache", "calls", b"calls", "client_gone", b"client_gone", "deployment", b"deployment", "duration_us", b"duration_us", "error", b"error", "error_message", b"error_message", "first_byte_us", b"first_byte_us", "key_id", b"key_id", "method", b"method", "model", b"model", "path", b"path", "provider", b"provider", "request_bytes", b"request_bytes", "request_id", b"request_id", "response_bytes", b"response_bytes", "started_unix_ms", b"started_unix_ms", "status", b"status", "tags", b"tags", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_first_byte_us", b"_first_byte_us", "cache", b"cache", "calls", b"calls", "client_gone", b"client_gone", "deployment", b"deployment", "duration_us", b"duration_us", "error", b"error", "error_message", b"error_message", "first_byte_us", b"first_byte_us", "guard_verdict", b"guard_verdict", "guards", b"guards", "key_id", b"key_id", "method", b"method", "model", b"model", "path", b"path", "provider", b"provider", "replayed", b"replayed", "request_bytes", b"request_bytes", "request_id", b"request_id", "response_bytes", b"response_bytes", "started_unix_ms", b"started_unix_ms", "status", b"status", "tags", b"tags", "tenant_id", b"tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__first_byte_us: _TypeAlias = _typing.Literal["first_byte_us"]  # noqa: Y015
     _WhichOneofArgType__first_byte_us: _TypeAlias = _typing.Literal["_first_byte_us", b"_first_byte_us"]  # noqa: Y015

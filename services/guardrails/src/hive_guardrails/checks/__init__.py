@@ -1,0 +1,1 @@
+"""The checks, one file each: the list of files is the list of what can be found."""

@@ -1,0 +1,119 @@
+"""From texts and a plan to one decision: what blocks, what has to be taken out, what is only told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from hive_guardrails.checks.port import Finding, Origin
+from hive_guardrails.policies import Action, Guard
+
+
+class Stage(IntEnum):
+    """Numbers as in the contract (`modelhive.events.v1.GuardStage`)."""
+
+    INPUT = 1
+    OUTPUT = 2
+
+
+class Verdict(IntEnum):
+    """The heavier the higher; numbers as in the contract (`modelhive.events.v1.GuardVerdict`)."""
+
+    ALLOWED = 1
+    FLAGGED = 2
+    REDACTED = 3
+    BLOCKED = 4
+
+
+_VERDICTS = {
+    Action.OBSERVE: Verdict.FLAGGED,
+    Action.REDACT: Verdict.REDACTED,
+    Action.BLOCK: Verdict.BLOCKED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """known: characters at its start that were shown before; what ends within them is not found again."""
+
+    text: str
+    origin: Origin
+    known: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Characters [start, end) of a text, counted from 0, that have to be taken out."""
+
+    guard: str
+    category: str
+    text: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """What one guard made of the texts. microseconds: of CPU, about."""
+
+    guard: Guard
+    verdict: Verdict
+    categories: tuple[str, ...]
+    scanned: int
+    microseconds: int
+
+
+@dataclass(slots=True)
+class Decision:
+    """verdict: the heaviest. blocked_by, category: of the guard that blocked; then no other ran after it."""
+
+    verdict: Verdict = Verdict.ALLOWED
+    blocked_by: str = ""
+    category: str = ""
+    cuts: list[Cut] = field(default_factory=list)
+    ran: list[Verdicts] = field(default_factory=list)
+
+
+def decide(guards: Sequence[Guard], texts: Sequence[Text], monotonic: Callable[[], float]) -> Decision:
+    """Ask each guard about the texts that it reads. Pure but for the clock; may take long where texts are long."""
+    decision = Decision()
+    cuts: list[Cut] = []
+    for guard in guards:
+        began = monotonic()
+        found = list(_found(guard, texts))
+        scanned = sum(len(text.text) for text in texts if text.origin in guard.check.reads)
+        verdict = _VERDICTS[guard.action] if found else Verdict.ALLOWED
+        categories = tuple(dict.fromkeys(finding.category for _, finding in found))
+        took = int((monotonic() - began) * 1e6)
+        decision.ran.append(Verdicts(guard, verdict, categories, scanned, took))
+        decision.verdict = max(decision.verdict, verdict)
+        if verdict is Verdict.BLOCKED:
+            decision.blocked_by, decision.category = guard.name, categories[0]
+            return decision
+        if verdict is Verdict.REDACTED:
+            cuts += [Cut(guard.name, each.category, text, each.start, each.end) for text, each in found]
+    decision.cuts = _apart(cuts)
+    return decision
+
+
+def _found(guard: Guard, texts: Sequence[Text]) -> Iterator[tuple[int, Finding]]:
+    check = guard.check
+    for number, text in enumerate(texts):
+        if text.text and text.origin in check.reads:
+            for finding in check.find(text.text, guard.threshold):
+                if finding.end > text.known:
+                    yield number, finding
+
+
+def _apart(cuts: list[Cut]) -> list[Cut]:
+    """In the order of their places; where the findings of two guards overlap, the two become one."""
+    merged: list[Cut] = []
+    for cut in sorted(cuts, key=lambda each: (each.text, each.start, -each.end)):
+        last = merged[-1] if merged else None
+        if last is not None and last.text == cut.text and cut.start < last.end:
+            if cut.end > last.end:
+                merged[-1] = Cut(last.guard, last.category, last.text, last.start, cut.end)
+        else:
+            merged.append(cut)
+    return merged

@@ -1,0 +1,106 @@
+"""Answers that are given again: from the cache, or along with an equal request that is under way.
+
+They cost what the tenant's terms say, which is nothing by default, and pass no guard: they have passed them all.
+What was taken out of this request is put back, as it is in an answer of a provider.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+
+from hive_routing.answers import Headers, send_whole, start_stream, stream_part
+from hive_routing.attempts import CacheStatus
+from hive_routing.caching import Entry, Following, Leading
+from hive_routing.caching.terms import Terms
+from hive_routing.spending import CACHE, Bill, Spending
+from hive_routing.stream import last_events
+from hive_routing.usage import Usage
+from hive_routing.visit import Spent, Visit
+from hive_runtime.money import format_usd
+
+_OF_A_CALL = frozenset({b"x-hive-attempts", b"x-hive-upstream-request-id"})
+
+
+class Again:
+    """Raises what `Spending.reserve` does, and HiveError where an answer that is followed breaks."""
+
+    def __init__(self, spending: Spending) -> None:
+        self._spending = spending
+
+    async def give(self, entry: Entry, visit: Visit, terms: Terms) -> None:
+        """What was kept."""
+        pieces = entry.chunks[:-1] if entry.streamed else entry.chunks
+        bill = await self._hold(terms.price(entry.cost), visit, terms)
+        try:
+            last = await self._send(entry.headers, entry.streamed, _each(pieces), visit)
+            await self._end(entry, last, visit, terms, bill)
+        finally:
+            bill.close()
+
+    async def follow(self, seat: Following, visit: Visit, terms: Terms) -> Leading | None:
+        """What an equal request hears, while it hears it; a seat where this one has to lead instead."""
+        with seat:
+            begun = await seat.start()
+            if isinstance(begun, Leading):
+                return begun
+            bill = await self._hold(None, visit, terms)
+            try:
+                last = await self._send(begun.headers, begun.streamed, seat, visit)
+                assert seat.entry is not None, "it is known once all pieces are"
+                await self._end(seat.entry, last, visit, terms, bill)
+            finally:
+                bill.close()
+        return None
+
+    async def _hold(self, amount: int | None, visit: Visit, terms: Terms) -> Bill:
+        """amount: nano-dollars; None where it is not known yet."""
+        caller = visit.caller
+        caller.handling.cache = CacheStatus.HIT
+        about = visit.request, caller.payer, caller.request_id, caller.attempt, visit.model
+        if amount is None and terms.price_percent:
+            return await self._spending.reserve(*about, caller.handling)
+        return await self._spending.reserve_again(*about, amount or 0, caller.handling)
+
+    async def _send(
+        self,
+        headers: Iterable[tuple[bytes, bytes]],
+        streamed: bool,
+        pieces: AsyncIterator[bytes],
+        visit: Visit,
+    ) -> bytes:
+        """Send a stream up to its last events; gives what is left of it to send, or the whole body."""
+        await visit.caller.go()
+        if not streamed:
+            return b"".join([piece async for piece in pieces])
+        gates = visit.guarded.replay_gates()
+        await start_stream(visit.send, self._headers(headers, visit))
+        async for piece in pieces:
+            if data := await gates.feed(piece) if gates else piece:
+                await visit.send(stream_part(data))
+        return await gates.end() if gates else b""
+
+    async def _end(self, entry: Entry, last: bytes, visit: Visit, terms: Terms, bill: Bill) -> None:
+        """Settle it, and send the end."""
+        cost = terms.price(entry.cost)
+        bill.again(visit.model, cost, entry.streamed)
+        visit.caller.spent = Spent(entry.model_id, CACHE, CACHE, Usage(0, 0, {}), cost, 0)
+        told = format_usd(cost)
+        if entry.streamed:
+            end = last + last_events(entry.chunks[-1], {"cost": told})
+            await visit.send({"type": "http.response.body", "body": end, "more_body": False})
+            return
+        headers = [*self._headers(entry.headers, visit), (b"x-hive-cost", told.encode())]
+        await send_whole(visit.send, visit.guarded.restored(last), headers)
+
+    def _headers(self, headers: Iterable[tuple[bytes, bytes]], visit: Visit) -> Headers:
+        return [*headers, (b"x-hive-attempts", b"0"), *visit.own_headers()]
+
+
+def kept_headers(headers: Headers) -> Headers:
+    """Those of an answer that are true again when it is given again."""
+    return [each for each in headers if each[0] not in _OF_A_CALL]
+
+
+async def _each(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece

@@ -1,0 +1,108 @@
+"""HiveCache as the pipeline uses it: where a request sits, and what is kept of its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from msgspec import Raw
+
+from hive_routing.caching.flights import Flights, Following, Leading
+from hive_routing.caching.keys import cache_key
+from hive_routing.caching.store import Entry, Port
+from hive_routing.caching.terms import Terms, TermsBook
+from hive_routing.usage import Usage
+from hive_runtime.clock import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What makes a request the same as another one. fields: before anything was taken out of them."""
+
+    tenant_id: str
+    model_id: str
+    endpoint: str
+    fields: Mapping[str, Raw]
+    guards: str
+
+
+class Keeping:
+    """What is kept of one answer that comes; those that follow hear of it at the same time.
+
+    Without anybody to follow it (`leading` is None) the answer is only kept.
+    """
+
+    def __init__(
+        self, store: Port, clock: Clock, key: bytes, asked: Asked, ttl_seconds: float, leading: Leading | None
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._key = key
+        self._asked = asked
+        self._ttl = ttl_seconds
+        self._leading = leading
+        self._chunks: list[bytes] = []
+        self._streamed = False
+
+    def begin(
+        self, headers: list[tuple[bytes, bytes]], *, streamed: bool, provider: str, deployment: str
+    ) -> None:
+        """An answer comes."""
+        self._streamed = streamed
+        self._origin = provider, deployment
+        self._headers = tuple(headers)
+        if self._leading is not None:
+            self._leading.begin(headers, streamed, self._asked.model_id, provider, deployment)
+
+    def piece(self, data: bytes) -> None:
+        """The next bytes of its body."""
+        self._chunks.append(data)
+        if self._leading is not None:
+            self._leading.piece(data)
+
+    async def finish(self, model_id: str, closing: bytes, usage: Usage, cost: int) -> None:
+        """It is whole. closing: what a stream says at its end, without the caller's own costs.
+
+        An answer of another model (a fallback's) is shared with those who wait, and not kept.
+        """
+        provider, deployment = self._origin
+        entry = Entry(
+            tenant_id=self._asked.tenant_id,
+            model_id=model_id,
+            provider=provider,
+            deployment=deployment,
+            chunks=(*self._chunks, closing) if self._streamed else tuple(self._chunks),
+            streamed=self._streamed,
+            headers=self._headers,
+            usage=usage.units,
+            estimated=usage.estimated,
+            cost=cost,
+            stored_ms=round(self._clock.now() * 1000),
+        )
+        if model_id == self._asked.model_id:
+            await self._store.put(self._key, entry, self._ttl)
+        if self._leading is not None:
+            self._leading.finish(entry)
+
+
+class HiveCache:
+    """Answers are looked up, followed and kept per tenant; a tenant whose time to live is 0 has none."""
+
+    def __init__(self, store: Port, flights: Flights, terms: TermsBook, clock: Clock) -> None:
+        self.terms = terms
+        self.followed = 0
+        """Requests that got the answer of an equal one under way."""
+        self._store = store
+        self._flights = flights
+        self._clock = clock
+
+    def key(self, asked: Asked) -> bytes:
+        return cache_key(asked.tenant_id, asked.model_id, asked.endpoint, asked.fields, asked.guards)
+
+    async def look_up(self, key: bytes) -> Entry | Leading | Following:
+        """What is there: the whole answer, or a seat. A seat has to be left."""
+        entry = await self._store.get(key)
+        return self._flights.join(key) if entry is None else entry
+
+    def keeping(self, key: bytes, asked: Asked, terms: Terms, leading: Leading | None) -> Keeping:
+        return Keeping(self._store, self._clock, key, asked, terms.ttl_seconds, leading)

@@ -1,0 +1,150 @@
+"""Answers kept in memory, by key: those asked for longest ago make room for new ones."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Protocol
+
+from hive_runtime.clock import Clock
+
+ENTRY_OVERHEAD = 1024
+"""Bytes that an entry takes beside what its answer holds."""
+PIECE_OVERHEAD = 48
+"""Bytes that one more chunk takes beside its own; a header takes three times as many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One answer, as it goes to a client.
+
+    chunks: the body in one piece, or the pieces of a stream without the last events, which the gateway writes.
+    headers: of the answer, without those that are written anew for every client. usage: units by name.
+    cost: nano-dollars that the answer cost when a provider gave it. stored_ms: since the epoch.
+    """
+
+    tenant_id: str
+    model_id: str
+    provider: str
+    deployment: str
+    chunks: tuple[bytes, ...]
+    streamed: bool
+    headers: tuple[tuple[bytes, bytes], ...]
+    usage: dict[str, int]
+    estimated: bool
+    cost: int
+    stored_ms: int
+
+    @property
+    def size(self) -> int:
+        """About how many bytes of memory it takes."""
+        body = sum(map(len, self.chunks)) + PIECE_OVERHEAD * len(self.chunks)
+        headers = sum(len(name) + len(value) + 3 * PIECE_OVERHEAD for name, value in self.headers)
+        return ENTRY_OVERHEAD + body + headers
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """How full the cache is, and what became of the questions to it since it was made."""
+
+    entries: int
+    bytes: int
+    hits: int
+    misses: int
+    evicted: int
+    expired: int
+    max_bytes: int
+
+
+class Port(Protocol):
+    """A cache that may be in another process; it raises nothing: where it is away, it has no entries."""
+
+    async def get(self, key: bytes) -> Entry | None: ...
+
+    async def put(self, key: bytes, entry: Entry, ttl_seconds: float) -> None: ...
+
+    async def clear(self, tenant_id: str = "") -> int: ...
+
+
+class Cache:
+    """Keeps at most `max_bytes` over all tenants, and no entry that is larger than `max_entry_bytes`."""
+
+    def __init__(self, clock: Clock, max_bytes: int, max_entry_bytes: int) -> None:
+        self._clock = clock
+        self._max_bytes = max_bytes
+        self._max_entry_bytes = min(max_entry_bytes, max_bytes)
+        self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
+        self._bytes = self._hits = self._misses = self._evicted = self._expired = 0
+
+    def get(self, key: bytes) -> Entry | None:
+        """The entry, where it is kept and its time is not over."""
+        kept = self._kept.get(key)
+        if kept is not None and kept.until <= self._clock.monotonic():
+            self._drop(key)
+            self._expired += 1
+            kept = None
+        if kept is None:
+            self._misses += 1
+            return None
+        self._hits += 1
+        self._kept.move_to_end(key)
+        return kept.entry
+
+    def put(self, key: bytes, entry: Entry, ttl_seconds: float) -> None:
+        """Keep it for so long instead of what the key had; one that is too large is not kept."""
+        if key in self._kept:
+            self._drop(key)
+        size = entry.size
+        if size > self._max_entry_bytes or ttl_seconds <= 0:
+            return
+        self._kept[key] = _Kept(entry, size, self._clock.monotonic() + ttl_seconds)
+        self._bytes += size
+        while self._bytes > self._max_bytes:
+            self._drop(next(iter(self._kept)))
+            self._evicted += 1
+
+    def clear(self, tenant_id: str = "") -> int:
+        """Forget the entries of a tenant, or all of them; returns how many there were."""
+        gone = [key for key, kept in self._kept.items() if tenant_id in ("", kept.entry.tenant_id)]
+        for key in gone:
+            self._drop(key)
+        return len(gone)
+
+    def stats(self) -> Stats:
+        return Stats(
+            entries=len(self._kept),
+            bytes=self._bytes,
+            hits=self._hits,
+            misses=self._misses,
+            evicted=self._evicted,
+            expired=self._expired,
+            max_bytes=self._max_bytes,
+        )
+
+    def _drop(self, key: bytes) -> None:
+        self._bytes -= self._kept.pop(key).size
+
+
+class Local:
+    """A `Cache` of this process as the port."""
+
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
+
+    async def get(self, key: bytes) -> Entry | None:
+        return self._cache.get(key)
+
+    async def put(self, key: bytes, entry: Entry, ttl_seconds: float) -> None:
+        self._cache.put(key, entry, ttl_seconds)
+
+    async def clear(self, tenant_id: str = "") -> int:
+        return self._cache.clear(tenant_id)
+
+
+@dataclass(slots=True)
+class _Kept:
+    """until: monotonic seconds."""
+
+    entry: Entry
+    size: int
+    until: float

@@ -1,0 +1,151 @@
+"""Guardrails, over rpc: one long stream for short texts, a call of its own for long ones."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+
+from hive_routing.guarding.port import Asker, Decision, Found, Text, Verdict
+from hive_rpc import Channel
+from hive_rpc.errors import error_of
+from hive_runtime.errors import HiveError, Kind
+from hive_runtime.tasks import Tasks
+from modelhive.events.v1.guard_pb2 import GuardStage
+from modelhive.guardrails.v1 import guard_pb2 as pb
+from modelhive.guardrails.v1.guard_pb2_grpc import GuardStub
+
+SECONDS = 10.0
+LONG_SECONDS = 60.0
+LONG_CHARS = 8_192
+"""Longer texts do not keep those behind them waiting."""
+MOST_TOGETHER = 64
+
+
+class _Line:
+    """One open stream: what waits to be asked, and who waits for answers."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[int, asyncio.Future[pb.Decision]] = {}
+        self._ready: deque[pb.Question] = deque()
+        self._woken = asyncio.Event()
+
+    def put(self, question: pb.Question) -> asyncio.Future[pb.Decision]:
+        answer: asyncio.Future[pb.Decision] = asyncio.get_running_loop().create_future()
+        self.waiting[question.number] = answer
+        self._ready.append(question)
+        self._woken.set()
+        return answer
+
+    async def requests(self) -> AsyncIterator[pb.CheckStreamRequest]:
+        while True:
+            while not self._ready:
+                self._woken.clear()
+                await self._woken.wait()
+            together = min(len(self._ready), MOST_TOGETHER)
+            yield pb.CheckStreamRequest(questions=[self._ready.popleft() for _ in range(together)])
+
+    def answer(self, decision: pb.Decision) -> None:
+        waiting = self.waiting.pop(decision.number, None)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(decision)
+
+    def end(self, error: HiveError) -> None:
+        for waiting in self.waiting.values():
+            if not waiting.done():
+                waiting.set_exception(error)
+        self.waiting.clear()
+
+
+class RpcGuards:
+    """`Guards`. The stream is opened by the first question, and anew after it broke."""
+
+    def __init__(self, channel: Channel, tasks: Tasks) -> None:
+        self._stub = GuardStub(channel)
+        self._tasks = tasks
+        self._line: _Line | None = None
+        self._number = 0
+
+    async def on_input(self, asker: Asker, texts: Sequence[Text]) -> Decision:
+        return await self._ask(self._question(asker, texts, GuardStage.GUARD_STAGE_INPUT, more=False))
+
+    async def on_output(self, asker: Asker, texts: Sequence[Text], *, more: bool) -> Decision:
+        return await self._ask(self._question(asker, texts, GuardStage.GUARD_STAGE_OUTPUT, more=more))
+
+    def _question(
+        self, asker: Asker, texts: Sequence[Text], stage: GuardStage.ValueType, *, more: bool
+    ) -> pb.Question:
+        self._number += 1
+        question = pb.Question(
+            number=self._number,
+            request_id=asker.request_id,
+            tenant_id=asker.tenant_id,
+            key_id=asker.key_id,
+            model=asker.model,
+            stage=stage,
+            wanted=asker.wanted,
+            more=more,
+        )
+        for each in texts:
+            question.texts.add(text=_sayable(each.text), origin=each.origin.value, known=each.known)
+        return question
+
+    async def _ask(self, question: pb.Question) -> Decision:
+        try:
+            if sum(len(each.text) for each in question.texts) > LONG_CHARS:
+                answer = await self._stub.Check(pb.CheckRequest(question=question), timeout=LONG_SECONDS)
+                return _decision(answer.decision)
+            return _decision(await self._ask_in_line(question))
+        except HiveError as error:
+            if error.kind in (Kind.UNAVAILABLE, Kind.TIMEOUT, Kind.INTERNAL):
+                message = "The guardrails cannot be asked just now, so nothing passes. Try again in a moment."
+                raise HiveError(Kind.UNAVAILABLE, message, retry_after=1) from error
+            raise
+
+    async def _ask_in_line(self, question: pb.Question) -> pb.Decision:
+        line = self._line
+        if line is None:
+            line = self._line = _Line()
+            self._tasks.spawn(self._listen(line), "guardrails")
+        answer = line.put(question)
+        try:
+            async with asyncio.timeout(SECONDS):
+                return await answer
+        except TimeoutError:
+            raise HiveError(Kind.TIMEOUT, "the guardrails do not answer") from None
+        finally:
+            line.waiting.pop(question.number, None)
+
+    async def _listen(self, line: _Line) -> None:
+        error = HiveError(Kind.UNAVAILABLE, "the guardrails ended the stream")
+        try:
+            async for response in self._stub.CheckStream(line.requests()):
+                for decision in response.decisions:
+                    line.answer(decision)
+        except HiveError as broken:
+            error = broken
+        finally:
+            if self._line is line:
+                self._line = None
+            line.end(error)
+
+
+def _decision(message: pb.Decision) -> Decision:
+    if message.HasField("failure"):
+        raise error_of(message.failure)
+    return Decision(
+        Verdict(message.verdict),
+        message.blocked_by,
+        message.category,
+        [Found(each.category, each.text, each.start, each.end) for each in message.findings],
+        tuple(message.ran),
+        tuple(each.guard for each in message.output),
+        max((each.overlap for each in message.output), default=0),
+        tuple(message.locked),
+        message.policy,
+    )
+
+
+def _sayable(text: str) -> str:
+    """Half of a surrogate pair has no place in a contract; its place keeps its length."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -1,0 +1,1 @@
+"""What the guardrails decide about a request and its answer, and what becomes of both by that."""

@@ -1,0 +1,144 @@
+"""What a stream passes on its way to the caller: the guards, the cache, the putting back of what was taken out.
+
+The guards hold back until they have decided: what is released was scanned, with everything around it that could
+have made a finding of it. What the cache keeps has passed the guards, and still has its placeholders.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from hive_routing.guarding.holding import Channel, HeldEvents
+from hive_routing.guarding.port import Asker, Decision, Guards, Origin, Text, Verdict
+from hive_routing.guarding.redaction import Redaction
+from hive_runtime.errors import HiveError, Kind
+
+STEP = 160
+"""New characters of a text after which the guards are asked again."""
+
+
+class OutputGate:
+    """Asks the guards about a stream, window by window. verdict: the heaviest so far."""
+
+    def __init__(self, guards: Guards, asker: Asker, overlap: int) -> None:
+        self.verdict = Verdict.ALLOWED
+        self._guards = guards
+        self._asker = asker
+        self._overlap = overlap
+        self._held = HeldEvents()
+        self._scanned: dict[Channel, int] = {}
+
+    @property
+    def channels(self) -> list[Channel]:
+        """The texts of the stream so far."""
+        return list(self._held.channels.values())
+
+    def scanned(self, channel: Channel) -> int:
+        """Characters of it that the guards have read."""
+        return self._scanned.get(channel, 0)
+
+    async def feed(self, data: bytes) -> bytes:
+        """What may go now. Raises HiveError `blocked`."""
+        self._held.push(data)
+        if any(channel.size - self.scanned(channel) >= STEP for channel in self._held.channels.values()):
+            await self._scan(more=True)
+        return self._held.take()
+
+    async def end(self) -> bytes:
+        """The rest: nothing follows it. Raises HiveError `blocked`."""
+        await self._scan(more=False)
+        return self._held.take()
+
+    async def _scan(self, *, more: bool) -> None:
+        channels = [
+            each for each in self._held.channels.values() if not more or each.size > self.scanned(each)
+        ]
+        starts = [max(each.base, self.scanned(each) - self._overlap) for each in channels]
+        texts = [
+            Text(each.since(start), Origin.MODEL, self.scanned(each) - start)
+            for each, start in zip(channels, starts, strict=True)
+        ]
+        sizes = [each.size for each in channels]
+        decision = await self._guards.on_output(self._asker, texts, more=more)
+        self.verdict = max(self.verdict, decision.verdict)
+        if decision.verdict is Verdict.BLOCKED:
+            raise blocked(decision, "answer")
+        for found in decision.found:
+            start = starts[found.text]
+            channels[found.text].edit(start + found.start, start + found.end, mask(found.category))
+        for channel, size in zip(channels, sizes, strict=True):
+            self._scanned[channel] = size
+            channel.final = max(channel.final, size - (self._overlap if more else 0))
+            channel.forget(min(channel.final, size - self._overlap))
+
+
+class RestoringGate:
+    """Puts back what was taken out of the request, wherever the answer repeats its placeholder."""
+
+    def __init__(self, redaction: Redaction) -> None:
+        self._redaction = redaction
+        self._held = HeldEvents()
+
+    def feed(self, data: bytes) -> bytes:
+        self._held.push(data)
+        for channel in self._held.channels.values():
+            self._restore(channel, channel.size - self._redaction.possible(channel.text))
+        return self._held.take()
+
+    def end(self) -> bytes:
+        for channel in self._held.channels.values():
+            self._restore(channel, channel.size)
+        return self._held.take()
+
+    def _restore(self, channel: Channel, final: int) -> None:
+        for start, end, original in self._redaction.find(channel.text):
+            text = json_inside(original) if channel.is_json else original
+            channel.edit(channel.base + start, channel.base + end, text)
+        channel.final = final
+        channel.forget(final)
+
+
+class StreamGates:
+    """All that a stream passes, one after the other. keep: gets what the cache keeps."""
+
+    def __init__(
+        self,
+        guard: OutputGate | None,
+        keep: Callable[[bytes], None] | None,
+        restore: RestoringGate | None,
+    ) -> None:
+        self._guard = guard
+        self._keep = keep
+        self._restore = restore
+
+    async def feed(self, data: bytes) -> bytes:
+        return self._pass(await self._guard.feed(data) if self._guard else data)
+
+    async def end(self) -> bytes:
+        last = self._pass(await self._guard.end()) if self._guard else b""
+        return last + self._restore.end() if self._restore else last
+
+    def _pass(self, data: bytes) -> bytes:
+        if data and self._keep is not None:
+            self._keep(data)
+        return self._restore.feed(data) if data and self._restore else data
+
+
+def blocked(decision: Decision, what: str) -> HiveError:
+    """The 403 for what a guard refused. what: `request` or `answer`."""
+    message = (
+        f"Request blocked by security guardrails: `{decision.blocked_by}` refused the {what}"
+        f" ({decision.category})."
+    )
+    return HiveError(Kind.BLOCKED, message, reason=decision.blocked_by)
+
+
+def mask(category: str) -> str:
+    """What stands in an answer for what was taken out of it."""
+    return f"[{category.upper().replace('-', '_')}]"
+
+
+def json_inside(text: str) -> str:
+    """The text as it stands inside a JSON string."""
+    return json.dumps(text, ensure_ascii=False)[1:-1]

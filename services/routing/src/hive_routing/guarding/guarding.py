@@ -1,0 +1,121 @@
+"""One request and the guards: what they make of its texts, and later of its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import msgspec
+from msgspec import Raw
+
+from hive_routing.guarding.gates import OutputGate, RestoringGate, StreamGates, blocked, json_inside, mask
+from hive_routing.guarding.port import Asker, Decision, Guards, Text, Verdict
+from hive_routing.guarding.redaction import Redaction, Span
+from hive_routing.guarding.texts import answer_texts, request_texts
+from hive_routing.request import Request
+
+NOTHING = b"none"
+
+
+@dataclass(slots=True)
+class Guarded:
+    """What was decided about a request. `redaction` has what was taken out of it.
+
+    guards: all that ran so far. verdict: the heaviest so far.
+    """
+
+    guards: list[str]
+    verdict: Verdict
+    policy: str
+    _port: Guards
+    _asker: Asker
+    _decision: Decision
+    redaction: Redaction = field(default_factory=Redaction)
+    _gate: OutputGate | None = None
+
+    def refuse_blocked(self) -> None:
+        """Raises HiveError `blocked` where a guard refused the request."""
+        if self._decision.verdict is Verdict.BLOCKED:
+            raise blocked(self._decision, "request")
+
+    @property
+    def header(self) -> bytes:
+        """The value of `x-hive-guard` in the answer."""
+        if self._decision.locked:
+            return f"locked:{','.join(self._decision.locked)}".encode()
+        names = dict.fromkeys((*self._decision.ran, *self._decision.output))
+        return ",".join(names).encode() or NOTHING
+
+    def gates(self, keep: Callable[[bytes], None] | None) -> StreamGates | None:
+        """What a stream passes; None where nothing has to be done. keep: gets what the cache keeps."""
+        if self._decision.output:
+            self._gate = OutputGate(self._port, self._asker, self._decision.overlap)
+        restore = None if self.redaction.is_empty else RestoringGate(self.redaction)
+        if self._gate is None and keep is None and restore is None:
+            return None
+        return StreamGates(self._gate, keep, restore)
+
+    def replay_gates(self) -> StreamGates | None:
+        """What a stream passes that has passed the guards before; None where nothing has to be put back."""
+        return None if self.redaction.is_empty else StreamGates(None, None, RestoringGate(self.redaction))
+
+    def note_output(self) -> None:
+        """As far as there was output, its guards have read it."""
+        if not self._decision.output:
+            return
+        self.guards = list(dict.fromkeys((*self.guards, *self._decision.output)))
+        if self._gate is not None:
+            self.verdict = max(self.verdict, self._gate.verdict)
+
+    async def check_answer(self, body: bytes) -> bytes:
+        """A whole answer that may go out, as far as the guards are concerned. Raises HiveError `blocked`."""
+        if not self._decision.output:
+            return body
+        document = answer_texts(body)
+        texts = [Text(slot.text, slot.origin) for slot in document.slots]
+        decision = await self._port.on_output(self._asker, texts, more=False)
+        self.verdict = max(self.verdict, decision.verdict)
+        if decision.verdict is Verdict.BLOCKED:
+            raise blocked(decision, "answer")
+        if not decision.found:
+            return body
+        for number, slot in enumerate(document.slots):
+            text = slot.text
+            for found in reversed([each for each in decision.found if each.text == number]):
+                text = text[: found.start] + mask(found.category) + text[found.end :]
+            slot.put(text)
+        return document.encoded()
+
+    def restored(self, body: bytes) -> bytes:
+        """A whole answer with what was taken out of the request put back."""
+        if self.redaction.is_empty:
+            return body
+        document = answer_texts(body)
+        changed = False
+        for slot in document.slots:
+            text = slot.text
+            for start, end, original in reversed(self.redaction.find(text)):
+                put = json_inside(original) if slot.is_json else original
+                text = text[:start] + put + text[end:]
+                changed = True
+            slot.put(text)
+        return document.encoded() if changed else body
+
+
+async def guard(port: Guards, request: Request, asker: Asker) -> Guarded:
+    """Ask the guards about a request, and take out of it what has to be. Raises HiveError `invalid`, `unavailable`.
+
+    What they blocked must go no further: `refuse_blocked`.
+    """
+    documents = request_texts(request.endpoint.path, request.fields)
+    slots = [slot for document in documents.values() for slot in document.slots]
+    decision = await port.on_input(asker, [Text(slot.text, slot.origin) for slot in slots])
+    guarded = Guarded(list(decision.ran), decision.verdict, decision.policy, port, asker, decision)
+    if decision.found and decision.verdict is not Verdict.BLOCKED:
+        spans = [Span(each.text, each.start, each.end, each.category) for each in decision.found]
+        texts = guarded.redaction.replace([slot.text for slot in slots], spans)
+        for slot, text in zip(slots, texts, strict=True):
+            slot.put(text)
+        for name, document in documents.items():
+            request.fields[name] = Raw(msgspec.json.encode(document.value[name]))
+    return guarded

@@ -1,0 +1,93 @@
+"""The response cache, with the official Python SDK as the client."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from openai.types.chat import ChatCompletionMessageParam
+
+from hive_testing.gateway import Door, Gateway, eventually
+from hive_testing.simulator import SimulatorThread
+
+
+@pytest.fixture(scope="module")
+def caching(catalogue: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    with Gateway(tmp_path_factory.mktemp("cache"), catalogue, HIVE_CACHE_SECONDS="600") as running:
+        yield running
+
+
+def user(text: str) -> list[ChatCompletionMessageParam]:
+    return [{"role": "user", "content": text}]
+
+
+def a_key(gateway: Gateway, tenant: str) -> str:
+    key: str = gateway.admin("POST", "/keys", {"tenant": tenant, "name": "k"})["key"]
+    eventually(lambda: Door(gateway.url, key).ask("GET", "/v1/models").status == 200, what="the key")
+    return key
+
+
+def test_the_second_time_nobody_is_asked_and_it_costs_nothing(
+    caching: Gateway, simulator: SimulatorThread
+) -> None:
+    with caching.client() as client:
+        create = client.chat.completions.with_raw_response.create
+        first, second = [create(model="gpt-4o", messages=user("twice")) for _ in range(2)]
+        again = create(model="gpt-4o", messages=user("twice"), extra_headers={"x-hive-cache": "false"})
+    assert [each.headers["x-hive-cache"] for each in (first, second, again)] == ["miss", "hit", "bypass"]
+    assert first.parse() == second.parse() and second.headers["x-hive-cost"] == "0.00"
+    assert len(simulator.calls) == 2
+
+
+def test_a_stream_is_replayed_as_a_stream(caching: Gateway, simulator: SimulatorThread) -> None:
+    simulator.script(content="one two three four five six", chunks=9)
+    door = Door(caching.url, caching.key)
+    body = {"model": "gpt-4o", "messages": user("stream"), "stream": True}
+    first, second = [door.ask("POST", "/v1/chat/completions", body) for _ in range(2)]
+    assert first.body == second.body and first.body.endswith(b"data: [DONE]\n\n")
+    assert first.body.count(b"data: ") > 9
+    assert [each.headers["x-hive-cache"] for each in (first, second)] == ["miss", "hit"]
+
+
+def test_never_across_tenants(caching: Gateway, simulator: SimulatorThread) -> None:
+    keys = []
+    for tenant in ("one", "two"):
+        caching.admin("POST", "/tenants", {"id": tenant, "name": tenant, "billing": {"mode": "metered"}})
+        keys.append(a_key(caching, tenant))
+    keys.append(a_key(caching, "one"))
+    told = []
+    for key in keys:
+        with caching.client(api_key=key) as client:
+            answer = client.chat.completions.with_raw_response.create(model="gpt-4o", messages=user("mine"))
+            told.append(answer.headers["x-hive-cache"])
+    assert told == ["miss", "miss", "hit"] and len(simulator.calls) == 2
+
+
+def test_equal_requests_at_once_make_one_call(caching: Gateway, simulator: SimulatorThread) -> None:
+    simulator.script(latency=0.3)
+    with caching.client() as client, ThreadPoolExecutor(20) as pool:
+        create = client.chat.completions.with_raw_response.create
+        answers = list(pool.map(lambda _: create(model="gpt-4o", messages=user("at once")), range(20)))
+    assert len(simulator.calls) == 1 and len({answer.parse().id for answer in answers}) == 1
+
+
+def test_operators_see_and_clear_it(caching: Gateway, simulator: SimulatorThread) -> None:
+    with caching.client() as client:
+        for _ in range(2):
+            client.chat.completions.create(model="gpt-4o", messages=user("clear me"))
+        stats = json.loads(caching.command("cache", "stats", "--json").stdout)
+        assert stats["entries"] >= 1 and stats["hits"] >= 1 and 0 < stats["bytes"] <= stats["max_bytes"]
+        assert caching.command("cache", "clear").returncode == 0
+        answer = client.chat.completions.with_raw_response.create(model="gpt-4o", messages=user("clear me"))
+    assert answer.headers["x-hive-cache"] == "miss" and len(simulator.calls) == 2
+
+    def rate() -> bool:
+        shown = caching.command("usage", "--question", "cache", "--json")
+        assert shown.returncode == 0, shown.stderr
+        (row,) = json.loads(shown.stdout)["data"]
+        return int(row["hits"]) >= 2 and int(row["misses"]) >= 2
+
+    eventually(rate, 20, "hits and misses in the usage")
