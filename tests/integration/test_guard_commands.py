@@ -116,8 +116,8 @@ def test_a_key_begins_with_the_guards_of_its_tenant(post: Gateway, tenant: str, 
     assert [each["id"] for each in parsed(post, "guard", "show", tenant)] == [tenant, f"{tenant}/{key}"]
     page = shown(post, "guard", "show", tenant)
     assert key in page and "toxicity" in page and "Denied words" in page
-    page = post.command("guard", "show")
-    assert tenant in page.stdout and key in page.stdout and "default policy" in page.stderr
+    done = post.command("guard", "show")
+    assert tenant in done.stdout and key in done.stdout and "default policy" in done.stderr
 
 
 def test_a_policy_is_reset(post: Gateway, tenant: str, key: str) -> None:

@@ -461,7 +461,7 @@ async def till(start: Start, books: FakeBooks, questions: FakeQuestions) -> Asyn
 
 @pytest.fixture
 def guards() -> FakeGuard:
-    return FakeGuard()
+    return FakeGuard()  # type: ignore[abstract]
 
 
 @pytest.fixture

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
+from hashlib import blake2b
 
 from hive_guardrails.checks.port import Finding, Origin
 from hive_guardrails.policies import Action, Guard
@@ -75,13 +77,38 @@ class Decision:
     ran: list[Verdicts] = field(default_factory=list)
 
 
-def decide(guards: Sequence[Guard], texts: Sequence[Text], monotonic: Callable[[], float]) -> Decision:
-    """Ask each guard about the texts that it reads. Pure but for the clock; may take long where texts are long."""
+class Memory:
+    """What checks found in the texts that were asked about last: a conversation says most of it again and again.
+
+    It keeps digests, never texts. Safe to be used by several threads.
+    """
+
+    def __init__(self, most: int = 20_000) -> None:
+        self._most = most
+        self._found: dict[tuple[str, str, float, bytes], list[Finding]] = {}
+
+    def find(self, guard: Guard, text: str, digest: bytes) -> list[Finding]:
+        key = (guard.name, guard.check.version, guard.threshold, digest)
+        found = self._found.pop(key, None)
+        if found is None:
+            found = guard.check.find(text, guard.threshold)
+        self._found[key] = found  # at the end again: the first is the one not asked for longest
+        if len(self._found) > self._most:
+            with suppress(StopIteration, KeyError, RuntimeError):  # another thread was faster
+                del self._found[next(iter(self._found))]
+        return found
+
+
+def decide(
+    guards: Sequence[Guard], texts: Sequence[Text], monotonic: Callable[[], float], memory: Memory
+) -> Decision:
+    """Ask each guard about the texts that it reads. May take long where texts are long."""
+    digests: dict[int, bytes] = {}
     decision = Decision()
     cuts: list[Cut] = []
     for guard in guards:
         began = monotonic()
-        found = list(_found(guard, texts))
+        found = list(_found(guard, texts, memory, digests))
         scanned = sum(len(text.text) for text in texts if text.origin in guard.check.reads)
         verdict = _VERDICTS[guard.action] if found else Verdict.ALLOWED
         categories = tuple(dict.fromkeys(finding.category for _, finding in found))
@@ -97,11 +124,17 @@ def decide(guards: Sequence[Guard], texts: Sequence[Text], monotonic: Callable[[
     return decision
 
 
-def _found(guard: Guard, texts: Sequence[Text]) -> Iterator[tuple[int, Finding]]:
-    check = guard.check
+def _found(
+    guard: Guard, texts: Sequence[Text], memory: Memory, digests: dict[int, bytes]
+) -> Iterator[tuple[int, Finding]]:
+    reads = guard.check.reads
     for number, text in enumerate(texts):
-        if text.text and text.origin in check.reads:
-            for finding in check.find(text.text, guard.threshold):
+        if text.text and text.origin in reads:
+            digest = digests.get(number)
+            if digest is None:
+                said = text.text.encode("utf-8", "surrogatepass")
+                digest = digests[number] = blake2b(said, digest_size=16).digest()
+            for finding in memory.find(guard, text.text, digest):
                 if finding.end > text.known:
                     yield number, finding
 

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from hive_guardrails.checks.port import Check, Origin
+from hive_guardrails.checks import port
 from hive_guardrails.checks.registry import DENIED_WORDS, NAMES, checks
-from hive_guardrails.deciding import Decision, Stage, Text, decide
+from hive_guardrails.deciding import Decision, Memory, Stage, Text, decide
 from hive_guardrails.policies import Plan, Policies
 from hive_guardrails.telling import About, Teller
 from hive_rpc.errors import failure_of
@@ -27,6 +27,7 @@ class GuardDoor(GuardServicer):
         self._policies = policies
         self._teller = teller
         self._clock = clock
+        self._memory = Memory()
 
     async def CheckStream(
         self, requests: AsyncIterator[pb.CheckStreamRequest], context: Any
@@ -57,21 +58,24 @@ class GuardDoor(GuardServicer):
             plan = self._policies.plan(question.tenant_id, question.key_id, wanted)
         except HiveError as error:
             return pb.Decision(number=question.number, failure=failure_of(error))
-        stage = Stage.OUTPUT if question.stage == Stage.OUTPUT else Stage.INPUT
+        stage = Stage(question.stage or Stage.INPUT)
         guards = plan.on_output if stage is Stage.OUTPUT else plan.on_input
-        texts = [Text(each.text, Origin(each.origin or Origin.USER), each.known) for each in question.texts]
+        texts = [
+            Text(each.text, port.Origin(each.origin or port.Origin.USER), each.known)
+            for each in question.texts
+        ]
         if sum(len(each.text) for each in texts) > INLINE_CHARS:
-            decision = await asyncio.to_thread(decide, guards, texts, self._clock.monotonic)
+            decision = await asyncio.to_thread(decide, guards, texts, self._clock.monotonic, self._memory)
         else:
-            decision = decide(guards, texts, self._clock.monotonic)
+            decision = decide(guards, texts, self._clock.monotonic, self._memory)
         about = About(question.request_id, question.tenant_id, question.key_id, question.model, stage)
         await self._teller.tell(about, decision, last=not question.more)
         return _message(question.number, plan, decision)
 
-    def _test(self, chosen: Sequence[Check], text: str) -> list[pb.Tested]:
+    def _test(self, chosen: Sequence[port.Check], text: str) -> list[pb.Tested]:
         return [self._tested(check, text) for check in chosen]
 
-    def _tested(self, check: Check, text: str) -> pb.Tested:
+    def _tested(self, check: port.Check, text: str) -> pb.Tested:
         began = self._clock.monotonic()
         found = check.find(text, check.threshold)
         took = int((self._clock.monotonic() - began) * 1e6)

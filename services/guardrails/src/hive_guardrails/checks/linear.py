@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from io import BytesIO
-from math import exp
+from math import exp, sqrt
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -96,6 +96,8 @@ class Ngrams(NamedTuple):
 
 def letters(codes: Codes) -> Flags:
     """Which of the folded characters are parts of words, shape [characters]."""
+    if not len(codes) or codes.max() < _TABLE:
+        return _LETTERS[codes]
     return np.where(codes < _TABLE, _LETTERS[np.minimum(codes, _TABLE - 1)], codes >= 0x3040)
 
 
@@ -104,12 +106,14 @@ def fold(text: str) -> Codes:
 
     Digits that stand in for letters are read as those everywhere, in 2024 too: what counts is that equal stays equal.
     """
-    plain = text if text.isascii() else unicodedata.normalize("NFKD", text).lower()
-    codes = np.frombuffer(plain.encode("utf-32-le", "surrogatepass"), np.uint32)
-    if not text.isascii():
+    if text.isascii():
+        codes = _FOLDING[np.frombuffer(text.encode("ascii"), np.uint8)]
+    else:
+        plain = unicodedata.normalize("NFKD", text).lower()
+        codes = np.frombuffer(plain.encode("utf-32-le", "surrogatepass"), np.uint32)
         codes = np.where(codes >= _TAGS, codes & 0x7F, codes)
-    codes = np.where(codes < _TABLE, _FOLDING[np.minimum(codes, _TABLE - 1)], codes)
-    codes = codes[codes > 0]
+        codes = np.where(codes < _TABLE, _FOLDING[np.minimum(codes, _TABLE - 1)], codes)
+        codes = codes[codes > 0]
     if not len(codes):
         return codes
     codes = _close_up(codes)
@@ -125,6 +129,8 @@ def _close_up(codes: Codes) -> Codes:
     word[1:-1] = letters(codes)
     single = np.zeros(len(codes) + 2, np.bool_)
     single[1:-1] = word[1:-1] & ~word[:-2] & ~word[2:]
+    if np.count_nonzero(single) < 3:
+        return codes
     between = np.zeros(len(codes) + 4, np.bool_)
     between[2:-2] = single[:-2] & single[2:] & ~word[1:-1]
     return codes[~(between[2:-2] & (between[:-4] | between[4:]))]
@@ -137,22 +143,26 @@ def unfold(codes: Codes) -> str:
 
 def ngrams(codes: Codes) -> Ngrams:
     """Of characters (3 to 5, spaces and signs among them) and of words (1 to 3). At most `BLOCK` + `LARGEST` codes."""
+    found = [
+        (np.arange(len(hashes)) if starts is None else starts, hashes) for starts, hashes in _kinds(codes)
+    ]
+    return Ngrams(np.concatenate([each[0] for each in found]), np.concatenate([each[1] for each in found]))
+
+
+def _kinds(codes: Codes) -> Iterator[tuple[NDArray[np.intp] | None, NDArray[np.uint64]]]:
+    """The n-grams of each kind and length: where they start (None: one at every character), and their hashes."""
     wide = codes.astype(np.uint64)
-    places, hashes = [], []
     rolled = wide
     for length in range(2, _CHARACTERS[-1] + 1):
         rolled = rolled[:-1] * np.uint64(_PRIME) + wide[length - 1 :]
         if length in _CHARACTERS:
-            places.append(np.arange(len(rolled)))
-            hashes.append(rolled + np.uint64(length))
+            yield None, _mixed(rolled + np.uint64(length))
     starts, words = _words(codes, wide)
     chain = words
     for length in _WORDS:
         if length > 1:
             chain = chain[:-1] * np.uint64(_MIX) + words[length - 1 :]
-        places.append(starts[: len(chain)])
-        hashes.append(chain ^ np.uint64(length << 60))
-    return Ngrams(np.concatenate(places), _mixed(np.concatenate(hashes)))
+        yield starts[: len(chain)], _mixed(chain ^ np.uint64(length << 60))
 
 
 def _words(codes: Codes, wide: NDArray[np.uint64]) -> tuple[NDArray[np.intp], NDArray[np.uint64]]:
@@ -196,40 +206,51 @@ def sigmoid(logit: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Linear:
-    """weights: of each bucket, shape [2 ** n]. bias: the logit of a window in which nothing speaks."""
+    """weights: of each bucket, shape [2 ** n], in units of `scale`: eight bits each, so that they stay in the cache.
 
-    weights: NDArray[np.float32]
+    bias: the logit of a window in which nothing speaks.
+    """
+
+    weights: NDArray[np.int8] | NDArray[np.float32]
     bias: float
     version: str
+    scale: float = 1.0
 
     @classmethod
     def load(cls, path: Path) -> Linear:
         """From an .npz with `weights` (int8, shape [2 ** n]), `scale` and `bias` (float64, shape [])."""
         content = path.read_bytes()
         with np.load(BytesIO(content), allow_pickle=False) as arrays:
-            weights = arrays["weights"].astype(np.float32) * np.float32(arrays["scale"])
-            return cls(weights, float(arrays["bias"]), version(content))
+            return cls(
+                np.array(arrays["weights"]), float(arrays["bias"]), version(content), float(arrays["scale"])
+            )
 
     def logit(self, codes: Codes) -> float:
         """Of the worst window of the folded text; below -50 where there is nothing to read."""
         return max((self._worst(block) for block in _blocks(codes)), default=-100.0) if len(codes) else -100.0
 
     def _worst(self, codes: Codes) -> float:
-        found = ngrams(codes)
-        if not len(found.places):
-            return -100.0
         shift = np.uint64(64 - (len(self.weights).bit_length() - 1))
-        weights = self.weights[found.hashes >> shift]
-        spoken = np.bincount(found.places, weights, len(codes)).astype(np.float64, copy=False)
-        number = np.bincount(found.places, minlength=len(codes))
-        return self.bias + max(_strongest(spoken, number, size) for size in SIZES)
+        sums, counts = np.zeros(len(codes) + 1), np.zeros(len(codes) + 1)
+        spoken, number = sums[1:], counts[1:]
+        for starts, hashes in _kinds(codes):  # no two n-grams of one kind start at the same character
+            weights = self.weights[hashes >> shift]
+            place = slice(len(weights)) if starts is None else starts
+            spoken[place] += weights
+            number[place] += 1
+        np.cumsum(spoken, out=spoken)
+        np.cumsum(number, out=number)
+        if not counts[-1]:
+            return -100.0
+        return self.bias + self.scale * max(_strongest(sums, counts, size) for size in SIZES)
 
 
-def _strongest(spoken: NDArray[np.float64], number: NDArray[np.intp], size: int) -> float:
-    sums, counts = np.zeros(len(spoken) + 1), np.zeros(len(number) + 1)
-    np.cumsum(spoken, out=sums[1:])
-    np.cumsum(number, out=counts[1:])
-    starts, ends = windows(len(spoken), size)
+def _strongest(sums: NDArray[np.float64], counts: NDArray[np.float64], size: int) -> float:
+    """Of all windows of a size. sums, counts: of everything before each character."""
+    length = len(sums) - 1
+    if length <= size:
+        return float(sums[-1] / sqrt(counts[-1] + DAMPING))
+    starts, ends = windows(length, size)
     return float(np.max((sums[ends] - sums[starts]) / np.sqrt(counts[ends] - counts[starts] + DAMPING)))
 
 
