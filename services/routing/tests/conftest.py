@@ -160,6 +160,7 @@ class FakeGuards:
             "overlap": self.overlap,
             "locked": self.locked,
             "policy": self.policy,
+            "open": [min(len(text.text), self.overlap) for text in texts],
         }
         if any(bad in text.text for text in texts for bad in self.bad):
             return Decision(Verdict.BLOCKED, "words", "bad", **usual)

@@ -68,13 +68,17 @@ class Verdicts:
 
 @dataclass(slots=True)
 class Decision:
-    """verdict: the heaviest. blocked_by, category: of the guard that blocked; then no other ran after it."""
+    """verdict: the heaviest. blocked_by, category: of the guard that blocked; then no other ran after it.
+
+    open: of each text, where it goes on, how many characters at its end are not final.
+    """
 
     verdict: Verdict = Verdict.ALLOWED
     blocked_by: str = ""
     category: str = ""
     cuts: list[Cut] = field(default_factory=list)
     ran: list[Verdicts] = field(default_factory=list)
+    open: list[int] = field(default_factory=list)
 
 
 class Memory:
@@ -100,9 +104,14 @@ class Memory:
 
 
 def decide(
-    guards: Sequence[Guard], texts: Sequence[Text], monotonic: Callable[[], float], memory: Memory
+    guards: Sequence[Guard],
+    texts: Sequence[Text],
+    monotonic: Callable[[], float],
+    memory: Memory,
+    *,
+    more: bool = False,
 ) -> Decision:
-    """Ask each guard about the texts that it reads. May take long where texts are long."""
+    """Ask each guard about the texts that it reads. May take long where texts are long. more: they go on."""
     digests: dict[int, bytes] = {}
     decision = Decision()
     cuts: list[Cut] = []
@@ -121,7 +130,14 @@ def decide(
         if verdict is Verdict.REDACTED:
             cuts += [Cut(guard.name, each.category, text, each.start, each.end) for text, each in found]
     decision.cuts = _apart(cuts)
+    if more:
+        decision.open = [_open(guards, text) for text in texts]
     return decision
+
+
+def _open(guards: Sequence[Guard], text: Text) -> int:
+    reading = (guard.check for guard in guards if text.origin in guard.check.reads)
+    return max((check.open(text.text) for check in reading), default=0)
 
 
 def _found(

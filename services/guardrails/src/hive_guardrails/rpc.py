@@ -65,9 +65,11 @@ class GuardDoor(GuardServicer):
             for each in question.texts
         ]
         if sum(len(each.text) for each in texts) > INLINE_CHARS:
-            decision = await asyncio.to_thread(decide, guards, texts, self._clock.monotonic, self._memory)
+            decision = await asyncio.to_thread(
+                decide, guards, texts, self._clock.monotonic, self._memory, more=question.more
+            )
         else:
-            decision = decide(guards, texts, self._clock.monotonic, self._memory)
+            decision = decide(guards, texts, self._clock.monotonic, self._memory, more=question.more)
         about = About(question.request_id, question.tenant_id, question.key_id, question.model, stage)
         await self._teller.tell(about, decision, last=not question.more)
         return _message(question.number, plan, decision)
@@ -98,6 +100,7 @@ def _message(number: int, plan: Plan, decision: Decision) -> pb.Decision:
         verdict=decision.verdict.value,  # type: ignore[arg-type]  # the same numbers, by its docstring
         ran=[each.guard.name for each in decision.ran],
         policy=plan.identity,
+        open=decision.open,
     )
     if decision.blocked_by:
         message.blocked_by, message.category = decision.blocked_by, decision.category

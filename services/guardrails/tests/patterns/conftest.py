@@ -43,6 +43,14 @@ def check_cuts(check: Check, text: str, cuts: Iterable[int]) -> None:
         assert [each for each in whole if each not in before and each not in after] == []
         assert [each for each in before if each.start < start and each not in whole] == []
         assert [each for each in after if each.end > cut and each not in whole] == []
+        final = cut - check.open(text[:cut])
+        leaked = [
+            at
+            for each in whole
+            for at in range(each.start, min(each.end, final))
+            if not any(seen.start <= at < seen.end for seen in before)
+        ]
+        assert leaked == [], "said to be final, and part of a finding"
 
 
 def _moved(finding: Finding, by: int) -> Finding:

@@ -141,6 +141,7 @@ def _decision(message: pb.Decision) -> Decision:
         tuple(message.ran),
         tuple(each.guard for each in message.output),
         max((each.overlap for each in message.output), default=0),
+        tuple(message.open),
         tuple(message.locked),
         message.policy,
     )

@@ -44,7 +44,10 @@ class Scanner:
             for at in re.finditer(re.escape(self.word), text.text)
             if at.end() > text.known
         ]
-        return Decision(Verdict.REDACTED if found else Verdict.ALLOWED, found=found, output=("words",))
+        unsure = [min(len(text.text), OVERLAP) for text in texts]
+        return Decision(
+            Verdict.REDACTED if found else Verdict.ALLOWED, found=found, output=("words",), open=unsure
+        )
 
 
 def event(index: int = 0, **delta: Any) -> bytes:

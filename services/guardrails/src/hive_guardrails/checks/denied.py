@@ -69,6 +69,9 @@ class _DeniedWords:
             spans = ((origins[start][0], origins[end - 1][1]) for start, end in spans)
         return settle(Finding("denied-word", start, end) for start, end in spans)
 
+    def open(self, text: str) -> int:
+        return min(len(text), self.overlap)
+
     def score(self, text: str) -> float:
         return 1.0 if self.find(text, 1.0) else 0.0
 

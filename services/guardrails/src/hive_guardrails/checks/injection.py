@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from hive_guardrails.checks.linear import LARGEST, Linear, fold, sigmoid, unfold
+from hive_guardrails.checks.linear import LARGEST, SIZES, Linear, fold, sigmoid, unfold
 from hive_guardrails.checks.port import Check, Finding, Origin
 
 DOUBT: Final = 0.1
@@ -74,6 +74,9 @@ class _PromptInjection:
     def find(self, text: str, threshold: float) -> list[Finding]:
         category, score = _judge(text)
         return [Finding(category, 0, len(text), score)] if text and score >= threshold else []
+
+    def open(self, text: str) -> int:
+        return min(len(text), SIZES[0])
 
     def score(self, text: str) -> float:
         return _judge(text)[1]

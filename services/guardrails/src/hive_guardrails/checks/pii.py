@@ -111,6 +111,9 @@ class _Pii:
     def find(self, text: str, threshold: float) -> list[Finding]:
         return settle(claim for claim in _claims(text) if claim.score >= threshold)
 
+    def open(self, text: str) -> int:
+        return min(len(text), self.overlap)
+
     def score(self, text: str) -> float:
         return max((claim.score for claim in _claims(text)), default=0.0)
 

@@ -34,7 +34,7 @@ class Check(Protocol):
     name: as in `x-hive-guard`. version: another one wherever the same text may be judged otherwise.
     threshold: scores from here on are findings, where a policy names no other. reads: whose words it looks at.
     redacts: whether what it finds can be taken out of a text, or is a judgement of the whole of it.
-    overlap: characters before an open end of a text that may still become part of a finding, or change one.
+    overlap: characters of context that it wants to read again when a text goes on.
     """
 
     name: str
@@ -46,6 +46,13 @@ class Check(Protocol):
 
     def find(self, text: str, threshold: float) -> list[Finding]:
         """In the order of their starts, and not overlapping. A judgement of the whole text spans all of it."""
+        ...
+
+    def open(self, text: str) -> int:
+        """Characters at the end of a text that goes on which may still become part of a finding: they are not final.
+
+        At most `overlap` and at most the text.
+        """
         ...
 
     def score(self, text: str) -> float:

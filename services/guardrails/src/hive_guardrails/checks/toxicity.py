@@ -16,7 +16,17 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hive_guardrails.checks.linear import LARGEST, Codes, Linear, fold, sigmoid, unfold, version, word_hashes
+from hive_guardrails.checks.linear import (
+    LARGEST,
+    SIZES,
+    Codes,
+    Linear,
+    fold,
+    sigmoid,
+    unfold,
+    version,
+    word_hashes,
+)
 from hive_guardrails.checks.port import Check, Finding, Origin
 
 SPAN: Final = 24
@@ -149,6 +159,9 @@ class _Toxicity:
     def find(self, text: str, threshold: float) -> list[Finding]:
         category, score = _judge(text)
         return [Finding(category, 0, len(text), score)] if text and score >= threshold else []
+
+    def open(self, text: str) -> int:
+        return min(len(text), SIZES[0])
 
     def score(self, text: str) -> float:
         return _judge(text)[1]

@@ -67,9 +67,10 @@ class OutputGate:
         for found in decision.found:
             start = starts[found.text]
             channels[found.text].edit(start + found.start, start + found.end, mask(found.category))
-        for channel, size in zip(channels, sizes, strict=True):
+        open = decision.open if more else [0] * len(channels)
+        for channel, size, unsure in zip(channels, sizes, open, strict=True):
             self._scanned[channel] = size
-            channel.final = max(channel.final, size - (self._overlap if more else 0))
+            channel.final = max(channel.final, size - unsure)
             channel.forget(min(channel.final, size - self._overlap))
 
 

@@ -56,8 +56,9 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """ran: guards of this stage. output: those that will run on the output; overlap: characters before an open end
-    that may still become part of a finding of theirs. locked: those that ran although the header left them out.
+    """ran: guards of this stage. output: those that will run on the output; overlap: characters of context that they
+    want to read again when a text goes on. open: of each text that goes on, characters at its end that may still become
+    part of a finding. locked: those that ran although the header left them out.
     policy: another one wherever the same texts may be decided otherwise; empty where nothing runs.
     """
 
@@ -68,6 +69,7 @@ class Decision:
     ran: Sequence[str] = ()
     output: Sequence[str] = ()
     overlap: int = 0
+    open: Sequence[int] = ()
     locked: Sequence[str] = ()
     policy: str = ""
 

@@ -222,6 +222,7 @@ class Decision(_message.Message):
     OUTPUT_FIELD_NUMBER: _builtins.int
     LOCKED_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
+    OPEN_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     verdict: _guard_pb2.GuardVerdict.ValueType
     blocked_by: _builtins.str
@@ -247,6 +248,10 @@ class Decision(_message.Message):
     def locked(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Guards that ran although the header left them out."""
 
+    @_builtins.property
+    def open(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Of each text that goes on: characters at its end that may still become part of a finding."""
+
     def __init__(
         self,
         *,
@@ -260,10 +265,11 @@ class Decision(_message.Message):
         output: _abc.Iterable[Global___Output] | None = ...,
         locked: _abc.Iterable[_builtins.str] | None = ...,
         policy: _builtins.str = ...,
+        open: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocked_by", b"blocked_by", "category", b"category", "failure", b"failure", "findings", b"findings", "locked", b"locked", "number", b"number", "output", b"output", "policy", b"policy", "ran", b"ran", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocked_by", b"blocked_by", "category", b"category", "failure", b"failure", "findings", b"findings", "locked", b"locked", "number", b"number", "open", b"open", "output", b"output", "policy", b"policy", "ran", b"ran", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -310,7 +316,7 @@ class Output(_message.Message):
     OVERLAP_FIELD_NUMBER: _builtins.int
     guard: _builtins.str
     overlap: _builtins.int
-    """Characters before an open end that may still become part of a finding."""
+    """Characters of context that it wants to read again when a text goes on."""
     def __init__(
         self,
         *,
