@@ -18,7 +18,7 @@ from modelhive.analytics.v1.questions_pb2 import AskRequest, AskResponse, Cell, 
 from modelhive.analytics.v1.questions_pb2_grpc import QuestionsStub
 
 SECONDS = 60.0
-DIMENSIONS = ("tenant", "key", "model", "provider", "deployment", "tag")
+DIMENSIONS = ("tenant", "key", "model", "provider", "deployment", "tag", "guard", "stage")
 OPTIONS = ("question", "by", "step", "from", "to", "limit")
 WRITTEN = {"from_unix_ms": "from", "to_unix_ms": "to"}
 """What fields of the contract are called here."""
