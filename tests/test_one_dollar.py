@@ -19,6 +19,7 @@ from hive_billing.service import billing_service
 from hive_billing.settings import BillingSettings
 from hive_edge.service import edge_service
 from hive_edge.settings import EdgeSettings
+from hive_guardrails.service import guardrails_service
 from hive_host import Process
 from hive_relay.asgi import App
 from hive_routing.service import routing_service
@@ -94,6 +95,7 @@ async def hive(
         books = BooksStub(process.network.channel("billing"))
         await books.Credit(CreditRequest(tenant_id=TENANT, amount_nanos=nanos, source="manual"))
         await books.FundBudget(FundBudgetRequest(tenant_id=TENANT, key_id=KEY, amount_nanos=nanos))
+        await services.enter_async_context(guardrails_service(process.host("guardrails")))
         for number in routers:
             host = process.host("routing", number)
             await services.enter_async_context(routing_service(host, RoutingSettings()))

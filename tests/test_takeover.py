@@ -15,6 +15,7 @@ from hive_console.service import console_service
 from hive_console.settings import ConsoleSettings
 from hive_edge.service import edge_service
 from hive_edge.settings import EdgeSettings
+from hive_guardrails.service import guardrails_service
 from hive_host import Host, Process
 from hive_relay.asgi import App
 from hive_routing.service import routing_service
@@ -38,9 +39,10 @@ async def gateway(folder: Path, simulator: Simulator) -> AsyncIterator[tuple[App
     async with Process(settings) as process, AsyncExitStack() as services:
         await services.enter_async_context(console_service(process.host("console"), console))
         await services.enter_async_context(billing_service(process.host("billing"), BillingSettings()))
+        await services.enter_async_context(guardrails_service(process.host("guardrails")))
         hosts = [process.host("routing", number) for number in "01"]
-        for host in hosts:
-            await services.enter_async_context(routing_service(host, RoutingSettings()))
+        for host in hosts:  # all ask the same, and each is to have a call of its own
+            await services.enter_async_context(routing_service(host, RoutingSettings(cache_seconds=0)))
         await services.enter_async_context(edge_service(process.host("edge"), EdgeSettings()))
         yield process.mounts["public"], hosts
 

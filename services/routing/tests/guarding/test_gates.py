@@ -88,7 +88,7 @@ def pieces(text: str, sizes: Sequence[int]) -> list[str]:
 LONG = "".join(f"word {number} " for number in range(60))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=5), st.integers(1, 50), st.integers(0, 300))
 async def test_nothing_leaves_before_it_was_scanned(sizes: list[int], cut: int, at: int) -> None:
     """Texts of several channels, cut into pieces of any size, their bytes cut anywhere."""
