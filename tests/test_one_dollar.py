@@ -60,11 +60,18 @@ class Hive:
         }
         if max_tokens is not None:
             body["max_tokens"] = max_tokens
-        headers = {"authorization": f"Bearer {SECRET}", "content-type": "application/json"}
-        client = Client(
-            self.app, "POST", "/v1/chat/completions", headers=headers, parts=[json.dumps(body).encode()]
-        )
-        return await client.send()
+        headers = {
+            "authorization": f"Bearer {SECRET}",
+            "content-type": "application/json",
+            "x-hive-guard": "none",  # all wait for one process here, and this is about money
+        }
+        parts = [json.dumps(body).encode()]
+        while True:
+            client = Client(self.app, "POST", "/v1/chat/completions", headers=headers, parts=parts)
+            answer = await client.send()
+            if answer.status != 503:
+                return answer
+            await asyncio.sleep(float(answer.headers["retry-after"]))  # as SDKs do: the process was busy
 
     async def budget(self) -> Budget:
         (found,) = (await self.books.ListBudgets(ListBudgetsRequest(tenant_id=TENANT))).budgets
@@ -98,7 +105,7 @@ async def hive(
         await services.enter_async_context(guardrails_service(process.host("guardrails")))
         for number in routers:
             host = process.host("routing", number)
-            await services.enter_async_context(routing_service(host, RoutingSettings()))
+            await services.enter_async_context(routing_service(host, RoutingSettings(cache_seconds=0)))
         await services.enter_async_context(edge_service(process.host("edge"), EdgeSettings()))
         yield Hive(process.mounts["public"], books)
 

@@ -18,6 +18,10 @@ DOUBT: Final = 0.1
 """Below this score of the model no signature is looked for: they are slower than the model."""
 SIGNED: Final = 0.9
 """Least score of a text that bears a signature."""
+SHORT: Final = 200
+"""Folded characters below which a text says too little to be judged by its n-grams alone: `Translate this to German.`"""
+RESERVE: Final = 2.2
+"""What is taken off the logit of a text without a character, and less of a longer one: there it takes .9 instead of .5."""
 
 # Signatures meet folded text: lower case, no accents, digits read as letters.
 _ORDERS: Final = (
@@ -85,8 +89,9 @@ class _PromptInjection:
 def _judge(text: str) -> tuple[str, float]:
     """The first signature that the text bears, else `model`, and how sure that is."""
     codes = fold(text)
-    score = sigmoid(_model().logit(codes))
-    if score >= DOUBT:
+    logit = _model().logit(codes)
+    score = sigmoid(logit - RESERVE * max(0.0, 1 - len(codes) / SHORT))
+    if sigmoid(logit) >= DOUBT:
         plain = unfold(codes)
         for category, pattern in _signatures().items():
             if pattern.search(plain):
