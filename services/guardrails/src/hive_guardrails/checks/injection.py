@@ -19,9 +19,9 @@ DOUBT: Final = 0.1
 SIGNED: Final = 0.9
 """Least score of a text that bears a signature."""
 SHORT: Final = 200
-"""Folded characters below which a text says too little to be judged by its n-grams alone: `Translate this to German.`"""
+"""Folded characters below which a text says too little to be judged by its n-grams alone: `Translate this.`"""
 RESERVE: Final = 2.2
-"""What is taken off the logit of a text without a character, and less of a longer one: there it takes .9 instead of .5."""
+"""What is taken off the logit of the shortest text, and less of a longer one: there it takes .9 instead of .5."""
 
 # Signatures meet folded text: lower case, no accents, digits read as letters.
 _ORDERS: Final = (
@@ -51,6 +51,21 @@ _SIGNATURES: Final = {
         r"|\bnever (?:refuse|break character)\b"
     ),
 }
+
+
+_NEEDED: Final = {
+    "instruction-override": (
+        *("ignor", "disregard", "forget", "overrid", "overrul", "bypass", "discard", "neglect", "violat"),
+        *("vergiss", "missachte", "umgehe", "oubli", "olvida", "dimentica", "esqueca"),
+        *("bound by", "system>", "im_start", "inst]"),
+    ),
+    "prompt-leak": ("prompt", "instruction", "message", "repeat "),
+    "role-play-jailbreak": (
+        *("anything now", " mode", " dan", "never refuse", "never break"),
+        *("restriction", "filter", "limitation", "censorship", "guideline"),
+    ),
+}
+"""A text that bears a signature has one of these in it: they are looked for much faster."""
 
 
 @cache
@@ -94,7 +109,7 @@ def _judge(text: str) -> tuple[str, float]:
     if sigmoid(logit) >= DOUBT:
         plain = unfold(codes)
         for category, pattern in _signatures().items():
-            if pattern.search(plain):
+            if any(word in plain for word in _NEEDED[category]) and pattern.search(plain):
                 return category, max(score, SIGNED)
     return "model", score
 
