@@ -141,9 +141,8 @@ def test_a_blocked_stream_ends_with_an_error(tenant: Tenant, simulator: Simulato
     tenant.policy(
         guards=[rule("denied-words", "block", output=True)], denied_words=["project falcon"], locked=[]
     )
-    simulator.script(
-        content="all is well " * 60 + "Project Falcon" + " and so on" * 30, chunks=120, chunk_delay=0.003
-    )
+    long = "all is well " * 60 + "Project Falcon" + " and so on" * 30
+    simulator.script(content="About Project Falcon.", chunks=5)
     with tenant.client() as client:
 
         def blocks() -> bool:
@@ -154,6 +153,10 @@ def test_a_blocked_stream_ends_with_an_error(tenant: Tenant, simulator: Simulato
             return False
 
         eventually(blocks, what="the policy")
+        with pytest.raises(openai.PermissionDeniedError):  # nothing had left yet: it never was a stream
+            client.chat.completions.create(model="gpt-4o", messages=user("hello"), stream=True)
+
+        simulator.script(content=long, chunks=120, chunk_delay=0.003)
         said = ""
         with pytest.raises(openai.APIError) as no:
             for chunk in client.chat.completions.create(model="gpt-4o", messages=user("hello"), stream=True):
