@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+import structlog
+
 from hive_guardrails.checks import port
 from hive_guardrails.checks.registry import DENIED_WORDS, NAMES, checks
 from hive_guardrails.deciding import Decision, Memory, Stage, Text, decide
@@ -16,6 +18,8 @@ from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError, Kind
 from modelhive.guardrails.v1 import guard_pb2 as pb
 from modelhive.guardrails.v1.guard_pb2_grpc import GuardServicer
+
+log = structlog.get_logger(__name__)
 
 INLINE_CHARS = 8_192
 """Longer texts are read in a thread: the loop has others to serve."""
@@ -33,11 +37,11 @@ class GuardDoor(GuardServicer):
         self, requests: AsyncIterator[pb.CheckStreamRequest], context: Any
     ) -> AsyncIterator[pb.CheckStreamResponse]:
         async for request in requests:
-            decisions = [await self._answer(question) for question in request.questions]
+            decisions = [await self._answered(question) for question in request.questions]
             yield pb.CheckStreamResponse(decisions=decisions)
 
     async def Check(self, request: pb.CheckRequest, context: Any) -> pb.CheckResponse:
-        return pb.CheckResponse(decision=await self._answer(request.question))
+        return pb.CheckResponse(decision=await self._answered(request.question))
 
     async def Test(self, request: pb.TestRequest, context: Any) -> pb.TestResponse:
         if len(request.text) > MOST_TESTED_CHARS:
@@ -52,12 +56,19 @@ class GuardDoor(GuardServicer):
         chosen = [known_checks[name] for name in (request.guards or NAMES)]
         return pb.TestResponse(tested=await asyncio.to_thread(self._test, chosen, request.text))
 
-    async def _answer(self, question: pb.Question) -> pb.Decision:
-        wanted = question.wanted if question.HasField("wanted") else None
+    async def _answered(self, question: pb.Question) -> pb.Decision:
+        """What cannot be decided concerns nobody but who asked."""
         try:
-            plan = self._policies.plan(question.tenant_id, question.key_id, wanted)
+            return await self._answer(question)
         except HiveError as error:
             return pb.Decision(number=question.number, failure=failure_of(error))
+        except Exception as error:
+            log.exception("a question could not be decided", request_id=question.request_id)
+            return pb.Decision(number=question.number, failure=failure_of(error))
+
+    async def _answer(self, question: pb.Question) -> pb.Decision:
+        wanted = question.wanted if question.HasField("wanted") else None
+        plan = self._policies.plan(question.tenant_id, question.key_id, wanted)
         stage = Stage(question.stage or Stage.INPUT)
         guards = plan.on_output if stage is Stage.OUTPUT else plan.on_input
         texts = [

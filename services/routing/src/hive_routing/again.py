@@ -32,8 +32,12 @@ class Again:
         pieces = entry.chunks[:-1] if entry.streamed else entry.chunks
         bill = await self._hold(terms.price(entry.cost), visit, terms)
         try:
+            await visit.caller.go()
+            self._settle(
+                entry, visit, terms, bill
+            )  # before anything is sent: who leaves has had it all the same
             last = await self._send(entry.headers, entry.streamed, _each(pieces), visit)
-            await self._end(entry, last, visit, terms, bill)
+            await self._end(entry, last, visit, bill)
         finally:
             bill.close()
 
@@ -45,9 +49,11 @@ class Again:
                 return begun
             bill = await self._hold(None, visit, terms)
             try:
+                await visit.caller.go()
                 last = await self._send(begun.headers, begun.streamed, seat, visit)
                 assert seat.entry is not None, "it is known once all pieces are"
-                await self._end(seat.entry, last, visit, terms, bill)
+                self._settle(seat.entry, visit, terms, bill)
+                await self._end(seat.entry, last, visit, bill)
             finally:
                 bill.close()
         return None
@@ -58,7 +64,7 @@ class Again:
         caller.handling.cache = CacheStatus.HIT
         about = visit.request, caller.payer, caller.request_id, caller.attempt, visit.model
         if amount is None and terms.price_percent:
-            return await self._spending.reserve(*about, caller.handling)
+            return await self._spending.reserve(*about, caller.handling, terms.price_percent)
         return await self._spending.reserve_again(*about, amount or 0, caller.handling)
 
     async def _send(
@@ -69,7 +75,6 @@ class Again:
         visit: Visit,
     ) -> bytes:
         """Send a stream up to its last events; gives what is left of it to send, or the whole body."""
-        await visit.caller.go()
         if not streamed:
             return b"".join([piece async for piece in pieces])
         gates = visit.guarded.replay_gates()
@@ -79,12 +84,14 @@ class Again:
                 await visit.send(stream_part(data))
         return await gates.end() if gates else b""
 
-    async def _end(self, entry: Entry, last: bytes, visit: Visit, terms: Terms, bill: Bill) -> None:
-        """Settle it, and send the end."""
+    def _settle(self, entry: Entry, visit: Visit, terms: Terms, bill: Bill) -> None:
         cost = terms.price(entry.cost)
         bill.again(visit.model, cost, entry.streamed)
         visit.caller.spent = Spent(entry.model_id, CACHE, CACHE, Usage(0, 0, {}), cost, 0)
-        told = format_usd(cost)
+
+    async def _end(self, entry: Entry, last: bytes, visit: Visit, bill: Bill) -> None:
+        """Send the end."""
+        told = format_usd(bill.cost or 0)
         if entry.streamed:
             end = last + last_events(entry.chunks[-1], {"cost": told})
             await visit.send({"type": "http.response.body", "body": end, "more_body": False})

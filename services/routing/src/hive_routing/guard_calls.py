@@ -29,6 +29,7 @@ class _Line:
         self.waiting: dict[int, asyncio.Future[pb.Decision]] = {}
         self._ready: deque[pb.Question] = deque()
         self._woken = asyncio.Event()
+        self.listening: asyncio.Task[None] | None = None
 
     def put(self, question: pb.Question) -> asyncio.Future[pb.Decision]:
         answer: asyncio.Future[pb.Decision] = asyncio.get_running_loop().create_future()
@@ -42,8 +43,9 @@ class _Line:
             while not self._ready:
                 self._woken.clear()
                 await self._woken.wait()
-            together = min(len(self._ready), MOST_TOGETHER)
-            yield pb.CheckStreamRequest(questions=[self._ready.popleft() for _ in range(together)])
+            together = [self._ready.popleft() for _ in range(min(len(self._ready), MOST_TOGETHER))]
+            if wanted := [question for question in together if question.number in self.waiting]:
+                yield pb.CheckStreamRequest(questions=wanted)
 
     def answer(self, decision: pb.Decision) -> None:
         waiting = self.waiting.pop(decision.number, None)
@@ -106,12 +108,14 @@ class RpcGuards:
         line = self._line
         if line is None:
             line = self._line = _Line()
-            self._tasks.spawn(self._listen(line), "guardrails")
+            line.listening = self._tasks.spawn(self._listen(line), "guardrails")
         answer = line.put(question)
         try:
             async with asyncio.timeout(SECONDS):
                 return await answer
         except TimeoutError:
+            if line.listening is not None:  # it hangs: the next question opens another one
+                line.listening.cancel()
             raise HiveError(Kind.TIMEOUT, "the guardrails do not answer") from None
         finally:
             line.waiting.pop(question.number, None)

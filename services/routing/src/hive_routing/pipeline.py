@@ -37,6 +37,8 @@ from hive_runtime.money import format_usd
 
 log = structlog.get_logger(__name__)
 
+_CALLERS_OWN = frozenset({Kind.BUDGET_EXCEEDED, Kind.FORBIDDEN, Kind.NOT_FOUND})
+"""Errors that one caller gets and another one need not."""
 MOST_ASKED = 1024 * 1024
 """Bytes of a body whose answer is kept: larger ones cost more to compare than they are likely to save."""
 
@@ -105,7 +107,7 @@ class Pipeline:
         if not terms.ttl_seconds or request.size > MOST_ASKED:
             await self._call(visit, None)
             return
-        asked = Asked(tenant_id, model.id, request.endpoint.path, said, visit.guarded.policy)
+        asked = Asked(tenant_id, model.id, request.endpoint.path, said, await self._circumstances(visit))
         key = self._cache.key(asked)
         if not caller.look_up:
             caller.handling.cache = CacheStatus.BYPASS
@@ -123,8 +125,18 @@ class Pipeline:
                 try:
                     await self._call(visit, self._cache.keeping(key, asked, terms, found))
                 except HiveError as error:  # what a provider said once it would say to all who wait
-                    found.fail(error, shared=caller.handling.dispatched or None)
+                    shared = caller.handling.dispatched and error.kind not in _CALLERS_OWN
+                    found.fail(error, shared=shared or None)
                     raise
+
+    async def _circumstances(self, visit: Visit) -> str:
+        """What else an answer depends on: guards, the bound of the output that money adds, fallbacks, headers."""
+        caller = visit.caller
+        bound = await self._spending.added_bound(visit.request, caller.payer)
+        models = self._catalogue.with_fallbacks(visit.model, caller.allowed)
+        return repr(
+            (visit.guarded.policy, bound, [model.id for model in models], sorted(caller.headers.items()))
+        )
 
     async def _guard_in(self, request: Request, model: Model, caller: Caller, send: Send) -> Visit:
         """Raises HiveError `blocked` for what a guard refuses, `invalid`, `unavailable`."""
@@ -209,13 +221,12 @@ class Pipeline:
             raise
         usage = await self._settle(served, Outcome.ANSWERED, visit, bill)
         cost = bill.cost or 0
+        restored = visit.guarded.restored(body)
         if keeping is not None:
             keeping.piece(body)
             await keeping.finish(served.model.id, b"", usage, cost)
         told = (b"x-hive-cost", format_usd(cost).encode())
-        await send_whole(
-            visit.send, visit.guarded.restored(body), [*answer.headers, *visit.own_headers(), told]
-        )
+        await send_whole(visit.send, restored, [*answer.headers, *visit.own_headers(), told])
 
     async def _answer_stream(
         self, served: _Served, answer: StreamAnswer, visit: Visit, bill: Bill, keeping: Keeping | None

@@ -17,7 +17,7 @@ from hive_routing.bank import HolderDoor, RpcBank
 from hive_routing.breaker import Breaker
 from hive_routing.cache_door import CacheDoor
 from hive_routing.caching import Cache, Flights, Local
-from hive_routing.caching.hive import HiveCache
+from hive_routing.caching.hive import MOST_KEPT, HiveCache
 from hive_routing.caching.terms import TermsBook
 from hive_routing.catalogue import Catalogue
 from hive_routing.consumers import ControlConsumer, PriceConsumer
@@ -54,8 +54,6 @@ RENEW_SECONDS = 20.0
 STOP_SECONDS = 5.0
 SWEEP_SECONDS = 3600.0
 MIB = 1024 * 1024
-MOST_KEPT = 2 * MIB
-"""Bytes of one answer that the cache keeps, or that requests which follow another one may lag behind."""
 
 
 @asynccontextmanager

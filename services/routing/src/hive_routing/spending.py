@@ -62,15 +62,17 @@ class Spending:
         number: int,
         model: Model,
         handling: Handling | None = None,
+        percent: int = 100,
     ) -> Bill:
         """Hold what the request may cost at `model`; the bill has to be closed.
 
-        number: counts the processes that the request was given to. Raises HiveError `budget_exceeded`, `not_found`
+        number: counts the processes that the request was given to. percent: of it, where an answer is shared.
+        Raises HiveError `budget_exceeded`, `not_found`
         where the model has no price, `unavailable` where billing cannot be asked and has to be.
         """
         price = await self._prices.of_model(model.id)
         terms = await self._purse.terms(payer.tenant_id, payer.key_id, self.now_ms())
-        bill = Bill(self, request, payer, request_id, number, terms, handling or Handling())
+        bill = Bill(self, request, payer, request_id, number, terms, handling or Handling(), percent)
         await bill.cover(model, price)
         return bill
 
@@ -90,6 +92,14 @@ class Spending:
         bill = Bill(self, request, payer, request_id, number, terms, handling)
         await bill.cover_again(model, price, amount)
         return bill
+
+    async def added_bound(self, request: Request, payer: Payer) -> int:
+        """Tokens of a choice that money has a provider told as the bound, for the caller named none; 0: nothing."""
+        bounds = request.endpoint.bounds
+        if not bounds or any(request.values.get(name) is not None for name in bounds):
+            return 0
+        terms = await self._purse.terms(payer.tenant_id, payer.key_id, self.now_ms())
+        return 0 if terms.balanced or not terms.scopes else terms.default_max_output
 
     def now_ms(self) -> int:
         return int(self.clock.now() * 1000)
@@ -124,6 +134,7 @@ class Bill:
     _number: int
     _terms: Terms
     _handling: Handling
+    _percent: int = 100
     cost: int | None = None
     calls: int = 0
     usage: Usage | None = None
@@ -143,7 +154,7 @@ class Bill:
             amount, bound = 0, None
         else:
             bound = await self._spending.bound(self._request, model, self._terms)
-            amount = self._estimate(model, price, bound)
+            amount = -(-self._estimate(model, price, bound) * self._percent // 100)
         if self._hold is None:
             self._hold = await self._spending.hold(self._payer, self._terms, amount)
         else:

@@ -122,7 +122,7 @@ class StreamRelay:
         self._usage_asked = usage_asked
         self._usage_chunk = b""
         self._splitter = EventSplitter()
-        self._begun = False
+        self._begun = self._begins = False
         self._held: list[bytes] = []
         self._held_bytes = 0
         self._open: set[int] = set()
@@ -228,6 +228,8 @@ class StreamRelay:
             return b""
         try:
             chunk = _decode(data)
+            if not self._begun and chunk.choices:
+                self._begins = _has_content(data)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             self._fail("sent a malformed chunk")
             return b""
@@ -261,7 +263,7 @@ class StreamRelay:
             return bool(not stated and self._usage_asked and chunk.choices is not None)
         if not self._begun:
             self._sample = data
-            self._begun = _has_content(data)
+            self._begun = self._begins
         self.is_content = True
         for choice in chunk.choices:
             self._note_choice(choice)

@@ -111,6 +111,24 @@ async def test_a_tenant_may_price_hits_or_switch_them_off(gateway: Any) -> None:
     assert "x-hive-cache" not in (await ask(gateway)).headers
 
 
+async def test_a_bound_that_money_adds_is_no_other_keys_answer(gateway: Any) -> None:
+    gateway.bank.scopes, gateway.bank.free = ("budget:key_1",), {"budget:key_1": 10**9}
+    await ask(gateway)
+    gateway.bank.scopes = ()
+    gateway.purse.forget_all()
+    assert (await ask(gateway)).headers["x-hive-cache"] == "miss"
+
+
+async def test_a_leaders_budget_is_its_own(gateway: Any) -> None:
+    await gateway.add_model("dear", at=("sim:dear",), price={"prompt": 10**12, "completion": 10**12})
+    await gateway.add_model("gpt-4o", fallbacks=["dear"])
+    gateway.sim.script(model="gpt-4o-real", status=503, latency=0.1)
+    gateway.bank.scopes, gateway.bank.free = ("budget:key_1",), {"budget:key_1": 10**8}
+    answers = await asyncio.gather(*(ask(gateway, max_tokens=10) for _ in range(3)))
+    assert all(answer.error.kind is Kind.BUDGET_EXCEEDED for answer in answers)
+    assert len(gateway.sim.calls) >= 3, "each of them has tried"
+
+
 @pytest.mark.parametrize("stream", [False, True])
 async def test_equal_requests_at_once_make_one_call(gateway: Any, stream: bool) -> None:
     gateway.sim.script(content="some words", chunks=5, chunk_delay=0.01, latency=0.05)

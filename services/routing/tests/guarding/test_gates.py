@@ -151,6 +151,46 @@ async def test_events_without_text_pass_in_their_order() -> None:
     assert await gate.end() == first + tick + last, "bytes that nothing changed are as they were"
 
 
+@pytest.mark.parametrize("strange", [b'"x":1e999', b'"x":"\xff"'])
+async def test_what_cannot_be_read_does_not_leave(strange: bytes) -> None:
+    gate = OutputGate(Scanner(), ASKER, OVERLAP)
+    hidden = (
+        b'data: {"choices":[{"index":0,"delta":{"content":"' + SECRET.encode() + b'"}}],' + strange + b"}\n\n"
+    )
+    with pytest.raises(HiveError) as caught:
+        await gate.feed(hidden)
+    assert caught.value.kind is Kind.UPSTREAM_FAILED
+
+
+async def test_log_probabilities_do_not_spell_out_what_was_masked() -> None:
+    choice = {
+        "index": 0,
+        "delta": {"content": f"It is {SECRET}."},
+        "logprobs": {"content": [{"token": SECRET}]},
+    }
+    gate = OutputGate(Scanner(), ASKER, OVERLAP)
+    out = await gate.feed(b"data: " + json.dumps({"choices": [choice]}).encode() + b"\n\n") + await gate.end()
+    assert SECRET.encode() not in out and b"[WORD]" in out
+
+
+async def test_parts_and_custom_tools_are_read_too() -> None:
+    custom: dict[str, Any] = {
+        "tool_calls": [{"index": 0, "custom": {"name": "sh", "input": f"echo {SECRET}"}}]
+    }
+    stream = event(content=[{"type": "text", "text": f"It is {SECRET}"}]) + event(**custom)
+    gate = OutputGate(Scanner(), ASKER, OVERLAP)
+    out = await gate.feed(stream) + await gate.end()
+    assert SECRET.encode() not in out and out.count(b"[WORD]") == 2
+
+
+async def test_another_policy_than_that_of_the_request_decides_nothing() -> None:
+    gate = OutputGate(Scanner(), ASKER, OVERLAP, "of the request")
+    await gate.feed(event(content="Hello"))
+    with pytest.raises(HiveError) as caught:
+        await gate.end()
+    assert caught.value.kind is Kind.UNAVAILABLE
+
+
 def a_redaction(*values: str) -> tuple[Redaction, list[str]]:
     redaction = Redaction()
     texts = [f"about {value}" for value in values]

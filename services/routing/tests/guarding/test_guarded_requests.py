@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -84,6 +85,21 @@ async def test_what_is_taken_out_never_reaches_the_provider_and_comes_back(
     )
     (attempt,) = gateway.log.closed
     assert attempt.handling.guards == ["words"] and attempt.handling.guard_verdict == 3
+
+
+async def test_descriptions_of_tools_are_read_and_what_json_says_comes_back_once(gateway: Any) -> None:
+    said = 'two\nlines "of" it'
+    source = json.dumps(said)[1:-1]
+    gateway.guards.words = {source: "key", MAIL: "email"}
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": f'{{"a": "{source}"}}'}}
+    tool = {"type": "function", "function": {"name": "f", "description": f"Writes to {MAIL}."}}
+    gateway.sim.script(content="It was [KEY_1].")
+    answer = await gateway.chat(
+        messages=[*ask("hi"), {"role": "assistant", "content": None, "tool_calls": [call]}], tools=[tool]
+    )
+    body = gateway.sim.calls[0].body
+    assert MAIL.encode() not in body and b"[KEY_1]" in body and b"[EMAIL_1]" in body
+    assert answer.json["choices"][0]["message"]["content"] == f"It was {said}."
 
 
 async def test_texts_of_other_endpoints(gateway: Any) -> None:

@@ -14,16 +14,22 @@ from hive_routing.caching.terms import Terms, TermsBook
 from hive_routing.usage import Usage
 from hive_runtime.clock import Clock
 
+MOST_KEPT = 2 * 1024 * 1024
+"""Bytes of one answer that are kept."""
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What makes a request the same as another one. fields: before anything was taken out of them."""
+    """What makes a request the same as another one. fields: before anything was taken out of them.
+
+    circumstances: what else the answer depends on.
+    """
 
     tenant_id: str
     model_id: str
     endpoint: str
     fields: Mapping[str, Raw]
-    guards: str
+    circumstances: str
 
 
 class Keeping:
@@ -42,6 +48,7 @@ class Keeping:
         self._ttl = ttl_seconds
         self._leading = leading
         self._chunks: list[bytes] = []
+        self._size = 0
         self._streamed = False
 
     def begin(
@@ -56,7 +63,11 @@ class Keeping:
 
     def piece(self, data: bytes) -> None:
         """The next bytes of its body."""
-        self._chunks.append(data)
+        self._size += len(data)
+        if self._size <= MOST_KEPT:
+            self._chunks.append(data)
+        else:
+            self._chunks.clear()
         if self._leading is not None:
             self._leading.piece(data)
 
@@ -79,7 +90,7 @@ class Keeping:
             cost=cost,
             stored_ms=round(self._clock.now() * 1000),
         )
-        if model_id == self._asked.model_id:
+        if model_id == self._asked.model_id and self._size <= MOST_KEPT:
             await self._store.put(self._key, entry, self._ttl)
         if self._leading is not None:
             self._leading.finish(entry)
@@ -97,7 +108,7 @@ class HiveCache:
         self._clock = clock
 
     def key(self, asked: Asked) -> bytes:
-        return cache_key(asked.tenant_id, asked.model_id, asked.endpoint, asked.fields, asked.guards)
+        return cache_key(asked.tenant_id, asked.model_id, asked.endpoint, asked.fields, asked.circumstances)
 
     async def look_up(self, key: bytes) -> Entry | Leading | Following:
         """What is there: the whole answer, or a seat. A seat has to be left."""

@@ -21,8 +21,10 @@ STEP = 160
 class OutputGate:
     """Asks the guards about a stream, window by window. verdict: the heaviest so far."""
 
-    def __init__(self, guards: Guards, asker: Asker, overlap: int) -> None:
+    def __init__(self, guards: Guards, asker: Asker, overlap: int, policy: str = "") -> None:
+        """policy: the one that the request was decided by."""
         self.verdict = Verdict.ALLOWED
+        self._policy = policy
         self._guards = guards
         self._asker = asker
         self._overlap = overlap
@@ -61,6 +63,7 @@ class OutputGate:
         ]
         sizes = [each.size for each in channels]
         decision = await self._guards.on_output(self._asker, texts, more=more)
+        require_policy(decision, self._policy)
         self.verdict = max(self.verdict, decision.verdict)
         if decision.verdict is Verdict.BLOCKED:
             raise blocked(decision, "answer")
@@ -124,6 +127,13 @@ class StreamGates:
         if data and self._keep is not None:
             self._keep(data)
         return self._restore.feed(data) if data and self._restore else data
+
+
+def require_policy(decision: Decision, policy: str) -> None:
+    """Raises HiveError `unavailable` where an answer was decided by another policy than its request."""
+    if decision.policy != policy:
+        message = "The policy of the guardrails changed while the answer was on its way. Try again."
+        raise HiveError(Kind.UNAVAILABLE, message, retry_after=1)
 
 
 def blocked(decision: Decision, what: str) -> HiveError:

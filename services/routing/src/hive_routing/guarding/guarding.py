@@ -8,7 +8,15 @@ from dataclasses import dataclass, field
 import msgspec
 from msgspec import Raw
 
-from hive_routing.guarding.gates import OutputGate, RestoringGate, StreamGates, blocked, json_inside, mask
+from hive_routing.guarding.gates import (
+    OutputGate,
+    RestoringGate,
+    StreamGates,
+    blocked,
+    json_inside,
+    mask,
+    require_policy,
+)
 from hive_routing.guarding.port import Asker, Decision, Guards, Text, Verdict
 from hive_routing.guarding.redaction import Redaction, Span
 from hive_routing.guarding.texts import answer_texts, request_texts
@@ -49,7 +57,7 @@ class Guarded:
     def gates(self, keep: Callable[[bytes], None] | None) -> StreamGates | None:
         """What a stream passes; None where nothing has to be done. keep: gets what the cache keeps."""
         if self._decision.output:
-            self._gate = OutputGate(self._port, self._asker, self._decision.overlap)
+            self._gate = OutputGate(self._port, self._asker, self._decision.overlap, self.policy)
         restore = None if self.redaction.is_empty else RestoringGate(self.redaction)
         if self._gate is None and keep is None and restore is None:
             return None
@@ -74,11 +82,15 @@ class Guarded:
         document = answer_texts(body)
         texts = [Text(slot.text, slot.origin) for slot in document.slots]
         decision = await self._port.on_output(self._asker, texts, more=False)
+        require_policy(decision, self.policy)
         self.verdict = max(self.verdict, decision.verdict)
         if decision.verdict is Verdict.BLOCKED:
             raise blocked(decision, "answer")
         if not decision.found:
             return body
+        for choice in document.value["choices"]:  # they spell out what was taken out
+            if isinstance(choice, dict):
+                choice.pop("logprobs", None)
         for number, slot in enumerate(document.slots):
             text = slot.text
             for found in reversed([each for each in decision.found if each.text == number]):
@@ -113,7 +125,8 @@ async def guard(port: Guards, request: Request, asker: Asker) -> Guarded:
     guarded = Guarded(list(decision.ran), decision.verdict, decision.policy, port, asker, decision)
     if decision.found and decision.verdict is not Verdict.BLOCKED:
         spans = [Span(each.text, each.start, each.end, each.category) for each in decision.found]
-        texts = guarded.redaction.replace([slot.text for slot in slots], spans)
+        sources = {number for number, slot in enumerate(slots) if slot.is_json}
+        texts = guarded.redaction.replace([slot.text for slot in slots], spans, sources)
         for slot, text in zip(slots, texts, strict=True):
             slot.put(text)
         for name, document in documents.items():

@@ -14,8 +14,11 @@ from typing import Any
 import msgspec
 
 from hive_routing.providers.sse import EventSplitter, read_event
+from hive_runtime.errors import HiveError, Kind
 
 _SPOKEN = ("content", "reasoning_content", "reasoning", "refusal")
+
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 Name = tuple[Any, ...]
 
@@ -106,7 +109,7 @@ class _Event:
 
 
 class HeldEvents:
-    """Push what comes, mark channels as final, take what can go."""
+    """Push what comes, mark channels as final, take what can go. Raises HiveError for what cannot be read."""
 
     def __init__(self) -> None:
         self.channels: dict[Name, Channel] = {}
@@ -135,8 +138,8 @@ class HeldEvents:
             return _Event(raw, None, [])
         try:
             chunk = msgspec.json.decode(data)
-        except msgspec.DecodeError:
-            return _Event(raw, None, [])
+        except UNREADABLE:  # nobody could say what is in it
+            raise HiveError(Kind.UPSTREAM_FAILED, "The provider sent a chunk that cannot be read.") from None
         return _Event(raw, chunk, [self._piece(*each) for each in _texts(chunk)])
 
     def _piece(self, name: Name, place: dict[str, Any], key: str, is_json: bool) -> _Piece:
@@ -155,6 +158,9 @@ class HeldEvents:
                 piece.place[piece.key] = text
                 changed = True
             piece.channel.written(piece.end)
+        if changed:  # they spell out what was taken out
+            for choice in _objects(event.chunk["choices"]):
+                choice.pop("logprobs", None)
         return b"data: " + msgspec.json.encode(event.chunk) + b"\n\n" if changed else event.raw
 
 
@@ -170,8 +176,17 @@ def _texts(chunk: Any) -> Iterator[tuple[Name, dict[str, Any], str, bool]]:
         for key in _SPOKEN:
             if isinstance(delta.get(key), str):
                 yield (index, key), delta, key, False
+        for part in _objects(delta.get("content")):
+            if isinstance(part.get("text"), str):
+                yield (index, "content"), part, "text", False
+        if isinstance(spoken := delta.get("audio"), dict) and isinstance(spoken.get("transcript"), str):
+            yield (index, "transcript"), spoken, "transcript", False
         for number, call in enumerate(_objects(delta.get("tool_calls"))):
-            yield from _arguments((index, "tool", call.get("index", number)), call.get("function"))
+            place = call.get("index", number)
+            yield from _arguments((index, "tool", place), call.get("function"))
+            custom = call.get("custom")
+            if isinstance(custom, dict) and isinstance(custom.get("input"), str):
+                yield (index, "custom", place), custom, "input", False
         yield from _arguments((index, "function"), delta.get("function_call"))
 
 

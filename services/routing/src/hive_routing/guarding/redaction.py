@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -42,8 +42,12 @@ class Redaction:
     def is_empty(self) -> bool:
         return not self._originals
 
-    def replace(self, texts: Sequence[str], findings: Sequence[Span]) -> list[str]:
+    def replace(
+        self, texts: Sequence[str], findings: Sequence[Span], sources: Collection[int] = ()
+    ) -> list[str]:
         """The texts with placeholders instead of what was found; spans that overlap become one.
+
+        sources: the texts among them that are JSON source; what is found there stands for what it says.
 
         Equal originals have one placeholder. It is none that any of these texts contains: give all of a request at
         once, or those first that may contain one.
@@ -53,7 +57,10 @@ class Redaction:
         of_text: dict[int, list[Span]] = {}
         for span in _apart(findings):
             of_text.setdefault(span.text, []).append(span)
-        return [self._replaced(text, of_text.get(number, ())) for number, text in enumerate(texts)]
+        return [
+            self._replaced(text, of_text.get(number, ()), _said if number in sources else str)
+            for number, text in enumerate(texts)
+        ]
 
     def restore(self, text: str) -> str:
         """The text with its originals."""
@@ -81,11 +88,12 @@ class Redaction:
         begun = text[start:]
         return len(begun) if any(one.startswith(begun) for one in self._originals if one != begun) else 0
 
-    def _replaced(self, text: str, spans: Iterable[Span]) -> str:
+    def _replaced(self, text: str, spans: Iterable[Span], read: Callable[[str], str]) -> str:
         pieces: list[str] = []
         at = 0
         for span in spans:
-            pieces += (text[at : span.start], self._placeholder(text[span.start : span.end], span.category))
+            original = read(text[span.start : span.end])
+            pieces += (text[at : span.start], self._placeholder(original, span.category))
             at = span.end
         return "".join((*pieces, text[at:]))
 
@@ -133,6 +141,15 @@ def _apart(findings: Iterable[Span]) -> list[Span]:
         widest = max(widest, span.end - span.start)
         apart[-1] = last._replace(end=max(last.end, span.end), category=category)
     return apart
+
+
+def _said(source: str) -> str:
+    """What a piece of a JSON string says; the piece itself where it is none."""
+    try:
+        said = json.loads(f'"{source}"', strict=False)
+    except ValueError:
+        return source
+    return said if isinstance(said, str) else source
 
 
 def _escaped(original: str) -> str:

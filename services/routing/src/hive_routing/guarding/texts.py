@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Raw
 
+from hive_routing.guarding.holding import UNREADABLE
 from hive_routing.guarding.port import Origin
+from hive_runtime.errors import HiveError, Kind
 
 _ROLES = {
     "system": Origin.APPLICATION,
@@ -57,15 +59,18 @@ def request_texts(endpoint: str, fields: Mapping[str, Raw]) -> dict[str, Documen
             continue
         try:
             holder = {name: msgspec.json.decode(raw)}
-        except (msgspec.DecodeError, RecursionError):
+        except UNREADABLE:
             continue
         found[name] = Document(holder, list(slots(holder, name)))
     return found
 
 
 def answer_texts(body: bytes) -> Document:
-    """Of a whole answer."""
-    value = msgspec.json.decode(body)
+    """Of a whole answer. Raises HiveError `upstream_failed` where it cannot be read."""
+    try:
+        value = msgspec.json.decode(body)
+    except UNREADABLE:
+        raise HiveError(Kind.UPSTREAM_FAILED, "The provider's answer cannot be read.") from None
     choices = value.get("choices") if isinstance(value, dict) else None
     return Document(value, [slot for choice in _objects(choices) for slot in _choice(choice)])
 
@@ -82,8 +87,12 @@ def spoken(said: dict[str, Any], origin: Origin) -> Iterator[Slot]:
     yield from _strings(said, _SPOKEN, origin)
     for part in _objects(said.get("content")):
         yield from _strings(part, ("text", "refusal"), origin)
+    if isinstance(audio := said.get("audio"), dict):
+        yield from _strings(audio, ("transcript",), origin)
     for call in _objects(said.get("tool_calls")):
         yield from _arguments(call.get("function"))
+        if isinstance(custom := call.get("custom"), dict):
+            yield from _strings(custom, ("input",), Origin.MODEL)
     yield from _arguments(said.get("function_call"))
 
 
@@ -107,7 +116,12 @@ def _inputs(origin: Origin) -> Callable[[dict[str, Any], str], Iterator[Slot]]:
 
 # What gets a vector is data: nobody follows instructions in it, so these are no words of a user to a model.
 _READERS: Mapping[str, Mapping[str, Callable[[dict[str, Any], str], Iterator[Slot]]]] = {
-    "chat/completions": {"messages": _messages, "prediction": lambda holder, name: _prediction(holder[name])},
+    "chat/completions": {
+        "messages": _messages,
+        "prediction": lambda holder, name: _prediction(holder[name]),
+        "tools": lambda holder, name: _descriptions(each.get("function") for each in _objects(holder[name])),
+        "functions": lambda holder, name: _descriptions(_objects(holder[name])),
+    },
     "completions": {"prompt": _inputs(Origin.USER), "suffix": _inputs(Origin.USER)},
     "embeddings": {"input": _inputs(Origin.APPLICATION)},
 }
@@ -116,6 +130,12 @@ _READERS: Mapping[str, Mapping[str, Callable[[dict[str, Any], str], Iterator[Slo
 def _prediction(value: Any) -> Iterator[Slot]:
     if isinstance(value, dict):
         yield from spoken(value, Origin.APPLICATION)
+
+
+def _descriptions(functions: Iterable[Any]) -> Iterator[Slot]:
+    for function in functions:
+        if isinstance(function, dict):
+            yield from _strings(function, ("description",), Origin.APPLICATION)
 
 
 def _arguments(function: Any) -> Iterator[Slot]:
