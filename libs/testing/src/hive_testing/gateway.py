@@ -241,6 +241,7 @@ def clean_environment(folder: Path, **settings: str) -> dict[str, str]:
         "HIVE_INTERNAL_PORT": "0",
         "HIVE_DISCOVER": "0",
         "HIVE_DRAIN_SECONDS": "3",
+        "HIVE_ANALYTICS_BATCH_SECONDS": "0.2",  # many tests wait for what was kept
         "HIVE_CACHE_SECONDS": "0",  # most tests ask the same thing twice and want to be answered twice
         **settings,
     }
