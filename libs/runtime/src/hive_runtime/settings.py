@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +16,11 @@ class Settings(BaseSettings):
     """`HIVE_…` variables; an empty one counts as not set, and no value of one stands in an error."""
 
     model_config = SettingsConfigDict(
-        env_prefix="HIVE_", extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+        env_prefix="HIVE_",
+        extra="ignore",
+        env_ignore_empty=True,
+        hide_input_in_errors=True,
+        secrets_dir=os.environ.get("HIVE_SECRETS_DIR") or None,
     )
 
 
@@ -33,10 +38,43 @@ class HostSettings(Settings):
         "info", description="The least that is told."
     )
     log_format: Literal["auto", "json", "text"] = Field("auto", description="`auto`: text on a terminal.")
-    bus_url: str = Field("memory://", description="The bus: `memory://`.")
-    rpc_url: str = Field("local://", description="Calls between services: `local://`.")
-    sql_url: str = Field("", description="Database URL with `{service}`. Empty: SQLite in the data folder.")
-    blob_url: str = Field("", description="Blob storage: `file://…`. Empty: the data folder.")
+    bus_url: str = Field("memory://", description="The bus: `memory://`, or `kafka://host:port,host:port`.")
+    rpc_url: str = Field(
+        "local://",
+        description="Calls between services: `local://`, or where gRPC finds a service: `dns:///{service}:9090`.",
+    )
+    rpc_peers: str = Field(
+        "",
+        description="Services that the URL's pattern does not find, each with its instances:"
+        " `routing=10.0.0.7:9090,10.0.0.8:9090 billing=10.0.0.9:9090`.",
+    )
+    rpc_host: str = Field("127.0.0.1", description="Address of the gRPC listener; containers set 0.0.0.0.")
+    rpc_port: int = Field(9090, ge=0, le=65535, description="Port of the gRPC listener.")
+    rpc_advertise: str = Field(
+        "", description="Host under which other processes reach this one. Empty: the gRPC listener's address."
+    )
+    rpc_ca: Path | None = Field(None, description="Certificates (PEM) that peers' are checked against: mTLS.")
+    rpc_cert: Path | None = Field(None, description="Certificate (PEM) of this process, for mTLS.")
+    rpc_key: Path | None = Field(None, description="Private key (PEM) of that certificate.")
+    sql_url: str = Field(
+        "",
+        description="Database URL. PostgreSQL: `postgresql+asyncpg://user:password@host/database`, where each service"
+        " has a schema of its name; with `{service}` in it, a database of its own. Empty: SQLite in the data folder.",
+    )
+    migrate: bool = Field(
+        True, description="Bring the database's schema up to date at the start. Off: wait until another did."
+    )
+    blob_url: str = Field(
+        "",
+        description="Blob storage: `file://…`, or `s3://bucket/prefix?endpoint=…&region=…` with AWS_… credentials."
+        " Empty: the data folder.",
+    )
+    cache_url: str = Field(
+        "memory://", description="Limits and cached answers: `memory://`, or `redis://host:port/0` (Valkey)."
+    )
+    instance: str = Field(
+        "", description="Name of this process among those of its service. Empty: the machine's name."
+    )
 
     @property
     def max_body_bytes(self) -> int:
