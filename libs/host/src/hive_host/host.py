@@ -12,24 +12,22 @@ import fcntl
 import gc
 import os
 import resource
-from collections.abc import AsyncIterator, Callable
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Self
-from urllib.parse import unquote, urlsplit
 
 import structlog
 
-from hive_bus import Bus, Options
-from hive_bus.memory import MemoryBus
+from hive_bus import Options
+from hive_host.adapters import CannotStart, blobs_of, bus_of, network_of, one_of
 from hive_host.listener import Listener
 from hive_host.mounts import Mounts, metrics_app
 from hive_host.protocol import Limits
 from hive_relay import Caller, Responder
 from hive_relay.asgi import App
-from hive_rpc import Channel, Network, Server
-from hive_rpc.local import LocalNetwork
-from hive_runtime.blobs import Blobs, ObjectBlobs
+from hive_rpc import Channel, Server
 from hive_runtime.clock import Clock, SystemClock
 from hive_runtime.health import Health
 from hive_runtime.settings import HostSettings
@@ -38,10 +36,6 @@ from hive_runtime.telemetry import Metrics, report_lost_task
 from modelhive.relay.v1.relay_pb2 import RequestEnvelope
 
 log = structlog.get_logger(__name__)
-
-
-class CannotStart(Exception):
-    """Settings or surroundings do not let the process start; the words are for its operator."""
 
 
 class Host:
@@ -69,7 +63,7 @@ class Host:
     def sql_url(self) -> str:
         """Where this service's tables live, as SQLAlchemy reads it."""
         template = self.settings.sql_url or f"sqlite+aiosqlite:///{self.data_dir}/{{service}}.db"
-        _scheme(template, "HIVE_SQL_URL", "sqlite+aiosqlite", "postgresql+asyncpg")
+        one_of(template, "HIVE_SQL_URL", "sqlite+aiosqlite", "postgresql+asyncpg")
         return template.replace("{service}", self.service)
 
     def mount(self, listener: str, prefix: str, app: App) -> None:
@@ -138,9 +132,13 @@ class Host:
 class Process:
     """The adapters that all services of this process share, its two listeners, its start and its end."""
 
-    def __init__(self, settings: HostSettings, clock: Clock | None = None) -> None:
+    def __init__(
+        self, settings: HostSettings, clock: Clock | None = None, *, service: str | None = None
+    ) -> None:
+        """service: the only one that runs in this process; None where several do."""
         self.settings = settings
         self.clock = clock or SystemClock()
+        self.instance = settings.instance or (socket.gethostname() if service else "0")
         self.data_dir = private_folder(settings.data_dir.absolute())
         self.health = Health()
         self.metrics = Metrics()
@@ -148,12 +146,13 @@ class Process:
         self.mounts["internal"].add("/metrics", metrics_app(self.metrics))
         self._hosts: list[Host] = []
         self.callers: list[Caller] = []
-        self.bus = _bus(settings, self.clock)
-        self.network = _network(settings)
-        self.blobs = _blobs(settings, self.data_dir, self.clock)
+        self.bus = bus_of(settings, self.clock)
+        self.network = network_of(settings)
+        self.blobs = blobs_of(settings, self.data_dir, self.clock)
         self._phase = "starting"
+        self._started: set[str] = set()
         self._lock: IO[str] | None = None
-        self.listeners: dict[str, Listener] = {}
+        self.listeners = {name: self._listener(name) for name in ("public", "internal")}
         tasks = self.metrics.gauge("hive_process_tasks", "Tasks that services of this process own.")
         tasks.set_function(lambda: sum(len(host.tasks) for host in self._hosts))
         self.health.add("process", lambda: None if self._phase == "serving" else self._phase)
@@ -177,33 +176,53 @@ class Process:
         self._hosts.append(host)
         return host
 
-    async def serve_until(self, stop: asyncio.Event, on_ready: Callable[[], None] | None = None) -> None:
-        """Open both listeners; once `stop` is set, let the public one finish, then close the internal one."""
-        settings = self.settings
-        limits = Limits()
-        public = Listener(self.mounts["public"], settings.host, settings.port, limits=limits, name="public")
-        internal = Listener(
-            self.mounts["internal"],
-            settings.internal_host,
-            settings.internal_port,
-            limits=limits,
-            name="internal",
-        )
-        self.listeners = {"public": public, "internal": internal}
+    @property
+    def serving(self) -> bool:
+        """Everything has started."""
+        return self._phase != "starting"
+
+    async def listen(self, name: str) -> None:
+        """Open a listener before `serve_until` does: it answers what is mounted already. Raises CannotListen."""
+        await self.listeners[name].start()
+        self._started.add(name)
+
+    async def serve_until(
+        self,
+        stop: asyncio.Event,
+        on_ready: Callable[[], None] | None = None,
+        listeners: Sequence[str] = ("internal", "public"),
+    ) -> None:
+        """Open the listeners; once `stop` is set, let the public one finish, then close the internal one.
+
+        Before it takes no more, the process says for `drain_delay_seconds` that it is not ready: whoever
+        sends clients here needs a moment to hear of it.
+        """
+        settings, public = self.settings, self.listeners["public"]
         try:
-            await internal.start()
-            await public.start()
+            for name in listeners:
+                if name not in self._started:
+                    await self.listen(name)
             calm_garbage_collection()
             self._phase = "serving"
             if on_ready is not None:
                 on_ready()
             await stop.wait()
             self._phase = "draining"
+            if settings.drain_delay_seconds:
+                await self.clock.sleep(settings.drain_delay_seconds)
             if not await public.drain(settings.drain_seconds, self._give_up):
                 log.warning("requests were cut off", after_seconds=settings.drain_seconds)
         finally:
-            await public.close()
-            await internal.close()
+            for listener in self.listeners.values():
+                await listener.close()
+
+    def _listener(self, name: str) -> Listener:
+        settings = self.settings
+        if name == "public":
+            host, port = settings.host, settings.port
+        else:
+            host, port = settings.internal_host, settings.internal_port
+        return Listener(self.mounts[name], host, port, limits=Limits(), name=name)
 
     def _give_up(self) -> None:
         """Tell those whose requests did not finish in time; a stream then ends with an error, not silently."""
@@ -263,27 +282,3 @@ def claim_folder(folder: Path) -> IO[str]:
     lock.write(str(os.getpid()))
     lock.flush()
     return lock
-
-
-def _bus(settings: HostSettings, clock: Clock) -> Bus:
-    _scheme(settings.bus_url, "HIVE_BUS_URL", "memory")
-    return MemoryBus(clock, report_lost_task)
-
-
-def _network(settings: HostSettings) -> Network:
-    _scheme(settings.rpc_url, "HIVE_RPC_URL", "local")
-    return LocalNetwork(report_lost_task)
-
-
-def _blobs(settings: HostSettings, data_dir: Path, clock: Clock) -> Blobs:
-    url = settings.blob_url or f"file://{data_dir}/blobs"
-    _scheme(url, "HIVE_BLOB_URL", "file")
-    return ObjectBlobs.in_folder(Path(unquote(urlsplit(url).path)), clock)
-
-
-def _scheme(url: str, setting: str, *known: str) -> str:
-    """The URL's scheme; raises CannotStart where nothing here speaks it."""
-    scheme = urlsplit(url).scheme
-    if scheme not in known:
-        raise CannotStart(f"{setting}={url}: this release knows {', '.join(f'{name}://' for name in known)}.")
-    return scheme
