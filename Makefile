@@ -8,12 +8,16 @@ MEMBERS := $(shell sed -n '/^members = \[/,/^\]/s/^ *"\(.*\)",$$/\1/p' pyproject
 # Members stay out of the locks: their entries would hold paths of one machine.
 NO_EMIT := $(foreach m,$(MEMBERS),--no-emit-package hive-$(notdir $(m)))
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
-COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group build $(NO_EMIT)
+RESOLVE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(NO_EMIT)
+COMPILE := $(RESOLVE) --group build
+# What an image holds: a service with what it needs in a cluster, and further extras of it after a dash.
+IMAGES := edge routing routing-local console billing guardrails analytics embedded
+lock_image = $(RESOLVE) -c requirements/dev.lock $(patsubst %,--extra %,cluster $(wordlist 2,9,$(1))) services/$(firstword $(1))/pyproject.toml -o $(2)
 
-.PHONY: help run test check protos docs bench lock format clean
+.PHONY: help run test check protos docs bench lock format clean isolated images lock-images
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/run.stamp: requirements/run.lock pyproject.toml $(addsuffix /pyproject.toml,$(MEMBERS))
 	@echo "Setting up .venv from requirements/run.lock (hash-checked; about a minute the first time)"
@@ -54,12 +58,22 @@ protos: .venv/dev.stamp ## lint the protos and generate libs/contracts from them
 bench: .venv/dev.stamp ## measure this gateway beside the budget it has to keep
 	$(BIN)/python -m benchmarks.run
 
+isolated: .venv/dev.stamp ## install each service alone from its own lock, and start it
+	$(BIN)/python -m pytest tests/isolated --install -s
+
+images: ## build the container images (needs Docker)
+	$(foreach image,$(IMAGES),docker build -f deploy/Dockerfile -t modelhive/$(image) --build-arg SERVICE=$(word 1,$(subst -, ,$(image))) --build-arg EXTRAS=$(word 2,$(subst -, ,$(image))) . &&) true
+
 docs: .venv/dev.stamp ## generate the reference pages in docs/
 	$(BIN)/python scripts/docs.py
 
 lock: .venv/dev.stamp ## resolve the dependencies again (hashes, no addresses)
 	$(COMPILE) pyproject.toml -o requirements/run.lock
 	$(COMPILE) --group dev -c requirements/run.lock pyproject.toml -o requirements/dev.lock
+	$(MAKE) lock-images
+
+lock-images: .venv/dev.stamp # at the versions that the tests run with
+	$(foreach image,$(IMAGES),$(call lock_image,$(subst -, ,$(image)),requirements/$(image).lock) &&) true
 
 clean: ## remove the virtual environment and the data folder
 	rm -rf .venv .modelhive tests/node/node_modules

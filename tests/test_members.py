@@ -90,6 +90,7 @@ MEMBERS = {each.name: each for each in map(Member, map(ROOT.joinpath, SETTINGS["
 def distributions() -> dict[str, str]:
     """Whom each top-level module belongs to; the standard library's belong to nobody."""
     found = {top: canonicalize_name(owners[0]) for top, owners in metadata.packages_distributions().items()}
+    found["google"] = "protobuf"  # others put their messages into that name space: nothing here imports them
     return found | {member.package(): member.name for member in MEMBERS.values()}
 
 
@@ -104,6 +105,8 @@ def test_a_member_declares_what_it_imports_and_nothing_else(member: Member) -> N
     own, place = member.imports(None), f"the pyproject.toml of {member.name}"
     found = differences(f"{place}: dependencies", own, names(member.dependencies))
     for extra, requirements in member.extras.items():
+        if names(requirements) <= MEMBERS.keys():
+            continue  # it asks for extras of others, which have files of their own
         needed = member.imports(extra) - own
         found += differences(f"{place}: extra {extra}", needed, names(requirements))
     assert not found, "\n".join(found)
@@ -137,17 +140,69 @@ def reachable(requirements: Iterable[Requirement]) -> set[str]:
     return {name for name, _ in seen} - MEMBERS.keys()
 
 
-def locked(lock: str) -> set[str]:
+def pinned(lock: str) -> list[Requirement]:
     lines = (ROOT / "requirements" / f"{lock}.lock").read_text().splitlines()
-    pinned = parsed(line.rstrip(" \\") for line in lines if line[:1].isalnum())
-    return names(each for each in pinned if applies(each))
+    return parsed(line.rstrip(" \\") for line in lines if line[:1].isalnum())
 
 
-@pytest.mark.parametrize(("lock", "groups"), [("run", ["build"]), ("dev", ["build", "dev"])])
-def test_a_lock_holds_what_is_needed_and_nothing_else(lock: str, groups: list[str]) -> None:
-    asked = [*PROJECT["project"]["dependencies"]]
-    for group in groups:
-        asked += PROJECT["dependency-groups"][group]
-    needed, held = reachable(parsed(asked)), locked(lock)
+def pins(lock: str) -> set[str]:
+    return {f"{canonicalize_name(each.name)}{each.specifier}" for each in pinned(lock)}
+
+
+def locked(lock: str) -> set[str]:
+    return names(each for each in pinned(lock) if applies(each))
+
+
+GROUPS = {"run": ["build"], "dev": ["build", "dev"]}
+IMAGES = sorted(path.stem for path in (ROOT / "requirements").glob("*.lock") if path.stem not in GROUPS)
+
+
+def asked_of(lock: str) -> list[str]:
+    """What this lock is for: groups of the project, or a service with its extras, after which it is named."""
+    if lock in GROUPS:
+        groups = PROJECT["dependency-groups"]
+        return [
+            *PROJECT["project"]["dependencies"],
+            *(each for group in GROUPS[lock] for each in groups[group]),
+        ]
+    service, *extras = lock.split("-")
+    return [f"hive-{service}[{','.join(['cluster', *extras])}]"]
+
+
+def test_every_service_has_a_lock_of_its_own() -> None:
+    services = {
+        folder.name for folder in (ROOT / "services").iterdir() if (folder / "pyproject.toml").exists()
+    }
+    assert services == {image.partition("-")[0] for image in IMAGES}
+
+
+@pytest.mark.parametrize("lock", [*GROUPS, *IMAGES])
+def test_a_lock_holds_what_is_needed_and_nothing_else(lock: str) -> None:
+    needed, held = reachable(parsed(asked_of(lock))), locked(lock)
     assert not needed - held, f"`make lock`: {lock}.lock lacks {sorted(needed - held)}"
     assert not held - needed, f"`make lock`: nobody needs {sorted(held - needed)} in {lock}.lock"
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_an_image_has_the_versions_that_the_tests_run_with(image: str) -> None:
+    assert pins(image) <= pins("dev")
+
+
+HEAVY = {
+    "chdb-core-lite": {"analytics", "embedded"},
+    "pyarrow": {"analytics", "embedded"},
+    "pandas": set(),
+    "numpy": {"embedded", "guardrails", "routing-local"},
+    "onnxruntime": {"embedded", "routing-local"},
+    "xllamacpp": {"embedded", "routing-local"},
+    "fastapi": {"console", "embedded", "routing", "routing-local"},
+    "sqlalchemy": {"billing", "console", "embedded", "routing", "routing-local"},
+    "clickhouse-connect": {"analytics", "embedded"},
+    "rich": {"embedded"},
+}
+"""What makes an image large or its door wide, and which images may have it."""
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_an_image_is_no_larger_than_its_service(image: str) -> None:
+    assert {name for name, images in HEAVY.items() if image not in images} & locked(image) == set()
