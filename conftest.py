@@ -10,6 +10,8 @@ from typing import Any
 
 from hive_console.catalogue import PROVIDERS
 
+pytest_plugins = ["hive_testing.servers.fixtures"]
+
 
 def pytest_configure() -> None:
     for name in [*os.environ]:

@@ -1,0 +1,243 @@
+"""A cluster for tests: every service in processes of its own, on real servers; each can be killed, paused, restarted."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from hive_runtime.sealing import SealingKey
+from hive_testing.balancer import Balancer
+from hive_testing.http import Door, eventually
+from hive_testing.served import Served
+from hive_testing.servers.ports import HOST, free_port
+from hive_testing.servers.process import Process
+
+SERVICES: Mapping[str, int] = {
+    "console": 1,
+    "billing": 1,
+    "analytics": 1,
+    "guardrails": 1,
+    "routing": 2,
+    "edge": 2,
+}
+"""How many processes of each, where a test says nothing else."""
+TOPICS_SECONDS = 60.0
+SETTLE_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Backing:
+    """What a cluster stands on, as settings say it. clickhouse may be empty: then analytics keeps its rows itself."""
+
+    kafka: str
+    postgres: str
+    redis: str
+    clickhouse: str = ""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        found = {
+            "HIVE_BUS_URL": self.kafka,
+            "HIVE_SQL_URL": self.postgres,
+            "HIVE_CACHE_URL": self.redis,
+            "HIVE_OLAP_URL": self.clickhouse,
+        }
+        return {name: value for name, value in found.items() if value}
+
+
+class Replica:
+    """One process of one service, on ports of its own that it keeps."""
+
+    def __init__(self, service: str, number: int, folder: Path) -> None:
+        self.service = service
+        self.name = f"{service}-{number}"
+        self.folder = folder / self.name
+        self.folder.mkdir(parents=True)
+        self.port, self.internal_port, self.rpc_port = free_port(), free_port(), free_port()
+        self._process: Process
+
+    def configure(self, environment: Mapping[str, str]) -> None:
+        own = {
+            "HIVE_INSTANCE": self.name.rpartition("-")[2],
+            "HIVE_DATA_DIR": str(self.folder / "data"),
+            "HIVE_PORT": str(self.port),
+            "HIVE_INTERNAL_PORT": str(self.internal_port),
+            "HIVE_RPC_PORT": str(self.rpc_port),
+        }
+        command = [sys.executable, "-m", f"hive_{self.service}"]
+        self._process = Process(self.name, command, self.folder, self.is_ready, {**environment, **own})
+
+    @property
+    def rpc_address(self) -> str:
+        return f"{HOST}:{self.rpc_port}"
+
+    @property
+    def internal(self) -> Door:
+        """The listener for operators, without a credential."""
+        return Door(f"http://{HOST}:{self.internal_port}", "")
+
+    def is_ready(self) -> bool:
+        return self.says("/readyz") == 200
+
+    def says(self, path: str) -> int:
+        """The status of a GET; 0 where nobody answers."""
+        try:
+            return self.internal.ask("GET", path).status
+        except (OSError, AssertionError):
+            return 0
+
+    def start(self) -> None:
+        """Start, and return when it is ready; raises ServerFailed."""
+        self._process.start()
+
+    def spawn(self) -> None:
+        """Start without waiting for it."""
+        self._process.spawn()
+
+    def stop(self) -> None:
+        """SIGTERM, and wait."""
+        self._process.stop()
+
+    def kill(self) -> None:
+        """SIGKILL, and wait."""
+        self._process.kill()
+
+    def pause(self) -> None:
+        self._process.pause()
+
+    def resume(self) -> None:
+        self._process.resume()
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid
+
+    @property
+    def log(self) -> str:
+        return self._process.log
+
+    @property
+    def memory(self) -> int:
+        return self._process.memory
+
+    def complaints(self) -> list[str]:
+        """The lines of the log that speak of a failure inside the process."""
+        marks = ('"level": "error"', '"level": "critical"', "Traceback", "never awaited", "never retrieved")
+        return [line for line in self.log.splitlines() if any(mark in line for mark in marks)]
+
+
+class Cluster(Served):
+    """`with Cluster(folder, backing, catalogue) as cluster:` starts everything; leaving it stops all by SIGTERM.
+
+    services: how many processes of each. settings: environment variables of all processes.
+    """
+
+    looks = 6
+
+    def __init__(
+        self,
+        folder: Path,
+        backing: Backing,
+        catalogue: Mapping[str, Any] | None = None,
+        services: Mapping[str, int] = SERVICES,
+        **settings: str,
+    ) -> None:
+        super().__init__(folder, catalogue, settings)
+        processes = Path(tempfile.mkdtemp(prefix="hive-cluster-"))
+        self._processes = processes
+        self.replicas = {
+            (replica := Replica(service, number, processes)).name: replica
+            for service, count in services.items()
+            for number in range(count)
+        }
+        peers = {service: [each.rpc_address for each in self.of(service)] for service in services}
+        self.environment |= {
+            "HIVE_RPC_URL": "dns:///{service}:9090",
+            "HIVE_RPC_PEERS": " ".join(f"{name}={','.join(addresses)}" for name, addresses in peers.items()),
+            "HIVE_CREDENTIALS_KEY": SealingKey.generate().text,
+            "HIVE_BLOB_URL": f"file://{folder}/blobs",
+            "HIVE_LOG_FORMAT": "json",
+            **backing.environment,
+            **settings,
+        }
+        for replica in self.replicas.values():
+            replica.configure(self.environment)
+        self._balancer = Balancer([f"{HOST}:{each.port}" for each in self.of("edge")])
+        self._stack = ExitStack()
+
+    def of(self, service: str) -> Sequence[Replica]:
+        """The processes of a service."""
+        return [replica for replica in self.replicas.values() if replica.service == service]
+
+    def __getitem__(self, name: str) -> Replica:
+        """A process by its name, such as `routing-1`."""
+        return self.replicas[name]
+
+    @property
+    def url(self) -> str:
+        return f"http://{self._balancer.address}"
+
+    @property
+    def internal_url(self) -> str:
+        return self.of("console")[0].internal.url
+
+    def __enter__(self) -> Self:
+        self.make_topics()
+        self._stack.enter_context(self._balancer)
+        try:
+            with ThreadPoolExecutor(len(self.replicas)) as pool:
+                list(pool.map(Replica.start, self.replicas.values()))
+            self._everywhere(lambda: self._lets_in(self.key), "the first key")
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        complaints = self.complaints()
+        self._end()
+        if error is None:
+            assert not complaints, "\n".join(complaints)
+
+    def make_topics(self) -> None:
+        """What an operator does before everything else."""
+        subprocess.run(
+            [sys.executable, "-m", "hive_console", "topics"],
+            env=self.environment | {"HIVE_DATA_DIR": str(self._processes / "topics")},
+            capture_output=True,
+            timeout=TOPICS_SECONDS,
+            check=True,
+        )
+
+    def restore(self) -> None:
+        """All processes run again and are ready, whatever a test has done to them."""
+        for replica in self.replicas.values():
+            replica.resume()
+        with ThreadPoolExecutor(len(self.replicas)) as pool:
+            list(pool.map(Replica.start, self.replicas.values()))
+        for replica in self.replicas.values():
+            eventually(replica.is_ready, SETTLE_SECONDS, f"{replica.name} is ready")
+
+    def complaints(self) -> list[str]:
+        return [f"{each.name}: {line}" for each in self.replicas.values() for line in each.complaints()]
+
+    def _end(self) -> None:
+        """Doors first, then what stands behind them."""
+        for service in ("edge", "routing", "guardrails", "analytics", "billing", "console"):
+            replicas = self.of(service)
+            if replicas:
+                with ThreadPoolExecutor(len(replicas)) as pool:
+                    list(pool.map(Replica.stop, replicas))
+        self._stack.close()
+        shutil.rmtree(self._processes, ignore_errors=True)
