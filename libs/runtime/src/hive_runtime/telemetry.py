@@ -1,13 +1,17 @@
-"""Logs and metrics of a process: structured lines on stderr, counters in one registry."""
+"""Logs and metrics of a process: structured lines on stderr, counters and histograms in one registry."""
 
 from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import MutableMapping, Sequence
 from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, generate_latest
+
+from hive_runtime import tracing
+from hive_runtime.series import SECONDS, SHORT_SECONDS, Histogram, Tally
 
 log = structlog.get_logger(__name__)
 
@@ -22,6 +26,7 @@ def configure_logging(level: str, form: str) -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            _add_identity,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.StackInfoRenderer(),
@@ -33,6 +38,11 @@ def configure_logging(level: str, form: str) -> None:
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=max(threshold, logging.WARNING), stream=sys.stderr, force=True)
+
+
+def _add_identity(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Of which request and of which trace a line is; what it says of that itself comes first."""
+    return {**tracing.identity(), **event}
 
 
 def report_lost_task(name: str, error: BaseException) -> None:
@@ -52,7 +62,13 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._counters: dict[str, Counter] = {}
         self._gauges: dict[str, Gauge] = {}
+        self._tallies: dict[str, Tally] = {}
+        self._histograms: dict[str, Histogram] = {}
         ProcessCollector(registry=self._registry)
+        lost = self.gauge(
+            "hive_trace_spans_lost", "Spans that did not get to their collector, since the start."
+        )
+        lost.set_function(tracing.lost)
 
     def counter(self, name: str, help: str, labels: tuple[str, ...] = ()) -> Counter:
         if name not in self._counters:
@@ -64,5 +80,65 @@ class Metrics:
             self._gauges[name] = Gauge(name, help, labels, registry=self._registry)
         return self._gauges[name]
 
+    def tally(self, name: str, help: str, labels: Sequence[str]) -> Tally:
+        """A counter for what happens often: `name` is shown with `_total`."""
+        if name not in self._tallies:
+            self._tallies[name] = made = Tally(name, help, labels)
+            self._registry.register(made)
+        return self._tallies[name]
+
+    def histogram(
+        self, name: str, help: str, labels: Sequence[str], bounds: Sequence[float] = SECONDS
+    ) -> Histogram:
+        """bounds: seconds, ascending."""
+        if name not in self._histograms:
+            self._histograms[name] = made = Histogram(name, help, labels, bounds)
+            self._registry.register(made)
+        return self._histograms[name]
+
     def page(self) -> bytes:
         return generate_latest(self._registry)
+
+
+class Requests:
+    """Rate, errors and duration of what a service is asked, the same for every service.
+
+    hive_requests_total{service, method, code} and hive_request_seconds{service, method}. method: a route or an rpc,
+    out of a bounded set. code: a status of HTTP or gRPC. seconds: to the end of the answer.
+    """
+
+    def __init__(self, metrics: Metrics, service: str) -> None:
+        self._service = service
+        self._count = metrics.tally(
+            "hive_requests", "Requests that were answered.", ("service", "method", "code")
+        )
+        self._seconds = metrics.histogram(
+            "hive_request_seconds", "Seconds from a request to the end of its answer.", ("service", "method")
+        )
+
+    def note(self, method: str, code: str, seconds: float) -> None:
+        self._count.add((self._service, method, code))
+        self._seconds.observe((self._service, method), seconds)
+
+
+class Handled:
+    """The same of records that consumers handle: hive_records_total{topic, group, outcome} and hive_record_seconds.
+
+    outcome: `handled`, `failed` (a try that raised) or `dead` (given up: it went to the dead letters).
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._count = metrics.tally("hive_records", "Records of the bus.", ("topic", "group", "outcome"))
+        self._seconds = metrics.histogram(
+            "hive_record_seconds", "Seconds that a handler took.", ("topic", "group"), SHORT_SECONDS
+        )
+
+    def handled(self, topic: str, group: str, records: int, seconds: float) -> None:
+        self._count.add((topic, group, "handled"), records)
+        self._seconds.observe((topic, group), seconds)
+
+    def failed(self, topic: str, group: str, records: int = 1) -> None:
+        self._count.add((topic, group, "failed"), records)
+
+    def dead(self, topic: str, group: str, records: int = 1) -> None:
+        self._count.add((topic, group, "dead"), records)

@@ -142,6 +142,7 @@ class UsageRecorded(_message.Message):
     CACHE_FIELD_NUMBER: _builtins.int
     GUARDS_FIELD_NUMBER: _builtins.int
     GUARD_VERDICT_FIELD_NUMBER: _builtins.int
+    TRACEPARENT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     attempt: _builtins.int
     """Counts the processes that the request was given to, from 1."""
@@ -188,6 +189,8 @@ class UsageRecorded(_message.Message):
     cache: Global___CacheStatus.ValueType
     """A hit is an attempt of its own, of the provider `cache`."""
     guard_verdict: _guard_pb2.GuardVerdict.ValueType
+    traceparent: _builtins.str
+    """W3C trace context of the attempt; empty where it is not traced."""
     @_builtins.property
     def units(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """By unit (`hive_runtime.money.UNITS`). Absent: not known. Zero: known to be none."""
@@ -237,10 +240,11 @@ class UsageRecorded(_message.Message):
         cache: Global___CacheStatus.ValueType = ...,
         guards: _abc.Iterable[_builtins.str] | None = ...,
         guard_verdict: _guard_pb2.GuardVerdict.ValueType = ...,
+        traceparent: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_first_content_us", b"_first_content_us", "first_content_us", b"first_content_us"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_first_content_us", b"_first_content_us", "attempt", b"attempt", "cache", b"cache", "call", b"call", "carried_nanos", b"carried_nanos", "cost_nanos", b"cost_nanos", "deployment", b"deployment", "duration_us", b"duration_us", "endpoint", b"endpoint", "error", b"error", "estimated", b"estimated", "first_content_us", b"first_content_us", "guard_verdict", b"guard_verdict", "guards", b"guards", "held_nanos", b"held_nanos", "holder", b"holder", "key_id", b"key_id", "last", b"last", "model", b"model", "outcome", b"outcome", "price_version", b"price_version", "provider", b"provider", "provider_cost_nanos", b"provider_cost_nanos", "provider_price_version", b"provider_price_version", "request_id", b"request_id", "scopes", b"scopes", "sequence", b"sequence", "started_unix_ms", b"started_unix_ms", "streamed", b"streamed", "tags", b"tags", "tenant_id", b"tenant_id", "units", b"units", "upstream_request_id", b"upstream_request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_first_content_us", b"_first_content_us", "attempt", b"attempt", "cache", b"cache", "call", b"call", "carried_nanos", b"carried_nanos", "cost_nanos", b"cost_nanos", "deployment", b"deployment", "duration_us", b"duration_us", "endpoint", b"endpoint", "error", b"error", "estimated", b"estimated", "first_content_us", b"first_content_us", "guard_verdict", b"guard_verdict", "guards", b"guards", "held_nanos", b"held_nanos", "holder", b"holder", "key_id", b"key_id", "last", b"last", "model", b"model", "outcome", b"outcome", "price_version", b"price_version", "provider", b"provider", "provider_cost_nanos", b"provider_cost_nanos", "provider_price_version", b"provider_price_version", "request_id", b"request_id", "scopes", b"scopes", "sequence", b"sequence", "started_unix_ms", b"started_unix_ms", "streamed", b"streamed", "tags", b"tags", "tenant_id", b"tenant_id", "traceparent", b"traceparent", "units", b"units", "upstream_request_id", b"upstream_request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__first_content_us: _TypeAlias = _typing.Literal["first_content_us"]  # noqa: Y015
     _WhichOneofArgType__first_content_us: _TypeAlias = _typing.Literal["_first_content_us", b"_first_content_us"]  # noqa: Y015

@@ -26,15 +26,15 @@ from modelhive.common.v1 import common_pb2 as modelhive_dot_common_dot_v1_dot_co
 from modelhive.events.v1 import guard_pb2 as modelhive_dot_events_dot_v1_dot_guard__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#modelhive/guardrails/v1/guard.proto\x12\x17modelhive.guardrails.v1\x1a modelhive/common/v1/common.proto\x1a\x1fmodelhive/events/v1/guard.proto\"T\n\x04Text\x12\x0c\n\x04text\x18\x01 \x01(\t\x12/\n\x06origin\x18\x02 \x01(\x0e\x32\x1f.modelhive.guardrails.v1.Origin\x12\r\n\x05known\x18\x03 \x01(\r\"J\n\x12\x43heckStreamRequest\x12\x34\n\tquestions\x18\x01 \x03(\x0b\x32!.modelhive.guardrails.v1.Question\"K\n\x13\x43heckStreamResponse\x12\x34\n\tdecisions\x18\x01 \x03(\x0b\x32!.modelhive.guardrails.v1.Decision\"C\n\x0c\x43heckRequest\x12\x33\n\x08question\x18\x01 \x01(\x0b\x32!.modelhive.guardrails.v1.Question\"D\n\rCheckResponse\x12\x33\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32!.modelhive.guardrails.v1.Decision\"\xec\x01\n\x08Question\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x11\n\ttenant_id\x18\x03 \x01(\t\x12\x0e\n\x06key_id\x18\x04 \x01(\t\x12\r\n\x05model\x18\x05 \x01(\t\x12.\n\x05stage\x18\x06 \x01(\x0e\x32\x1f.modelhive.events.v1.GuardStage\x12\x13\n\x06wanted\x18\x07 \x01(\tH\x00\x88\x01\x01\x12,\n\x05texts\x18\x08 \x03(\x0b\x32\x1d.modelhive.guardrails.v1.Text\x12\x0c\n\x04more\x18\t \x01(\x08\x42\t\n\x07_wanted\"\xc3\x02\n\x08\x44\x65\x63ision\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12-\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x1c.modelhive.common.v1.Failure\x12\x32\n\x07verdict\x18\x03 \x01(\x0e\x32!.modelhive.events.v1.GuardVerdict\x12\x12\n\nblocked_by\x18\x04 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x05 \x01(\t\x12\x32\n\x08\x66indings\x18\x06 \x03(\x0b\x32 .modelhive.guardrails.v1.Finding\x12\x0b\n\x03ran\x18\x07 \x03(\t\x12/\n\x06output\x18\x08 \x03(\x0b\x32\x1f.modelhive.guardrails.v1.Output\x12\x0e\n\x06locked\x18\t \x03(\t\x12\x0e\n\x06policy\x18\n \x01(\t\x12\x0c\n\x04open\x18\x0b \x03(\r\"T\n\x07\x46inding\x12\r\n\x05guard\x18\x01 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\r\x12\r\n\x05start\x18\x04 \x01(\r\x12\x0b\n\x03\x65nd\x18\x05 \x01(\r\"(\n\x06Output\x12\r\n\x05guard\x18\x01 \x01(\t\x12\x0f\n\x07overlap\x18\x02 \x01(\r\"N\n\x0bTestRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0e\n\x06guards\x18\x02 \x03(\t\x12\x11\n\ttenant_id\x18\x03 \x01(\t\x12\x0e\n\x06key_id\x18\x04 \x01(\t\"?\n\x0cTestResponse\x12/\n\x06tested\x18\x01 \x03(\x0b\x32\x1f.modelhive.guardrails.v1.Tested\"\x93\x01\n\x06Tested\x12\r\n\x05guard\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\r\n\x05score\x18\x03 \x01(\x01\x12\x11\n\tthreshold\x18\x04 \x01(\x01\x12\x32\n\x08\x66indings\x18\x05 \x03(\x0b\x32 .modelhive.guardrails.v1.Finding\x12\x13\n\x0b\x64uration_us\x18\x06 \x01(\x03*l\n\x06Origin\x12\x16\n\x12ORIGIN_UNSPECIFIED\x10\x00\x12\x16\n\x12ORIGIN_APPLICATION\x10\x01\x12\x0f\n\x0bORIGIN_USER\x10\x02\x12\x0f\n\x0bORIGIN_TOOL\x10\x03\x12\x10\n\x0cORIGIN_MODEL\x10\x04\x32\xa2\x02\n\x05Guard\x12l\n\x0b\x43heckStream\x12+.modelhive.guardrails.v1.CheckStreamRequest\x1a,.modelhive.guardrails.v1.CheckStreamResponse(\x01\x30\x01\x12V\n\x05\x43heck\x12%.modelhive.guardrails.v1.CheckRequest\x1a&.modelhive.guardrails.v1.CheckResponse\x12S\n\x04Test\x12$.modelhive.guardrails.v1.TestRequest\x1a%.modelhive.guardrails.v1.TestResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#modelhive/guardrails/v1/guard.proto\x12\x17modelhive.guardrails.v1\x1a modelhive/common/v1/common.proto\x1a\x1fmodelhive/events/v1/guard.proto\"T\n\x04Text\x12\x0c\n\x04text\x18\x01 \x01(\t\x12/\n\x06origin\x18\x02 \x01(\x0e\x32\x1f.modelhive.guardrails.v1.Origin\x12\r\n\x05known\x18\x03 \x01(\r\"J\n\x12\x43heckStreamRequest\x12\x34\n\tquestions\x18\x01 \x03(\x0b\x32!.modelhive.guardrails.v1.Question\"K\n\x13\x43heckStreamResponse\x12\x34\n\tdecisions\x18\x01 \x03(\x0b\x32!.modelhive.guardrails.v1.Decision\"C\n\x0c\x43heckRequest\x12\x33\n\x08question\x18\x01 \x01(\x0b\x32!.modelhive.guardrails.v1.Question\"D\n\rCheckResponse\x12\x33\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32!.modelhive.guardrails.v1.Decision\"\x81\x02\n\x08Question\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x11\n\ttenant_id\x18\x03 \x01(\t\x12\x0e\n\x06key_id\x18\x04 \x01(\t\x12\r\n\x05model\x18\x05 \x01(\t\x12.\n\x05stage\x18\x06 \x01(\x0e\x32\x1f.modelhive.events.v1.GuardStage\x12\x13\n\x06wanted\x18\x07 \x01(\tH\x00\x88\x01\x01\x12,\n\x05texts\x18\x08 \x03(\x0b\x32\x1d.modelhive.guardrails.v1.Text\x12\x0c\n\x04more\x18\t \x01(\x08\x12\x13\n\x0btraceparent\x18\n \x01(\tB\t\n\x07_wanted\"\xc3\x02\n\x08\x44\x65\x63ision\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12-\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x1c.modelhive.common.v1.Failure\x12\x32\n\x07verdict\x18\x03 \x01(\x0e\x32!.modelhive.events.v1.GuardVerdict\x12\x12\n\nblocked_by\x18\x04 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x05 \x01(\t\x12\x32\n\x08\x66indings\x18\x06 \x03(\x0b\x32 .modelhive.guardrails.v1.Finding\x12\x0b\n\x03ran\x18\x07 \x03(\t\x12/\n\x06output\x18\x08 \x03(\x0b\x32\x1f.modelhive.guardrails.v1.Output\x12\x0e\n\x06locked\x18\t \x03(\t\x12\x0e\n\x06policy\x18\n \x01(\t\x12\x0c\n\x04open\x18\x0b \x03(\r\"T\n\x07\x46inding\x12\r\n\x05guard\x18\x01 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\r\x12\r\n\x05start\x18\x04 \x01(\r\x12\x0b\n\x03\x65nd\x18\x05 \x01(\r\"(\n\x06Output\x12\r\n\x05guard\x18\x01 \x01(\t\x12\x0f\n\x07overlap\x18\x02 \x01(\r\"N\n\x0bTestRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0e\n\x06guards\x18\x02 \x03(\t\x12\x11\n\ttenant_id\x18\x03 \x01(\t\x12\x0e\n\x06key_id\x18\x04 \x01(\t\"?\n\x0cTestResponse\x12/\n\x06tested\x18\x01 \x03(\x0b\x32\x1f.modelhive.guardrails.v1.Tested\"\x93\x01\n\x06Tested\x12\r\n\x05guard\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\r\n\x05score\x18\x03 \x01(\x01\x12\x11\n\tthreshold\x18\x04 \x01(\x01\x12\x32\n\x08\x66indings\x18\x05 \x03(\x0b\x32 .modelhive.guardrails.v1.Finding\x12\x13\n\x0b\x64uration_us\x18\x06 \x01(\x03*l\n\x06Origin\x12\x16\n\x12ORIGIN_UNSPECIFIED\x10\x00\x12\x16\n\x12ORIGIN_APPLICATION\x10\x01\x12\x0f\n\x0bORIGIN_USER\x10\x02\x12\x0f\n\x0bORIGIN_TOOL\x10\x03\x12\x10\n\x0cORIGIN_MODEL\x10\x04\x32\xa2\x02\n\x05Guard\x12l\n\x0b\x43heckStream\x12+.modelhive.guardrails.v1.CheckStreamRequest\x1a,.modelhive.guardrails.v1.CheckStreamResponse(\x01\x30\x01\x12V\n\x05\x43heck\x12%.modelhive.guardrails.v1.CheckRequest\x1a&.modelhive.guardrails.v1.CheckResponse\x12S\n\x04Test\x12$.modelhive.guardrails.v1.TestRequest\x1a%.modelhive.guardrails.v1.TestResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'modelhive.guardrails.v1.guard_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ORIGIN']._serialized_start=1497
-  _globals['_ORIGIN']._serialized_end=1605
+  _globals['_ORIGIN']._serialized_start=1518
+  _globals['_ORIGIN']._serialized_end=1626
   _globals['_TEXT']._serialized_start=131
   _globals['_TEXT']._serialized_end=215
   _globals['_CHECKSTREAMREQUEST']._serialized_start=217
@@ -46,19 +46,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHECKRESPONSE']._serialized_start=439
   _globals['_CHECKRESPONSE']._serialized_end=507
   _globals['_QUESTION']._serialized_start=510
-  _globals['_QUESTION']._serialized_end=746
-  _globals['_DECISION']._serialized_start=749
-  _globals['_DECISION']._serialized_end=1072
-  _globals['_FINDING']._serialized_start=1074
-  _globals['_FINDING']._serialized_end=1158
-  _globals['_OUTPUT']._serialized_start=1160
-  _globals['_OUTPUT']._serialized_end=1200
-  _globals['_TESTREQUEST']._serialized_start=1202
-  _globals['_TESTREQUEST']._serialized_end=1280
-  _globals['_TESTRESPONSE']._serialized_start=1282
-  _globals['_TESTRESPONSE']._serialized_end=1345
-  _globals['_TESTED']._serialized_start=1348
-  _globals['_TESTED']._serialized_end=1495
-  _globals['_GUARD']._serialized_start=1608
-  _globals['_GUARD']._serialized_end=1898
+  _globals['_QUESTION']._serialized_end=767
+  _globals['_DECISION']._serialized_start=770
+  _globals['_DECISION']._serialized_end=1093
+  _globals['_FINDING']._serialized_start=1095
+  _globals['_FINDING']._serialized_end=1179
+  _globals['_OUTPUT']._serialized_start=1181
+  _globals['_OUTPUT']._serialized_end=1221
+  _globals['_TESTREQUEST']._serialized_start=1223
+  _globals['_TESTREQUEST']._serialized_end=1301
+  _globals['_TESTRESPONSE']._serialized_start=1303
+  _globals['_TESTRESPONSE']._serialized_end=1366
+  _globals['_TESTED']._serialized_start=1369
+  _globals['_TESTED']._serialized_end=1516
+  _globals['_GUARD']._serialized_start=1629
+  _globals['_GUARD']._serialized_end=1919
 # @@protoc_insertion_point(module_scope)

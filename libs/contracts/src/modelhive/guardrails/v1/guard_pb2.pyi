@@ -172,6 +172,7 @@ class Question(_message.Message):
     WANTED_FIELD_NUMBER: _builtins.int
     TEXTS_FIELD_NUMBER: _builtins.int
     MORE_FIELD_NUMBER: _builtins.int
+    TRACEPARENT_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Counts the questions of a stream."""
     request_id: _builtins.str
@@ -183,6 +184,8 @@ class Question(_message.Message):
     """The header `x-hive-guard` as it came. Absent: whatever the policy says."""
     more: _builtins.bool
     """More of the output follows: only what was found is told, and the whole once, at the end."""
+    traceparent: _builtins.str
+    """W3C trace context of who asks; empty where it is not traced: many requests share a stream."""
     @_builtins.property
     def texts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Text]: ...
     def __init__(
@@ -197,10 +200,11 @@ class Question(_message.Message):
         wanted: _builtins.str | None = ...,
         texts: _abc.Iterable[Global___Text] | None = ...,
         more: _builtins.bool = ...,
+        traceparent: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_wanted", b"_wanted", "wanted", b"wanted"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_wanted", b"_wanted", "key_id", b"key_id", "model", b"model", "more", b"more", "number", b"number", "request_id", b"request_id", "stage", b"stage", "tenant_id", b"tenant_id", "texts", b"texts", "wanted", b"wanted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_wanted", b"_wanted", "key_id", b"key_id", "model", b"model", "more", b"more", "number", b"number", "request_id", b"request_id", "stage", b"stage", "tenant_id", b"tenant_id", "texts", b"texts", "traceparent", b"traceparent", "wanted", b"wanted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__wanted: _TypeAlias = _typing.Literal["wanted"]  # noqa: Y015
     _WhichOneofArgType__wanted: _TypeAlias = _typing.Literal["_wanted", b"_wanted"]  # noqa: Y015
