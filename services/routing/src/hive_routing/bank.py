@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from hive_routing.holds import Lease, Lent, Purse, Terms
 from hive_rpc import Channel
+from hive_rpc.patience import Patience
 from hive_runtime.clock import Clock
 from modelhive.billing.v1 import leases_pb2 as leases
 from modelhive.billing.v1.leases_pb2_grpc import (
@@ -27,8 +28,12 @@ class RpcBank:
         self._holder = holder
         self._address = address
         self._clock = clock
+        self._patience = Patience(clock)
 
     async def lend(self, tenant_id: str, key_id: str, wanted: int, wants: Mapping[str, int] | None) -> Lent:
+        return await self._patience.call(lambda: self._lend(tenant_id, key_id, wanted, wants))
+
+    async def _lend(self, tenant_id: str, key_id: str, wanted: int, wants: Mapping[str, int] | None) -> Lent:
         asked = self._clock.monotonic()
         request = leases.AcquireRequest(
             holder=self._holder,

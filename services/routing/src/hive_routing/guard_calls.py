@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Sequence
 from hive_routing.guarding.port import Asker, Decision, Found, Text, Verdict
 from hive_rpc import Channel
 from hive_rpc.errors import error_of
+from hive_rpc.patience import Patience
+from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError, Kind
 from hive_runtime.tasks import Tasks
 from modelhive.events.v1.guard_pb2 import GuardStage
@@ -62,9 +64,10 @@ class _Line:
 class RpcGuards:
     """`Guards`. The stream is opened by the first question, and anew after it broke."""
 
-    def __init__(self, channel: Channel, tasks: Tasks) -> None:
+    def __init__(self, channel: Channel, tasks: Tasks, clock: Clock) -> None:
         self._stub = GuardStub(channel)
         self._tasks = tasks
+        self._patience = Patience(clock)
         self._line: _Line | None = None
         self._number = 0
 
@@ -94,15 +97,17 @@ class RpcGuards:
 
     async def _ask(self, question: pb.Question) -> Decision:
         try:
-            if sum(len(each.text) for each in question.texts) > LONG_CHARS:
-                answer = await self._stub.Check(pb.CheckRequest(question=question), timeout=LONG_SECONDS)
-                return _decision(answer.decision)
-            return _decision(await self._ask_in_line(question))
+            return _decision(await self._patience.call(lambda: self._decide(question)))
         except HiveError as error:
             if error.kind in (Kind.UNAVAILABLE, Kind.TIMEOUT, Kind.INTERNAL):
                 message = "The guardrails cannot be asked just now, so nothing passes. Try again in a moment."
                 raise HiveError(Kind.UNAVAILABLE, message, retry_after=1) from error
             raise
+
+    async def _decide(self, question: pb.Question) -> pb.Decision:
+        if sum(len(each.text) for each in question.texts) > LONG_CHARS:
+            return (await self._stub.Check(pb.CheckRequest(question=question), timeout=LONG_SECONDS)).decision
+        return await self._ask_in_line(question)
 
     async def _ask_in_line(self, question: pb.Question) -> pb.Decision:
         line = self._line

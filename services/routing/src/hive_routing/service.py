@@ -89,7 +89,7 @@ async def routing_service(host: Host, settings: RoutingSettings) -> AsyncIterato
     flights = Flights(MOST_KEPT)
     hive_cache = HiveCache(Local(cache), flights, terms, host.clock)
     host.serve(CacheDoor.attach, CacheDoor(cache, hive_cache))
-    guards = RpcGuards(host.channel("guardrails"), host.tasks)
+    guards = RpcGuards(host.channel("guardrails"), host.tasks, host.clock)
     dispatcher = _dispatcher(host, settings)
     _measure(host, usage, purse)
     host.tasks.spawn(usage.run(), "usage log")
