@@ -13,6 +13,8 @@ import pytest
 
 from hive_testing.servers.errors import ServerFailed, ServerUnavailable
 from hive_testing.servers.kafka import Kafka, kafka_at, start_kafka
+from hive_testing.servers.postgres import Postgres, postgres_at, start_postgres
+from hive_testing.servers.redis import Redis, redis_at, start_redis
 from hive_testing.servers.server import Server
 from hive_testing.servers.settings import ServerSettings
 
@@ -84,3 +86,26 @@ def kafka(request: pytest.FixtureRequest) -> Iterator[Kafka]:
     """A Kafka broker."""
     with provided(request, "kafka", kafka_at, start_kafka) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def redis(request: pytest.FixtureRequest) -> Iterator[Redis]:
+    """A Redis."""
+    with provided(request, "redis", redis_at, start_redis) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres(request: pytest.FixtureRequest) -> Iterator[Postgres]:
+    """A PostgreSQL server, shared by all tests: `postgres_database` is a test's own."""
+    with provided(request, "postgres", postgres_at, start_postgres) as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_database(postgres: Postgres) -> Iterator[str]:
+    """The URL of an empty database, which is dropped after the test."""
+    url = postgres.create_database()
+    yield url
+    postgres.restore()
+    postgres.drop_database(url)

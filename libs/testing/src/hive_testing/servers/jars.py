@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
+from hive_testing.servers.commands import command
 from hive_testing.servers.errors import ServerUnavailable
 
 POMS = Path(__file__).resolve().parent / "poms"
@@ -18,7 +18,7 @@ FETCH_SECONDS = 600
 
 def java() -> str:
     """The command; raises ServerUnavailable."""
-    return _command("java", "a Java runtime, 17 or newer (openjdk-17-jre-headless)")
+    return command("java", "openjdk-17-jre-headless")
 
 
 def jars_of(name: str) -> Path:
@@ -36,7 +36,7 @@ def _cache() -> Path:
 
 
 def _fetch(pom: Path, folder: Path) -> None:
-    maven = _command("mvn", "Maven (maven)")
+    maven = command("mvn", "maven")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as part:
         copied = Path(part) / "jars"
@@ -63,10 +63,3 @@ def _fetch(pom: Path, folder: Path) -> None:
             )
         if not folder.exists():  # another test run may have been quicker
             copied.rename(folder)
-
-
-def _command(name: str, what: str) -> str:
-    found = shutil.which(name)
-    if not found:
-        raise ServerUnavailable(f"`{name}` is not installed: {what} is needed")
-    return found

@@ -106,6 +106,8 @@ class Process:
                     **self.environment,
                 },
                 user=self.user,
+                group=self.user,
+                extra_groups=[] if self.user else None,
                 start_new_session=True,  # an interrupt from the keyboard is for the tests alone
             )
         self._guard = subprocess.Popen(
