@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry, Counter
 
 from hive_bus import Options
 from hive_bus.memory import MemoryBus
@@ -26,6 +25,7 @@ from hive_runtime.blobs import ObjectBlobs
 from hive_runtime.clock import SystemClock
 from hive_runtime.errors import HiveError, Kind
 from hive_runtime.tasks import Tasks
+from hive_runtime.telemetry import Metrics, Requests
 from hive_testing.asgi import Answered, Client
 from modelhive.common.v1.common_pb2 import UsageSummary
 from modelhive.events.v1.usage_pb2 import RequestLogged
@@ -190,9 +190,8 @@ async def opened(folder: Path) -> AsyncIterator[Door]:
     keys, limiter = Keys(clock), MemoryLimiter(held)
     keys.put_tenant(Tenant("t", frozenset({"a", "b"}), disabled=False))
     keys.put_key(ApiKey("key_1", "t", DIGEST, frozenset({"b", "c"}), None))
-    registry = CollectorRegistry()
-    requests = Counter("requests", "All.", ("path", "status"), registry=registry)
-    lines = RequestLog(bus, clock, Counter("dropped", "Lines.", registry=registry))
+    metrics = Metrics()
+    lines = RequestLog(bus, clock, metrics.counter("dropped", "Lines."))
     tasks.spawn(lines.run(), "request log")
     logged: list[RequestLogged] = []
 
@@ -207,7 +206,7 @@ async def opened(folder: Path) -> AsyncIterator[Door]:
         blobs=blobs,
         tasks=tasks,
         max_body=1_000_000,
-        requests=requests,
+        requests=Requests(metrics, "edge"),
         clock=clock,
         log=lines,
     )

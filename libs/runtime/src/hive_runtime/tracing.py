@@ -108,7 +108,8 @@ class _Off(AbstractContextManager[Span]):
         pass
 
 
-_OFF = _Off()
+OFF: AbstractContextManager[Span] = _Off()
+"""What `span` gives while traces are off."""
 
 
 def install(tracer: Tracer | None) -> None:
@@ -168,7 +169,7 @@ def span(
 ) -> AbstractContextManager[Span]:
     """A span that is current, and ends with the `with`; what escapes that is its error."""
     if _tracer is None:
-        return _OFF
+        return OFF
     return _Current(
         _tracer.start(name, role, _current.get() if parent is None else parent, attributes), ends=True
     )
@@ -176,7 +177,7 @@ def span(
 
 def within(span: Span) -> AbstractContextManager[Span]:
     """Make a span current, without an end of it."""
-    return _Current(span, ends=False) if span.traceparent else _OFF
+    return _Current(span, ends=False) if span.traceparent else OFF
 
 
 class _Current(AbstractContextManager[Span]):
@@ -274,7 +275,7 @@ def headers() -> Pairs:
 
 def context_of(headers: Iterable[tuple[str, bytes | None]]) -> AbstractContextManager[Span]:
     """Make the span that a record's headers name current, while it is handled."""
-    return _OFF if _tracer is None else within(_parent_in(headers))
+    return OFF if _tracer is None else within(_parent_in(headers))
 
 
 def outgoing() -> list[tuple[str, str]]:
@@ -291,7 +292,7 @@ def outgoing() -> list[tuple[str, str]]:
 def incoming(metadata: Iterable[tuple[str, str | bytes]], method: str = "") -> AbstractContextManager[Span]:
     """Make the span that a call's metadata names current, or, where it names one, a span `method` below that."""
     if _tracer is None:
-        return _OFF
+        return OFF
     caller = _parent_in(metadata)
     if not method or not caller.traceparent:
         return within(caller)

@@ -7,10 +7,9 @@ owning service checks. Every answer carries the request's id, every error the fo
 from __future__ import annotations
 
 import secrets
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs
-
-from prometheus_client import Counter
 
 from hive_edge import routes
 from hive_edge.answer import Answer
@@ -21,12 +20,14 @@ from hive_edge.request_log import Line, RequestLog
 from hive_edge.routes import Route
 from hive_relay import Call, Caller, Request
 from hive_relay.asgi import Receive, Scope, Send
+from hive_runtime import tracing
 from hive_runtime.blobs import Blobs
 from hive_runtime.clock import Clock
 from hive_runtime.dialects import Dialect
 from hive_runtime.errors import HiveError, Kind
 from hive_runtime.tags import tags_of
 from hive_runtime.tasks import Tasks
+from hive_runtime.telemetry import Requests
 from modelhive.common.v1.common_pb2 import ModelList, Principal
 from modelhive.relay.v1.relay_pb2 import BlobReference
 
@@ -69,8 +70,8 @@ class Head:
                 head.length = int(value)
             elif name == b"content-encoding":
                 head.encoding = value.decode("latin-1").strip().lower()
-            elif name == b"traceparent":
-                head.traceparent = value.decode("latin-1")
+            elif name == b"traceparent" and tracing.is_well_formed(words := value.decode("latin-1")):
+                head.traceparent = words
         return head
 
 
@@ -86,6 +87,7 @@ class Visit:
     tags: str = ""
     call: Call | None = None
     client_gone: bool = False
+    span: tracing.Span = tracing.NOTHING
 
 
 class Gateway:
@@ -100,7 +102,7 @@ class Gateway:
         blobs: Blobs,
         tasks: Tasks,
         max_body: int,
-        requests: Counter,
+        requests: Requests,
         clock: Clock,
         log: RequestLog,
     ) -> None:
@@ -116,10 +118,17 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = "req_" + secrets.token_hex(16)
+        tracing.note_request(request_id)
         path = scope["raw_path"].decode("latin-1")
         route = routes.find(path)
         dialect = route.dialect if route is not None else Dialect.OPENAI
         visit = Visit(Answer(send, request_id, dialect, self._clock), self._clock.monotonic())
+        with _span(scope, path, route, request_id) if tracing.is_on() else tracing.OFF as visit.span:
+            await self._answer(scope, receive, path, route, visit)
+
+    async def _answer(
+        self, scope: Scope, receive: Receive, path: str, route: Route | None, visit: Visit
+    ) -> None:
         answer = visit.answer
         try:
             await self._handle(scope, receive, path, route, visit)
@@ -129,8 +138,11 @@ class Gateway:
             visit.client_gone = True
             answer.status = CLIENT_GONE
         finally:
-            self._requests.labels(_label(path, route), str(answer.status)).inc()
-            self._log.add(self._line(scope["method"], path, visit))
+            line = self._line(scope["method"], path, visit)
+            self._requests.note(_label(path, route), str(answer.status), line.seconds)
+            if visit.span.is_recording:
+                _describe(visit.span, line)
+            self._log.add(line)
 
     def _line(self, method: str, path: str, visit: Visit) -> Line:
         answer, usage = visit.answer, visit.call.usage if visit.call is not None else None
@@ -178,6 +190,7 @@ class Gateway:
                     await entry.weigh(visit.size)
                     answer.standing = entry.standing
                 request = _request(scope, path, route, head, holder, answer.request_id, body)
+                request.traceparent = visit.span.traceparent or head.traceparent
                 call = visit.call = await self._caller.call(request)
                 del body, request  # an answer may take long, and nobody needs them any more
                 await self._exchange(call, receive, answer, entry)
@@ -238,7 +251,6 @@ def _request(
         principal=_principal(holder),
         seconds=route.seconds,
         queued=route.queued and scope["method"] == "POST",
-        traceparent=head.traceparent,
     )
 
 
@@ -253,6 +265,40 @@ def _query_key(scope: Scope, route: Route) -> str | None:
         return None
     found = parse_qs(scope["query_string"].decode("latin-1"))
     return found["key"][0] if "key" in found else None
+
+
+def _span(
+    scope: Scope, path: str, route: Route | None, request_id: str
+) -> AbstractContextManager[tracing.Span]:
+    """The request's own span, below its caller's where that says which it is."""
+    named = {
+        name: value.decode("latin-1")
+        for name, value in scope["headers"]
+        if name in (b"traceparent", b"tracestate")
+    }
+    parent = tracing.parent(named.get(b"traceparent", ""), named.get(b"tracestate", ""))
+    label = _label(path, route)
+    attributes = {
+        "http.request.method": scope["method"],
+        "http.route": label,
+        "url.path": path[:MAX_PATH],
+        "url.scheme": scope["scheme"],
+        "hive.request_id": request_id,
+    }
+    return tracing.span(f"{scope['method']} {label}", tracing.Role.SERVER, parent, attributes)
+
+
+def _describe(span: tracing.Span, line: Line) -> None:
+    """How it ended; no words of the error, for they may repeat what the caller said."""
+    span.set("http.response.status_code", line.status)
+    span.set("http.request.body.size", line.request_bytes)
+    span.set("http.response.body.size", line.response_bytes)
+    if line.first_byte is not None:
+        span.set("hive.first_byte_seconds", line.first_byte)
+    if line.error is not None:
+        tracing.fail_with(span, line.error)
+    elif line.client_gone:
+        span.fail("client_gone", ours=False)
 
 
 def _label(path: str, route: Route | None) -> str:

@@ -13,6 +13,7 @@ from hive_edge.keys import Keys
 from hive_edge.request_log import RequestLog
 from hive_edge.settings import EdgeSettings
 from hive_host import Host
+from hive_runtime.telemetry import Requests
 from modelhive.control.v1.control_pb2 import ControlChanged
 
 SWEEP_SECONDS = 600.0
@@ -35,9 +36,7 @@ async def edge_service(host: Host, settings: EdgeSettings) -> AsyncIterator[None
         blobs=host.blobs,
         tasks=host.tasks,
         max_body=host.settings.max_body_bytes,
-        requests=host.metrics.counter(
-            "hive_edge_requests", "Requests by path and status.", ("path", "status")
-        ),
+        requests=Requests(host.metrics, "edge"),
         clock=host.clock,
         log=lines,
     )
