@@ -7,8 +7,6 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from google.protobuf.message import Message
-
 from hive_bus.port import DeadLetterLimit, Retry
 from modelhive.events.v1.dead_letter_pb2 import DeadLetter
 
@@ -50,12 +48,12 @@ async def _outcome(handler: Callable[[T], Awaitable[None]], argument: T) -> Exce
 
 
 def dead_letter(
-    topic: str, key: str, message: Message, group: str, error: Exception, attempts: int
+    topic: str, key: str, payload: bytes, group: str, error: Exception, attempts: int
 ) -> DeadLetter:
     return DeadLetter(
         source_topic=topic,
         key=key,
-        payload=message.SerializeToString(),
+        payload=payload,
         group=group,
         error=f"{type(error).__name__}: {error}",
         attempts=attempts,

@@ -8,19 +8,19 @@ from typing import TypeVar
 
 from google.protobuf.message import Message
 
+from hive_bus.handling.room import Bounds
+from hive_bus.handling.subscription import RunningSubscription
+from hive_bus.handling.workers import BatchWorker, SingleWorker
 from hive_bus.memory.events import EventTopic
 from hive_bus.memory.requests import RequestSubscription, RequestTopic
-from hive_bus.memory.room import Bounds
 from hive_bus.memory.state import StateSubscription, StateTopic
-from hive_bus.memory.subscription import MemorySubscription
-from hive_bus.memory.workers import BatchWorker, SingleWorker
 from hive_bus.port import Batch, M, Options, StateChange, Subscription
 from hive_bus.topics import route_of
 from hive_runtime.clock import Clock
 from hive_runtime.tasks import OnFailure
 from modelhive.options.v1.options_pb2 import DELIVERY_EVENT, DELIVERY_REQUEST, DELIVERY_STATE, Delivery
 
-S = TypeVar("S", bound=MemorySubscription)
+S = TypeVar("S", bound=RunningSubscription)
 
 
 class MemoryBus:
@@ -54,7 +54,7 @@ class MemoryBus:
         self._requests: dict[str, RequestTopic] = {}
         self._events: dict[str, EventTopic] = {}
         self._states: dict[str, StateTopic] = {}
-        self._subscriptions: list[MemorySubscription] = []
+        self._subscriptions: list[RunningSubscription] = []
         self._progress = asyncio.Event()
         self._closed = False
 

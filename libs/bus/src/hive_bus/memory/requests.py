@@ -8,8 +8,8 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from hive_bus.memory.room import Bounds, Room
-from hive_bus.memory.subscription import MemorySubscription
+from hive_bus.handling.room import Bounds, Room
+from hive_bus.handling.subscription import RunningSubscription
 from hive_bus.port import Options
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError, Kind
@@ -98,7 +98,7 @@ class RequestGroup:
         return None
 
 
-class RequestSubscription(MemorySubscription):
+class RequestSubscription(RunningSubscription):
     """One task per record, as many at once as the options allow."""
 
     def __init__(

@@ -10,7 +10,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from hive_bus.failing import attempts
-from hive_bus.memory.subscription import MemorySubscription
+from hive_bus.handling.subscription import RunningSubscription
 from hive_bus.port import Options, StateChange
 from hive_runtime.clock import Clock
 from hive_runtime.tasks import OnFailure
@@ -44,7 +44,7 @@ class StateTopic:
         self._members.remove(member)
 
 
-class StateSubscription(MemorySubscription):
+class StateSubscription(RunningSubscription):
     """One task that hands over changes. Those that wait are compacted too: nothing piles up."""
 
     def __init__(

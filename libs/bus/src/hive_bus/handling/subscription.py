@@ -13,7 +13,7 @@ from hive_runtime.clock import Clock
 from hive_runtime.tasks import OnFailure, Tasks
 
 
-class MemorySubscription:
+class RunningSubscription:
     """Owns the tasks of its handlers. `name` is what failures are reported under."""
 
     def __init__(self, name: str, options: Options, clock: Clock, on_failure: OnFailure) -> None:

@@ -1,16 +1,17 @@
-"""EVENT subscriptions in memory: one record per call with keys side by side, or one batch after another."""
+"""EVENT subscriptions: one record per call with keys side by side, or one batch after another."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 from google.protobuf.message import Message
 
 from hive_bus.failing import attempts, dead_letter
-from hive_bus.memory.events import EventGroup, Record
-from hive_bus.memory.subscription import MemorySubscription
+from hive_bus.handling.group import EventGroup, Record
+from hive_bus.handling.subscription import RunningSubscription
 from hive_bus.port import Batch, Options
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError
@@ -19,13 +20,17 @@ from hive_runtime.tasks import OnFailure
 Publish = Callable[[Message], Awaitable[None]]
 
 
-class EventWorker(MemorySubscription):
+class RecordLost(Exception):
+    """The record is another process's by now: there is nothing more to do about it here."""
+
+
+class EventWorker(RunningSubscription):
     """What both have in common: records are in hand until they are finished, else go back to the group."""
 
     def __init__(
         self, group: EventGroup, publish: Publish, options: Options, clock: Clock, on_failure: OnFailure
     ) -> None:
-        super().__init__(f"{group.topic.name} in group {group.name}", options, clock, on_failure)
+        super().__init__(f"{group.topic} in group {group.name}", options, clock, on_failure)
         self._group = group
         self._publish = publish
         self._in_hand: set[Record] = set()
@@ -49,13 +54,18 @@ class EventWorker(MemorySubscription):
 
     async def _bury(self, record: Record, error: Exception, tries: int) -> None:
         """Publish the dead letter, however long that takes: until then the record is not finished."""
-        letter = dead_letter(
-            self._group.topic.name, record.key, record.message, self._group.name, error, tries
-        )
+        payload = record.payload if record.unreadable else record.message.SerializeToString()
+        letter = dead_letter(self._group.topic, record.key, payload, self._group.name, error, tries)
         while not await self._taken(letter):
-            await self._pause(self._options.retry.longest_pause)
+            await self._pause_for(record, self._options.retry.longest_pause)
         self._report(f"{self.name}, key {record.key!r}", error)
         self._finish(record, error)
+
+    async def _pause_for(self, record: Record, seconds: float) -> None:
+        """Wait before another try; in vain where the record is another process's by then."""
+        await self._pause(seconds)
+        if record.lost:
+            raise RecordLost
 
     async def _taken(self, letter: Message) -> bool:
         try:
@@ -97,16 +107,26 @@ class SingleWorker(EventWorker):
 
     async def _run(self, record: Record) -> None:
         try:
-            error = await attempts(self._handler, record.message, self._options.retry, self._pause)
-            if error is None:
+            if record.unreadable is not None:
+                await self._bury(record, record.unreadable, 0)
+            elif (error := await self._handle(record)) is None:
                 self._finish(record)
             else:
                 await self._bury(record, error, self._options.retry.tries)
+        except RecordLost:
+            pass
         except Exception as broken:
             self.stop(broken)
         finally:
             self._free += 1
             self._release([record])
+
+    async def _handle(self, record: Record) -> Exception | None:
+        pause = partial(self._pause_for, record)
+        if record.around is None:
+            return await attempts(self._handler, record.message, self._options.retry, pause)
+        with record.around():
+            return await attempts(self._handler, record.message, self._options.retry, pause)
 
 
 class BatchWorker(EventWorker):
@@ -138,7 +158,9 @@ class BatchWorker(EventWorker):
             await self._collect()
             records = self._take(self._batch.size)
             try:
-                await self._work(records)
+                await self._work(await self._readable(records))
+            except RecordLost:
+                continue
             except Exception as broken:
                 self.stop(broken)
             finally:
@@ -167,8 +189,14 @@ class BatchWorker(EventWorker):
             await self._clock.sleep(seconds)
         self._offered.set()
 
+    async def _readable(self, records: list[Record]) -> list[Record]:
+        for record in records:
+            if record.unreadable is not None and not self.stopped:
+                await self._bury(record, record.unreadable, 0)
+        return [record for record in records if record.unreadable is None]
+
     async def _work(self, records: list[Record]) -> None:
-        if not records:
+        if not records or self.stopped:
             return
         retry = self._options.retry
         error = await self._attempts(records)
@@ -193,4 +221,12 @@ class BatchWorker(EventWorker):
 
     async def _attempts(self, records: list[Record]) -> Exception | None:
         messages = [record.message for record in records]
-        return await attempts(self._handler, messages, self._options.retry, self._pause)
+        return await attempts(
+            self._handler, messages, self._options.retry, partial(self._pause_for_all, records)
+        )
+
+    async def _pause_for_all(self, records: list[Record], seconds: float) -> None:
+        """Wait before another try of the batch; in vain where all of it is another process's by then."""
+        await self._pause(seconds)
+        if all(record.lost for record in records):
+            raise RecordLost

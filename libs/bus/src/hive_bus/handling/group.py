@@ -1,0 +1,177 @@
+"""The records that a consumer group has not finished: one lane per key, shared by its members."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Protocol
+
+from hive_bus.handling.room import Room
+
+
+@dataclass(slots=True, eq=False)
+class Record:
+    """One published message: `number` grows with each of the topic, `since` is when, in monotonic seconds.
+
+    unreadable: why there is no message but only its `payload`, None where there is one.
+    lost: it belongs to another process by now; who has it in hand may finish, and tries no more.
+    around: what its handler runs within.
+    """
+
+    message: Any
+    key: str
+    size: int
+    number: int
+    since: float
+    unreadable: Exception | None = None
+    payload: bytes = b""
+    lost: bool = False
+    around: Callable[[], AbstractContextManager[object]] | None = None
+
+
+class Member(Protocol):
+    """A subscription as its group sees it."""
+
+    def offer(self) -> bool:
+        """Take from the group what it has ready; true where something was taken."""
+        ...
+
+
+class Lane:
+    """The unfinished records of one key, oldest first; the first `taken` of them are with one member."""
+
+    __slots__ = ("records", "taken")
+
+    def __init__(self, record: Record) -> None:
+        self.records = deque((record,))
+        self.taken = 0
+
+
+class EventGroup:
+    """Members that share the records, each key in order: its lane is with one member at a time.
+
+    freed: hears of each record that is finished. is_open: whether records may be given out at the moment.
+    """
+
+    def __init__(
+        self,
+        topic: str,
+        name: str,
+        room: Room,
+        freed: Callable[[Any], None],
+        is_open: Callable[[], bool] | None = None,
+    ) -> None:
+        self.topic = topic
+        self.name = name
+        self.room = room
+        self.taken = 0
+        """How many records are with members."""
+        self._freed = freed
+        self._is_open = is_open
+        self._ready = 0
+        self._lanes: dict[str, Lane] = {}
+        self._idle: deque[Lane] = deque()
+        self._members: deque[Member] = deque()
+
+    @property
+    def ready(self) -> int:
+        """How many records may be taken now: they wait in lanes that no member works on."""
+        if self._is_open is not None and not self._is_open():
+            return 0
+        return self._ready
+
+    def put(self, record: Record) -> None:
+        self.room.add(record.size)
+        lane = self._lanes.get(record.key)
+        if lane is None:
+            self._lanes[record.key] = lane = Lane(record)
+            self._idle.append(lane)
+        else:
+            lane.records.append(record)
+        if not lane.taken:
+            self._ready += 1
+            self.offer()
+
+    def offer(self) -> None:
+        """Let members in turn take what is ready, until there is nothing or nobody takes."""
+        refused = 0
+        while refused < len(self._members) and self.ready:
+            member = self._members[0]
+            self._members.rotate(-1)
+            refused = 0 if member.offer() else refused + 1
+
+    def take(self, limit: int) -> list[Record]:
+        """Up to `limit` ready records as they were published; their keys are the taker's until given back."""
+        taken: list[Record] = []
+        while self._idle and len(taken) < limit:
+            lane = self._idle.popleft()
+            self._ready -= len(lane.records)
+            lane.taken = min(len(lane.records), limit - len(taken))
+            taken.extend(islice(lane.records, lane.taken))
+        self.taken += len(taken)
+        if len(taken) > 1:
+            taken.sort(key=lambda record: record.number)
+        return taken
+
+    def oldest(self) -> float:
+        """When the oldest ready record was published, in monotonic seconds."""
+        return min(lane.records[0].since for lane in self._idle)
+
+    def finish(self, record: Record) -> None:
+        """The record is done with, which is always the first of its lane."""
+        lane = self._lanes[record.key]
+        lane.records.popleft()
+        self.room.remove(record.size)
+        self._give_back(lane, record.key)
+        self._freed(record)
+
+    def release(self, record: Record) -> None:
+        """The record is not done: it stays first in its lane, for whoever takes it next, unless it is lost."""
+        lane = self._lanes[record.key]
+        if record.lost:
+            lane.records.remove(record)
+            self.room.remove(record.size)
+        self._give_back(lane, record.key)
+
+    def lose(self, is_lost: Callable[[Any], bool]) -> None:
+        """Forget the records that others have now; those with members are marked, and go when given back."""
+        idle: deque[Lane] = deque()
+        self._ready = 0
+        for key, lane in list(self._lanes.items()):
+            kept: deque[Record] = deque()
+            for place, record in enumerate(lane.records):
+                if not is_lost(record):
+                    kept.append(record)
+                elif place < lane.taken:
+                    record.lost = True
+                    kept.append(record)
+                else:
+                    self.room.remove(record.size)
+            lane.records = kept
+            if not kept:
+                del self._lanes[key]
+            elif not lane.taken:
+                idle.append(lane)
+                self._ready += len(kept)
+        self._idle = idle
+
+    def join(self, member: Member) -> None:
+        self._members.append(member)
+        self.offer()
+
+    def leave(self, member: Member) -> None:
+        self._members.remove(member)
+
+    def _give_back(self, lane: Lane, key: str) -> None:
+        lane.taken -= 1
+        self.taken -= 1
+        if lane.taken:
+            return
+        if lane.records:
+            self._ready += len(lane.records)
+            self._idle.append(lane)
+        else:
+            del self._lanes[key]
