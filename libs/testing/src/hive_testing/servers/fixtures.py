@@ -108,4 +108,4 @@ def postgres_database(postgres: Postgres) -> Iterator[str]:
     url = postgres.create_database()
     yield url
     postgres.restore()
-    postgres.drop_database(url)
+    postgres.drop_databases([url])

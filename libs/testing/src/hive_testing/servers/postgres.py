@@ -9,6 +9,7 @@ import socket
 import struct
 import subprocess
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -43,22 +44,27 @@ class Postgres(Server):
         where = urlsplit(self.url)
         return f"{where.hostname}:{where.port or 5432}"
 
-    def create_database(self, name: str | None = None) -> str:
-        """The URL of a new, empty database."""
-        name = name or f"test_{uuid4().hex[:12]}"
-        self.execute(f'CREATE DATABASE "{name}"')
+    def create_database(self, template: str | None = None) -> str:
+        """The URL of a new database: empty, or a copy of the one whose URL is given."""
+        name = f"test_{uuid4().hex[:12]}"
+        copied = f' TEMPLATE "{_database(template)}" STRATEGY file_copy' if template else ""
+        self.execute(f'CREATE DATABASE "{name}"{copied}')
         return urlsplit(self.url)._replace(path=f"/{name}").geturl()
 
-    def drop_database(self, url: str) -> None:
-        """Also where somebody still has connections to it."""
-        name = urlsplit(url).path.removeprefix("/")
-        self.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+    def drop_databases(self, urls: Iterable[str]) -> None:
+        """Also where somebody still has connections to them."""
+        self.execute(*(f'DROP DATABASE IF EXISTS "{_database(url)}" WITH (FORCE)' for url in urls))
 
-    def execute(self, statement: str, url: str | None = None) -> str:
-        """Run one statement through psql; what it gives, a line for each row. Raises ServerFailed."""
+    def execute(self, *statements: str, url: str | None = None) -> str:
+        """Run statements through psql, each by itself; what they give, a line for each row. Raises ServerFailed."""
         address = (url or self.url).replace(f"{SCHEME}://", "postgresql://", 1)
-        psql = [str(_binaries() / "psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", statement, address]
-        return _run(psql, {"PATH": os.environ["PATH"]}).stdout
+        psql = [str(_binaries() / "psql"), "-XAtq", "-v", "ON_ERROR_STOP=1"]
+        commands = [part for statement in statements for part in ("-c", statement)]
+        return _run([*psql, *commands, address], {"PATH": os.environ["PATH"]}).stdout if commands else ""
+
+
+def _database(url: str) -> str:
+    return urlsplit(url).path.removeprefix("/")
 
 
 def postgres_at(address: str) -> Postgres:
