@@ -63,7 +63,9 @@ class Host:
     def sql_url(self) -> str:
         """Where this service's tables live, as SQLAlchemy reads it."""
         template = self.settings.sql_url or f"sqlite+aiosqlite:///{self.data_dir}/{{service}}.db"
-        one_of(template, "HIVE_SQL_URL", "sqlite+aiosqlite", "postgresql+asyncpg")
+        scheme = one_of(template, "HIVE_SQL_URL", "sqlite+aiosqlite", "postgresql+asyncpg")
+        if scheme == "postgresql+asyncpg" and "{service}" not in template:
+            template += f"{'&' if '?' in template else '?'}schema={{service}}"
         return template.replace("{service}", self.service)
 
     def mount(self, listener: str, prefix: str, app: App) -> None:

@@ -2,11 +2,13 @@
 
 from hive_sql.database import Database, open_database
 from hive_sql.engine import reader_engine, writer_engine
-from hive_sql.migrations import SchemaTooNew, migrate, schema_version
+from hive_sql.migrations import SchemaTooNew, Waiting, await_schema, migrate, schema_version
 
 __all__ = [
     "Database",
     "SchemaTooNew",
+    "Waiting",
+    "await_schema",
     "migrate",
     "open_database",
     "reader_engine",
