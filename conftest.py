@@ -8,9 +8,26 @@ import socket
 import sys
 from typing import Any
 
+import pytest
+
 from hive_console.catalogue import PROVIDERS
 
 pytest_plugins = ["hive_testing.servers.fixtures"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--cluster", action="store_true", help="run the scenarios against a cluster on real servers"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With `--cluster` what needs the gateway in one process is left out, else what needs a cluster."""
+    other = "embedded" if config.getoption("--cluster") else "cluster"
+    left_out = [item for item in items if item.get_closest_marker(other)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
 
 
 def pytest_configure() -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import openai
 import pytest
 
-from hive_testing.gateway import PRICE, Gateway
+from hive_testing.cluster import Cluster, Ground
+from hive_testing.gateway import PRICE, Gateway, Launch, Served
 from hive_testing.simulator import SimulatorThread
 
 
@@ -47,9 +48,28 @@ def _model(id: str, name: str = "", **fields: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def gateway(catalogue: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """The process that most tests share; each takes `model` where it lets a provider fail."""
-    with Gateway(tmp_path_factory.mktemp("gateway"), catalogue) as running:
+def ground(request: pytest.FixtureRequest) -> Ground:
+    """The servers that clusters stand on."""
+    return Ground(*(request.getfixturevalue(name) for name in ("kafka", "postgres", "redis", "clickhouse")))
+
+
+@pytest.fixture(scope="session")
+def launch(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Launch:
+    """Starts what the scenarios run against: the embedded gateway, or with `--cluster` processes on real servers."""
+    if request.config.getoption("--cluster"):
+        ground: Ground = request.getfixturevalue("ground")
+        return lambda name, catalogue=None, **settings: Cluster(
+            tmp_path_factory.mktemp(name), ground.fresh(), catalogue, **settings
+        )
+    return lambda name, catalogue=None, **settings: Gateway(
+        tmp_path_factory.mktemp(name), catalogue, **settings
+    )
+
+
+@pytest.fixture(scope="session")
+def gateway(catalogue: dict[str, Any], launch: Launch) -> Iterator[Served]:
+    """The gateway that most tests share; each takes `model` where it lets a provider fail."""
+    with launch("gateway", catalogue) as running:
         yield running
 
 
@@ -62,18 +82,18 @@ def simulator(provider: SimulatorThread) -> Iterator[SimulatorThread]:
 
 
 @pytest.fixture
-def model(gateway: Gateway) -> str:
+def model(gateway: Served) -> str:
     """A model that no other test asks: its provider may fail without being avoided elsewhere."""
     return gateway.add_model()
 
 
 @pytest.fixture(scope="session")
-def client(gateway: Gateway) -> Iterator[openai.OpenAI]:
+def client(gateway: Served) -> Iterator[openai.OpenAI]:
     with gateway.client() as connected:
         yield connected
 
 
 @pytest.fixture
-async def async_client(gateway: Gateway) -> AsyncIterator[openai.AsyncOpenAI]:
+async def async_client(gateway: Served) -> AsyncIterator[openai.AsyncOpenAI]:
     async with gateway.async_client() as connected:
         yield connected

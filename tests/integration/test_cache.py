@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from openai.types.chat import ChatCompletionMessageParam
 
-from hive_testing.gateway import Door, Gateway, eventually
+from hive_testing.gateway import Door, Launch, Served, eventually
 from hive_testing.simulator import SimulatorThread
 
 
 @pytest.fixture(scope="module")
-def caching(catalogue: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with Gateway(tmp_path_factory.mktemp("cache"), catalogue, HIVE_CACHE_SECONDS="600") as running:
+def caching(catalogue: dict[str, Any], launch: Launch) -> Iterator[Served]:
+    with launch("cache", catalogue, HIVE_CACHE_SECONDS="600") as running:
         yield running
 
 
@@ -24,14 +24,14 @@ def user(text: str) -> list[ChatCompletionMessageParam]:
     return [{"role": "user", "content": text}]
 
 
-def a_key(gateway: Gateway, tenant: str) -> str:
+def a_key(gateway: Served, tenant: str) -> str:
     key: str = gateway.admin("POST", "/keys", {"tenant": tenant, "name": "k"})["key"]
     eventually(lambda: Door(gateway.url, key).ask("GET", "/v1/models").status == 200, what="the key")
     return key
 
 
 def test_the_second_time_nobody_is_asked_and_it_costs_nothing(
-    caching: Gateway, simulator: SimulatorThread
+    caching: Served, simulator: SimulatorThread
 ) -> None:
     with caching.client() as client:
         create = client.chat.completions.with_raw_response.create
@@ -42,7 +42,7 @@ def test_the_second_time_nobody_is_asked_and_it_costs_nothing(
     assert len(simulator.calls) == 2
 
 
-def test_a_stream_is_replayed_as_a_stream(caching: Gateway, simulator: SimulatorThread) -> None:
+def test_a_stream_is_replayed_as_a_stream(caching: Served, simulator: SimulatorThread) -> None:
     simulator.script(content="one two three four five six", chunks=9)
     door = Door(caching.url, caching.key)
     body = {"model": "gpt-4o", "messages": user("stream"), "stream": True}
@@ -52,7 +52,7 @@ def test_a_stream_is_replayed_as_a_stream(caching: Gateway, simulator: Simulator
     assert [each.headers["x-hive-cache"] for each in (first, second)] == ["miss", "hit"]
 
 
-def test_never_across_tenants(caching: Gateway, simulator: SimulatorThread) -> None:
+def test_never_across_tenants(caching: Served, simulator: SimulatorThread) -> None:
     keys = []
     for tenant in ("one", "two"):
         caching.admin("POST", "/tenants", {"id": tenant, "name": tenant, "billing": {"mode": "metered"}})
@@ -66,7 +66,7 @@ def test_never_across_tenants(caching: Gateway, simulator: SimulatorThread) -> N
     assert told == ["miss", "miss", "hit"] and len(simulator.calls) == 2
 
 
-def test_equal_requests_at_once_make_one_call(caching: Gateway, simulator: SimulatorThread) -> None:
+def test_equal_requests_at_once_make_one_call(caching: Served, simulator: SimulatorThread) -> None:
     simulator.script(latency=0.3)
     with caching.client() as client, ThreadPoolExecutor(20) as pool:
         create = client.chat.completions.with_raw_response.create
@@ -74,7 +74,7 @@ def test_equal_requests_at_once_make_one_call(caching: Gateway, simulator: Simul
     assert len(simulator.calls) == 1 and len({answer.parse().id for answer in answers}) == 1
 
 
-def test_operators_see_and_clear_it(caching: Gateway, simulator: SimulatorThread) -> None:
+def test_operators_see_and_clear_it(caching: Served, simulator: SimulatorThread) -> None:
     with caching.client() as client:
         for _ in range(2):
             client.chat.completions.create(model="gpt-4o", messages=user("clear me"))

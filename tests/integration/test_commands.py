@@ -11,6 +11,8 @@ import pytest
 from hive_testing.gateway import Door, Gateway, clean_environment, eventually, run_command
 from hive_testing.simulator import SimulatorThread
 
+pytestmark = pytest.mark.embedded
+
 
 def parsed(gateway: Gateway, *arguments: str) -> Any:
     """What a command prints with --json."""

@@ -20,6 +20,8 @@ from hive_testing.gateway import PRICE, Gateway, eventually
 from hive_testing.simulator import SimulatorThread
 from hive_testing.simulator.bill import BillLine
 
+pytestmark = pytest.mark.embedded
+
 CALLS = 2_000
 KILLS = 20
 WORKERS = 24

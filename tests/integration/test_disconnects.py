@@ -15,6 +15,8 @@ from hive_testing.gateway import Connection, Gateway, eventually
 from hive_testing.simulator import SimulatorThread
 from hive_testing.simulator.calls import Call
 
+pytestmark = pytest.mark.embedded
+
 CHAT = "/v1/chat/completions"
 MIB = 1024 * 1024
 

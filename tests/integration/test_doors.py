@@ -10,6 +10,8 @@ import pytest
 from hive_testing.gateway import Door, Gateway, eventually
 from hive_testing.simulator import SimulatorThread
 
+pytestmark = pytest.mark.embedded
+
 CHAT = "/v1/chat/completions"
 ASKED = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hello"}]}
 NOT_ENABLED = "not enabled on this deployment"

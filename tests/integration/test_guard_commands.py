@@ -12,6 +12,8 @@ import pytest
 
 from hive_testing.gateway import COMMAND, Gateway
 
+pytestmark = pytest.mark.embedded
+
 SECRET = "my key is AKIAQ3ZK7WBN5XJ2MTLC, keep it"
 DEFAULT = [("prompt-injection", "block", True, False), ("secrets", "redact", True, False)]
 NUMBERS = itertools.count(1)

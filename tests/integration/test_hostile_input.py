@@ -11,6 +11,8 @@ import pytest
 from hive_testing.gateway import Connection, Gateway, RawAnswer
 from hive_testing.simulator import SimulatorThread
 
+pytestmark = pytest.mark.embedded
+
 CHAT = "/v1/chat/completions"
 MIB = 1024 * 1024
 ASKED = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "hello"}]}).encode()

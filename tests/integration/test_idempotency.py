@@ -76,6 +76,7 @@ async def test_five_hundred_at_once_make_one_call(gateway: Gateway, simulator: S
     assert len(simulator.calls) == 1 and len({answer.id for answer in answers}) == 1
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("moment", ["answering", "answered"])
 def test_a_retry_after_a_kill_is_charged_once(
     catalogue: dict[str, Any], tmp_path: Path, simulator: SimulatorThread, moment: str

@@ -17,6 +17,8 @@ import pytest
 from hive_testing.gateway import PRICE, Door, Gateway, clean_environment, eventually, run_command
 from hive_testing.simulator import SimulatorThread
 
+pytestmark = pytest.mark.embedded
+
 CHAT = "/v1/chat/completions"
 HELLO = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hello"}]}
 READY = re.compile(

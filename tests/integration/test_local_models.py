@@ -13,6 +13,8 @@ from pydantic import BaseModel
 
 from hive_testing.gateway import Gateway
 
+pytestmark = pytest.mark.embedded
+
 MODEL = "local/smollm2-135m"
 EMBEDDING = "local/minilm-l6-v2"
 BEE: list[ChatCompletionMessageParam] = [{"role": "user", "content": "What is a bee?"}]

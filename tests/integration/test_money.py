@@ -10,7 +10,7 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletionMessageParam
 
-from hive_testing.gateway import Door, Gateway, eventually
+from hive_testing.gateway import Door, Launch, Served, eventually
 from hive_testing.simulator import SimulatorThread
 
 HELLO: list[ChatCompletionMessageParam] = [{"role": "user", "content": "hello"}]
@@ -26,14 +26,14 @@ COST = (20 * Decimal("2.50") + 100 * Decimal("2.50") + 20 * Decimal(10)) / 1_000
 
 
 @pytest.fixture(scope="module")
-def bank(catalogue: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+def bank(catalogue: dict[str, Any], launch: Launch) -> Iterator[Served]:
     """A gateway whose default tenant is prepaid and began with $10."""
-    with Gateway(tmp_path_factory.mktemp("money"), catalogue, HIVE_BOOTSTRAP_CREDIT_USD="10") as running:
+    with launch("money", catalogue, HIVE_BOOTSTRAP_CREDIT_USD="10") as running:
         yield running
 
 
 @pytest.fixture
-def key(bank: Gateway, simulator: SimulatorThread) -> dict[str, Any]:
+def key(bank: Served, simulator: SimulatorThread) -> dict[str, Any]:
     """A key with $0.05 of its own, known to the gateway; the provider counts `USAGE` for it."""
     made = bank.admin("POST", "/keys", {"tenant": "default", "name": "thrifty", "budget_usd": "0.05"})
     door = Door(bank.url, made["key"])
@@ -42,7 +42,7 @@ def key(bank: Gateway, simulator: SimulatorThread) -> dict[str, Any]:
     return dict(made)
 
 
-def test_what_an_answer_cost_stands_in_its_headers(bank: Gateway, key: dict[str, Any]) -> None:
+def test_what_an_answer_cost_stands_in_its_headers(bank: Served, key: dict[str, Any]) -> None:
     with bank.client(api_key=key["key"]) as client:
         raw = client.chat.completions.with_raw_response.create(model="gpt-4o", messages=HELLO, max_tokens=40)
         usage = raw.parse().usage
@@ -52,7 +52,7 @@ def test_what_an_answer_cost_stands_in_its_headers(bank: Gateway, key: dict[str,
     assert usage.prompt_tokens_details.cached_tokens == 100
 
 
-def test_what_a_stream_cost_stands_in_its_last_chunk(bank: Gateway, key: dict[str, Any]) -> None:
+def test_what_a_stream_cost_stands_in_its_last_chunk(bank: Served, key: dict[str, Any]) -> None:
     with bank.client(api_key=key["key"]) as client:
         raw = client.chat.completions.with_raw_response.create(
             model="gpt-4o", messages=HELLO, max_tokens=40, stream=True, stream_options={"include_usage": True}
@@ -65,7 +65,7 @@ def test_what_a_stream_cost_stands_in_its_last_chunk(bank: Gateway, key: dict[st
 
 
 def test_who_has_too_little_is_refused_in_the_promised_words(
-    bank: Gateway, key: dict[str, Any], simulator: SimulatorThread
+    bank: Served, key: dict[str, Any], simulator: SimulatorThread
 ) -> None:
     with bank.client(api_key=key["key"], max_retries=2) as client, pytest.raises(openai.APIStatusError) as no:
         client.chat.completions.create(model="gpt-4o", messages=HELLO, max_tokens=20_000)
@@ -77,7 +77,7 @@ def test_who_has_too_little_is_refused_in_the_promised_words(
     assert not simulator.calls
 
 
-def test_a_key_spends_its_budget_and_no_more(bank: Gateway, key: dict[str, Any]) -> None:
+def test_a_key_spends_its_budget_and_no_more(bank: Served, key: dict[str, Any]) -> None:
     with bank.client(api_key=key["key"]) as client:
         for _ in range(3):
             client.chat.completions.create(model="gpt-4o", messages=HELLO, max_tokens=40)
@@ -90,7 +90,7 @@ def test_a_key_spends_its_budget_and_no_more(bank: Gateway, key: dict[str, Any])
     assert Decimal(budget()["remaining_usd"]) == Decimal("0.05") - 3 * COST
 
 
-def test_what_failed_costs_nothing(bank: Gateway, key: dict[str, Any], simulator: SimulatorThread) -> None:
+def test_what_failed_costs_nothing(bank: Served, key: dict[str, Any], simulator: SimulatorThread) -> None:
     simulator.script(status=400, once=True)
     with bank.client(api_key=key["key"]) as client, pytest.raises(openai.BadRequestError):
         client.chat.completions.create(model="gpt-4o", messages=HELLO, max_tokens=40)

@@ -17,6 +17,8 @@ import pytest
 from hive_testing.gateway import Door, Gateway, clean_environment, eventually, run_command
 from hive_testing.simulator import SimulatorThread
 
+pytestmark = pytest.mark.embedded
+
 PRICE = {"prompt": "2.50", "completion": "10", "per": 1_000_000}
 CALL = {"messages": [{"role": "user", "content": "What is a bee?"}], "max_tokens": 20}
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hive_testing.gateway import PRICE, Gateway, clean_environment
+from hive_testing.gateway import PRICE, Launch, Served, clean_environment
 from hive_testing.simulator import SimulatorThread
 
 NODE = Path(__file__).parents[1] / "node"
@@ -17,9 +17,7 @@ SCENARIOS = ["abort", "chat", "embeddings", "errors", "models"]
 
 
 @pytest.fixture(scope="module")
-def told(
-    catalogue: dict[str, Any], provider: SimulatorThread, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Gateway]:
+def told(catalogue: dict[str, Any], provider: SimulatorThread, launch: Launch) -> Iterator[Served]:
     """A gateway whose providers do what their models' names say."""
     models = {
         "limited": ("sim", "sim/status=429,retry_after=60"),
@@ -38,7 +36,7 @@ def told(
         for each in catalogue["providers"]
     ]
     everything = {"providers": patient, "models": [*catalogue["models"], *further]}
-    with Gateway(tmp_path_factory.mktemp("node"), everything) as running:
+    with launch("node", everything) as running:
         yield running
 
 
@@ -47,7 +45,7 @@ def test_every_scenario_is_run() -> None:
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_scenario(told: Gateway, simulator: SimulatorThread, name: str) -> None:
+def test_scenario(told: Served, simulator: SimulatorThread, name: str) -> None:
     environment = clean_environment(told.folder) | {
         "SCENARIO_URL": told.url,
         "SCENARIO_KEY": told.key,

@@ -14,6 +14,8 @@ import pytest
 from hive_testing.gateway import PRICE, Gateway
 from hive_testing.simulator import SimulatorThread
 
+pytestmark = pytest.mark.embedded
+
 REQUESTS = 10_000
 WORKERS = 24
 WARM_UP = 1_500

@@ -1,7 +1,9 @@
-"""A cluster for tests: every service in processes of its own, on real servers; each can be killed, paused, restarted."""
+"""A cluster for tests: each service in processes of its own, on real servers; all can be killed and paused."""
 
 from __future__ import annotations
 
+import itertools
+import os
 import shutil
 import subprocess
 import sys
@@ -18,8 +20,12 @@ from hive_runtime.sealing import SealingKey
 from hive_testing.balancer import Balancer
 from hive_testing.http import Door, eventually
 from hive_testing.served import Served
+from hive_testing.servers.kafka import Kafka
 from hive_testing.servers.ports import HOST, free_port
+from hive_testing.servers.postgres import Postgres
 from hive_testing.servers.process import Process
+from hive_testing.servers.redis import Redis
+from hive_testing.servers.server import Server
 
 SERVICES: Mapping[str, int] = {
     "console": 1,
@@ -30,6 +36,7 @@ SERVICES: Mapping[str, int] = {
     "edge": 2,
 }
 """How many processes of each, where a test says nothing else."""
+REDIS_DATABASES = 16
 TOPICS_SECONDS = 60.0
 SETTLE_SECONDS = 60.0
 
@@ -52,6 +59,28 @@ class Backing:
             "HIVE_OLAP_URL": self.clickhouse,
         }
         return {name: value for name, value in found.items() if value}
+
+
+class Ground:
+    """The servers that the clusters of a test run stand on; each cluster gets a part of its own."""
+
+    def __init__(self, kafka: Kafka, postgres: Postgres, redis: Redis, clickhouse: Server) -> None:
+        self.kafka = kafka
+        self.postgres = postgres
+        self.redis = redis
+        self.clickhouse = clickhouse
+        self._numbers = itertools.count(1)
+
+    def fresh(self) -> Backing:
+        """Topics, databases and keys that nobody has used."""
+        number = next(self._numbers)
+        name = f"cluster_{os.getpid()}_{number}"
+        return Backing(
+            kafka=f"{self.kafka.url}?prefix={name}.&session_ms=6000",
+            postgres=self.postgres.create_database(),
+            redis=f"{self.redis.url.rpartition('/')[0]}/{number % REDIS_DATABASES}",
+            clickhouse=f"{self.clickhouse.url.rstrip('/')}/{name}",
+        )
 
 
 class Replica:

@@ -14,7 +14,16 @@ from urllib.parse import urlsplit
 import psutil
 
 from hive_testing.http import TIMEOUT, Connection, Door, RawAnswer, eventually
-from hive_testing.served import ADMIN_TOKEN, COMMAND, KEY, PRICE, Served, clean_environment, run_command
+from hive_testing.served import (
+    ADMIN_TOKEN,
+    COMMAND,
+    KEY,
+    PRICE,
+    Launch,
+    Served,
+    clean_environment,
+    run_command,
+)
 
 __all__ = [
     "ADMIN_TOKEN",
@@ -26,6 +35,7 @@ __all__ = [
     "Door",
     "Footprint",
     "Gateway",
+    "Launch",
     "RawAnswer",
     "Served",
     "clean_environment",

@@ -7,8 +7,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import httpx2
@@ -168,3 +169,11 @@ def _samples(page: str) -> Iterator[tuple[str, float]]:
         if not line.startswith("#"):
             name, _, value = line.rpartition(" ")
             yield name, float(value)
+
+
+class Launch(Protocol):
+    """Starts a gateway of the kind that the scenarios run against: one process, or a cluster."""
+
+    def __call__(
+        self, name: str, catalogue: Mapping[str, Any] | None = None, **settings: str
+    ) -> AbstractContextManager[Served]: ...
