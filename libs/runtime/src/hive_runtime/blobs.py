@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+import sys
+from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import obstore
-from obstore.store import LocalStore, ObjectStore
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, ObjectStore, S3Store
 
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError, Kind
 
+if TYPE_CHECKING:
+    from obstore import AsyncWritableFile
+
+T = TypeVar("T")
+
 PART_BYTES = 256 * 1024
+S3_PART_BYTES = 5 * 1024 * 1024
+"""S3 takes no smaller part of an upload, but for the last one."""
+S3_PARTS_AT_ONCE = 2
+STALL_SECONDS = 20.0
+"""How long the storage may take for one step: a part in, a part out."""
 
 
 class Blobs(Protocol):
+    """Every method raises HiveError `unavailable` where the storage is away, or does not answer."""
+
     async def write(self, path: str, content: AsyncIterator[bytes]) -> int:
         """Store the whole of `content`, or nothing where it raises; returns its size in bytes."""
         ...
@@ -35,39 +51,87 @@ class Blobs(Protocol):
         ...
 
 
+def blobs_of(url: str, data_dir: Path, clock: Clock) -> ObjectBlobs:
+    """What the URL names: `file:///folder`, `s3://bucket/prefix?endpoint=…&region=…`, or nothing: the data folder.
+
+    S3's credentials are those of its own variables (`AWS_ACCESS_KEY_ID`, …) or of the machine. ValueError for
+    anything else.
+    """
+    if not url:
+        return ObjectBlobs.in_folder(data_dir / "blobs", clock)
+    parts = urlsplit(url)
+    folder = Path(unquote(parts.path))
+    if parts.scheme == "file" and not parts.netloc and folder.is_absolute():
+        return ObjectBlobs.in_folder(folder, clock)
+    options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    if parts.scheme == "s3" and parts.hostname and not parts.username and options.keys() <= _S3_OPTIONS:
+        return ObjectBlobs(_s3(parts.netloc, unquote(parts.path).strip("/"), **options), clock, S3_PART_BYTES)
+    raise ValueError("give file:///<folder> or s3://<bucket>/<prefix>?endpoint=<url>&region=<name>")
+
+
+_S3_OPTIONS = {"endpoint", "region"}
+
+
+def _s3(bucket: str, prefix: str, endpoint: str | None = None, region: str = "us-east-1") -> S3Store:
+    return S3Store(
+        bucket,
+        prefix=prefix or None,
+        endpoint=endpoint,
+        region=region,
+        virtual_hosted_style_request=endpoint is None,
+        # `timeout` is for a whole object; each step has a bound of its own.
+        client_options={"allow_http": True, "connect_timeout": "3s", "timeout": "10m"},
+        retry_config={
+            "max_retries": 2,
+            "retry_timeout": timedelta(seconds=10),
+            "backoff": {
+                "init_backoff": timedelta(seconds=0.1),
+                "max_backoff": timedelta(seconds=1),
+                "base": 2,
+            },
+        },
+    )
+
+
 class ObjectBlobs:
     """Blobs in an object store; nothing is ever held whole in memory."""
 
-    def __init__(self, store: ObjectStore, clock: Clock, folder: Path | None = None) -> None:
-        """folder: where the store keeps its files, if it is a local one."""
+    def __init__(
+        self, store: ObjectStore, clock: Clock, part_bytes: int = PART_BYTES, folder: Path | None = None
+    ) -> None:
+        """part_bytes: what is written at once. folder: where the store keeps its files, if it is a local one."""
         self._store = store
         self._clock = clock
+        self._part_bytes = part_bytes
         self._folder = folder
 
     @classmethod
     def in_folder(cls, folder: Path, clock: Clock) -> ObjectBlobs:
         folder.mkdir(parents=True, exist_ok=True)
-        return cls(LocalStore(folder), clock, folder)
+        return cls(LocalStore(folder), clock, folder=folder)
 
     async def write(self, path: str, content: AsyncIterator[bytes]) -> int:
         size = 0
-        async with obstore.open_writer_async(self._store, path, buffer_size=PART_BYTES) as writer:
+        async with self._writer(path) as writer:
             async for part in content:
-                await writer.write(part)
+                async with _in_time():
+                    await writer.write(part)
                 size += len(part)
         return size
 
     async def read(self, path: str) -> AsyncIterator[bytes]:
         try:
-            found = await self._store.get_async(path)
+            async with _in_time():
+                found = await self._store.get_async(path)
         except FileNotFoundError:
             raise HiveError(Kind.NOT_FOUND, f"there is no blob {path!r}") from None
-        async for part in found.stream(min_chunk_size=PART_BYTES):
+        async for part in _each_in_time(found.stream(min_chunk_size=PART_BYTES)):
             yield bytes(part)
 
     async def delete(self, path: str) -> None:
         try:
-            await self._store.delete_async(path)
+            async with _in_time():
+                await self._store.delete_async(path)
         except FileNotFoundError:
             return
 
@@ -75,7 +139,7 @@ class ObjectBlobs:
         limit = datetime.fromtimestamp(self._clock.now() - older_than, UTC)
         old = [
             meta["path"]
-            async for page in self._store.list(prefix)
+            async for page in _each_in_time(self._store.list(prefix))
             for meta in page
             if meta["last_modified"] < limit
         ]
@@ -85,6 +149,45 @@ class ObjectBlobs:
         if self._folder is not None:
             drafts = await asyncio.to_thread(_drop_drafts, self._folder / prefix, limit.timestamp())
         return len(old) + drafts
+
+    @asynccontextmanager
+    async def _writer(self, path: str) -> AsyncIterator[AsyncWritableFile]:
+        """What is written to it is there at the end, whole; nothing of it where it raises."""
+        writer = obstore.open_writer_async(
+            self._store, path, buffer_size=self._part_bytes, max_concurrency=S3_PARTS_AT_ONCE
+        )
+        await writer.__aenter__()
+        try:
+            yield writer
+        except BaseException:
+            await writer.__aexit__(*sys.exc_info())
+            raise
+        async with _in_time():
+            await writer.close()
+
+
+@asynccontextmanager
+async def _in_time() -> AsyncIterator[None]:
+    """Around one step of the storage."""
+    try:
+        async with asyncio.timeout(STALL_SECONDS):
+            yield
+    except FileNotFoundError:
+        raise
+    except (BaseError, OSError, TimeoutError) as error:
+        message = "The storage for large bodies is not available just now. Try again in a moment."
+        raise HiveError(Kind.UNAVAILABLE, message, retry_after=1) from error
+
+
+async def _each_in_time(found: AsyncIterable[T]) -> AsyncIterator[T]:
+    steps = found.__aiter__()
+    while True:
+        try:
+            async with _in_time():
+                each = await steps.__anext__()
+        except StopAsyncIteration:
+            return
+        yield each
 
 
 def _drop_drafts(folder: Path, before: float) -> int:
