@@ -39,10 +39,14 @@ M = TypeVar("M", bound=Message)
 
 @dataclass(frozen=True, slots=True)
 class StateChange(Generic[M]):
-    """One change of a compacted topic; `message` is None where the key was retired."""
+    """One change of a compacted topic; `message` is None where the key was retired.
+
+    order: grows with each change of the topic, as a broker counts them; 0 where the adapter does not count.
+    """
 
     key: str
     message: M | None
+    order: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

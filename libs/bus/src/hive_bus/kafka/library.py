@@ -1,0 +1,86 @@
+"""What is asked of aiokafka beyond its public interface. Each use stands here, so that an upgrade is checked here.
+
+Its logger is quietened: while a broker is away it writes an error at every attempt, and the bus says that once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+DISPOSE_SECONDS = 5.0
+
+
+def quieten() -> None:
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+
+
+def is_member(consumer: AIOKafkaConsumer) -> bool:
+    """Whether the group still knows this consumer, as far as it has heard."""
+    coordinator = consumer._coordinator
+    return coordinator is not None and coordinator.generation > 0
+
+
+async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
+    """The topic's partitions, asked of the broker; empty where there is no such topic. Raises KafkaError."""
+    cluster = await consumer._client.fetch_all_metadata()
+    return cluster.partitions_for_topic(topic) or set()
+
+
+class Sending:
+    """The requests that a producer has under way, so that they can be given up."""
+
+    def __init__(self, producer: AIOKafkaProducer) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._send: Callable[..., Awaitable[None]] = producer._sender._send_produce_req
+        producer._sender._send_produce_req = self._tracked
+
+    async def _tracked(self, node: int, batches: dict[Any, Any]) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            await self._send(node, batches)
+        finally:
+            self._tasks.discard(task)
+
+    def give_up(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+
+async def abandon(producer: AIOKafkaProducer, sending: Sending, error: Exception) -> None:
+    """End a producer at once: what it holds fails with `error` and is never sent, unless it already was.
+
+    Its own `stop` would wait for what it holds, and an idempotent producer holds that for ever.
+    """
+    sender = producer._sender
+    if sender.sender_task is not None:
+        sender.sender_task.cancel()
+    sending.give_up()
+    producer._message_accumulator.fail_all(error)
+    producer._closed = True
+    for ending in (producer.client.close(), sender.close()):
+        with suppress(Exception, asyncio.CancelledError):
+            await asyncio.wait_for(ending, DISPOSE_SECONDS)
+
+
+async def dispose(consumer: AIOKafkaConsumer) -> None:
+    """Stop a consumer, leaving its group where that can be said; bounded, whatever state it is in."""
+    with suppress(Exception, asyncio.CancelledError):
+        async with asyncio.timeout(DISPOSE_SECONDS):
+            await consumer.stop()
+            return
+    coordinator, fetcher = consumer._coordinator, consumer._fetcher
+    for name in ("_coordination_task", "_heartbeat_task", "_commit_refresh_task", "_reset_committed_task"):
+        task = getattr(coordinator, name, None)
+        if task is not None:
+            task.cancel()
+    for ending in (*([fetcher.close()] if fetcher is not None else []), consumer._client.close()):
+        with suppress(Exception, asyncio.CancelledError):
+            await asyncio.wait_for(ending, DISPOSE_SECONDS)
