@@ -28,6 +28,7 @@ from hive_routing.guarding.port import Asker, Decision, Found, Text, Verdict
 from hive_routing.holds import Lease, Lent, Purse, Terms
 from hive_routing.http import RoutingApp
 from hive_routing.idempotency import MIGRATIONS, IdempotencyStore
+from hive_routing.model_calls import WatchedLog
 from hive_routing.once import Once
 from hive_routing.pipeline import Pipeline
 from hive_routing.prices import PriceBook, PriceTag
@@ -40,6 +41,7 @@ from hive_runtime.errors import HiveError, Kind
 from hive_runtime.money import Tariff
 from hive_runtime.sealing import SealingKey, seal
 from hive_runtime.tasks import Tasks
+from hive_runtime.telemetry import Metrics, Requests
 from hive_sql import Database, open_database
 from hive_testing.simulator import Simulator
 from modelhive.common.v1.common_pb2 import ModelList, Principal, UsageSummary
@@ -263,9 +265,10 @@ class Gateway:
         policy = Policy(first_pause=0.001, longest_pause=0.05)
         dispatcher = Dispatcher(clock, self.breaker, policy, random.Random(7))
         counter = TokenCounter()
+        self.metrics = Metrics()
         self.bank, self.log, self.prices = FakeBank(clock), FakeLog(), PriceBook()
         self.purse = Purse(self.bank, clock)
-        self.spending = Spending(self.purse, self.prices, self.log, counter, clock)
+        self.spending = Spending(self.purse, self.prices, WatchedLog(self.log, self.metrics), counter, clock)
         self.guards = FakeGuards()
         self.cache = HiveCache(Local(Cache(clock, 1 << 24, 1 << 20)), Flights(1 << 20), self.terms, clock)
         self.alive: set[str] = set()
@@ -280,7 +283,8 @@ class Gateway:
             counter,
             clock,
         )
-        self.app = RoutingApp(pipeline, rest_app(self.catalogue, counter))
+        requests = Requests(self.metrics, "routing")
+        self.app = RoutingApp(pipeline, rest_app(self.catalogue, counter), requests, clock)
 
     async def tell(self, key: str, **entity: Any) -> None:
         """A change on the control topic; without an entity the key is retired."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from google.protobuf.message import Message
 
 from hive_analytics.intake import Intake
 from hive_bus import Batch, Bus, Subscription
+from hive_runtime import tracing
 from hive_runtime.clock import Clock
 from modelhive.events.v1.guard_pb2 import GuardDecided
 from modelhive.events.v1.ledger_pb2 import LedgerPosted
@@ -48,10 +50,22 @@ class Consumer:
         mine = _InHand(self._clock.monotonic(), len(events) >= self._batch.size, asyncio.Event())
         self._in_hand = mine
         try:
-            await self._intake.take(self._family, [event.SerializeToString() for event in events])
+            with self._inserting(events) if tracing.is_on() else tracing.OFF:
+                await self._intake.take(self._family, [event.SerializeToString() for event in events])
         finally:
             self._in_hand = None
             mine.done.set()
+
+    def _inserting(self, events: Sequence[Message]) -> AbstractContextManager[tracing.Span]:
+        """The step in the traces of the requests that these events are of."""
+        attributes: dict[str, tracing.Value] = {
+            "db.system.name": "clickhouse",
+            "db.operation.name": "INSERT",
+            "db.collection.name": self._family,
+            "db.operation.batch.size": len(events),
+        }
+        traceparents = [event.traceparent for event in events if isinstance(event, UsageRecorded)]
+        return tracing.batch(f"INSERT {self._family}", traceparents, tracing.Role.CLIENT, attributes)
 
     async def settled(self) -> None:
         """Returns when all that was published before is kept."""

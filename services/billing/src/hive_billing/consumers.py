@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
 from hive_billing.accounts import Accounts
 from hive_billing.bookkeeper import Bookkeeper
 from hive_billing.messages import api_key_of, tenant_of, usage_of
 from hive_bus.port import StateChange
+from hive_runtime import tracing
 from modelhive.control.v1.control_pb2 import ControlChanged
 from modelhive.events.v1.usage_pb2 import UsageRecorded
 
 Forget = Callable[[Sequence[str], Sequence[str]], None]
 """Key ids and tenant ids whose terms are others now."""
+
+
+def settling(events: Sequence[UsageRecorded]) -> AbstractContextManager[tracing.Span]:
+    """The step in the traces of the requests that these events are of."""
+    if not tracing.is_on():
+        return tracing.OFF
+    traceparents = [event.traceparent for event in events]
+    attributes: dict[str, tracing.Value] = {"hive.rows": len(events)}
+    return tracing.batch("settle usage", traceparents, tracing.Role.CONSUMER, attributes)
 
 
 class UsageConsumer:
@@ -21,7 +32,8 @@ class UsageConsumer:
 
     async def take(self, events: Sequence[UsageRecorded]) -> None:
         """Returns when all of them are written."""
-        await self._bookkeeper.settle([usage_of(event) for event in events])
+        with settling(events):
+            await self._bookkeeper.settle([usage_of(event) for event in events])
 
 
 class ControlConsumer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hive_billing import windows
 from hive_billing.auditing import audit
 from hive_billing.bookkeeper import Bookkeeper, Budget, Wallet
+from hive_billing.consumers import settling
 from hive_billing.leases import Granted, Position, Short
 from hive_billing.lender import Asked, Lender
 from hive_billing.messages import posted_of, usage_of
@@ -56,9 +57,10 @@ class LeasesDoor(LeasesServicer):
         return leases.ReturnResponse()
 
     async def Settle(self, request: leases.SettleRequest, context: object) -> leases.SettleResponse:
-        usages = [usage_of(event) for event in request.events]
-        for start in range(0, len(usages), BATCH):
-            await self._bookkeeper.settle(usages[start : start + BATCH])
+        for start in range(0, len(request.events), BATCH):
+            events = request.events[start : start + BATCH]
+            with settling(events):
+                await self._bookkeeper.settle([usage_of(event) for event in events])
         return leases.SettleResponse()
 
     def _answer(self, answer: Granted | Short) -> leases.AcquireResponse:

@@ -23,6 +23,7 @@ from hive_guardrails.service import guardrails_service
 from hive_host import Process
 from hive_routing.service import routing_service
 from hive_routing.settings import RoutingSettings
+from hive_runtime.otel import configure_tracing
 from hive_runtime.settings import HostSettings
 from hive_runtime.telemetry import configure_logging
 
@@ -70,7 +71,10 @@ def run(on_ready: Callable[[Started], None]) -> None:
             loop.add_signal_handler(number, _stop, loop, number, stop)
         await serve(settings, stop, on_ready)
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with (
+        configure_tracing("modelhive", settings.instance or "modelhive-0"),
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
         runner.run(main())
 
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import structlog
 
 from hive_guardrails.checks import port
 from hive_guardrails.checks.registry import DENIED_WORDS, NAMES, checks
-from hive_guardrails.deciding import Decision, Memory, Stage, Text, decide
+from hive_guardrails.deciding import Decision, Memory, Stage, Text, Verdict, decide
 from hive_guardrails.policies import Plan, Policies
 from hive_guardrails.telling import About, Teller
-from hive_rpc.errors import failure_of
+from hive_rpc.errors import failure_of, status_of
+from hive_runtime import tracing
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError, Kind
+from hive_runtime.telemetry import Requests
+from modelhive.events.v1.guard_pb2 import GuardStage
 from modelhive.guardrails.v1 import guard_pb2 as pb
 from modelhive.guardrails.v1.guard_pb2_grpc import GuardServicer
 
@@ -27,8 +31,9 @@ MOST_TESTED_CHARS = 1_000_000
 
 
 class GuardDoor(GuardServicer):
-    def __init__(self, policies: Policies, teller: Teller, clock: Clock) -> None:
+    def __init__(self, policies: Policies, teller: Teller, requests: Requests, clock: Clock) -> None:
         self._policies = policies
+        self._requests = requests
         self._teller = teller
         self._clock = clock
         self._memory = Memory()
@@ -58,13 +63,25 @@ class GuardDoor(GuardServicer):
 
     async def _answered(self, question: pb.Question) -> pb.Decision:
         """What cannot be decided concerns nobody but who asked."""
-        try:
-            return await self._answer(question)
-        except HiveError as error:
-            return pb.Decision(number=question.number, failure=failure_of(error))
-        except Exception as error:
-            log.exception("a question could not be decided", request_id=question.request_id)
-            return pb.Decision(number=question.number, failure=failure_of(error))
+        began = self._clock.monotonic()
+        stage = "output" if question.stage == GuardStage.GUARD_STAGE_OUTPUT else "input"
+        tracing.note_request(question.request_id)
+        caller = tracing.parent(question.traceparent)
+        with _span(question, stage, caller) if caller.traceparent else tracing.OFF as span:
+            try:
+                decision, code = await self._answer(question), "OK"
+            except Exception as error:
+                if not isinstance(error, HiveError):
+                    log.exception("a question could not be decided", request_id=question.request_id)
+                decision = pb.Decision(number=question.number, failure=failure_of(error))
+                code = status_of(error).code.name
+                tracing.fail_with(span, error)
+            else:
+                if span.is_recording:
+                    span.set("hive.guard.ran", decision.ran)
+                    span.set("hive.guard.verdict", Verdict(decision.verdict).name.lower())
+        self._requests.note(f"Check {stage}", code, self._clock.monotonic() - began)
+        return decision
 
     async def _answer(self, question: pb.Question) -> pb.Decision:
         wanted = question.wanted if question.HasField("wanted") else None
@@ -103,6 +120,15 @@ class GuardDoor(GuardServicer):
             ],
             duration_us=took,
         )
+
+
+def _span(question: pb.Question, stage: str, caller: tracing.Span) -> AbstractContextManager[tracing.Span]:
+    attributes: dict[str, tracing.Value] = {
+        "rpc.system.name": "grpc",
+        "hive.request_id": question.request_id,
+        "hive.guard.stage": stage,
+    }
+    return tracing.span(f"decide {stage}", tracing.Role.SERVER, caller, attributes)
 
 
 def _message(number: int, plan: Plan, decision: Decision) -> pb.Decision:

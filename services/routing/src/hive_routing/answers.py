@@ -7,7 +7,7 @@ answered by another deployment.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Protocol
 
 import msgspec
@@ -18,10 +18,13 @@ from hive_routing.providers.port import Body, ProviderAnswer
 from hive_routing.stream import StreamRelay, last_events
 from hive_routing.tokens import Countable
 from hive_runtime.errors import HiveError
+from hive_runtime.tracing import Span
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
+MAX_NAME_CHARS = 200
+"""Of a model's name and of a finish reason, as traces tell them."""
 MAX_BODY_BYTES = 128 * 1024 * 1024
 DRAIN_SECONDS = 0.25
 LAST_EVENTS_SECONDS = 5.0
@@ -43,6 +46,17 @@ class _Output(msgspec.Struct):
     """What is counted where an answer holds no usage."""
 
     choices: list[dict[str, Any]] = []
+
+
+class _Finished(msgspec.Struct):
+    finish_reason: str | None = None
+
+
+class _Described(msgspec.Struct):
+    """What is told of an answer beside its usage."""
+
+    model: str = ""
+    choices: list[_Finished] = []
 
 
 _peek = msgspec.json.Decoder(_Peek).decode
@@ -95,6 +109,14 @@ class PlainAnswer:
             raise broken_answer(provider, f"answered with an error: {Words.of(peek.error).message}")
         return cls(body, peek.usage, headers)
 
+    def describe(self, span: Span) -> None:
+        """Tell which model answered, and why it ended."""
+        try:
+            found = msgspec.json.decode(self.body, type=_Described)
+        except msgspec.DecodeError:
+            return
+        _describe(span, found.model, [each.finish_reason for each in found.choices])
+
     def output(self) -> Countable:
         """What was generated, for counting."""
         counted = Countable()
@@ -143,6 +165,10 @@ class StreamAnswer:
     def delivered(self) -> int:
         """About how many tokens came so far."""
         return self._relay.delivered
+
+    def describe(self, span: Span) -> None:
+        """Tell which model answered, and why it ended as far as it has."""
+        _describe(span, self._relay.model, self._relay.finish_reasons)
 
     def output(self) -> Countable:
         """What was generated so far, for counting."""
@@ -227,6 +253,13 @@ class StreamAnswer:
             return await self._body.__anext__()
         async with asyncio.timeout(LAST_EVENTS_SECONDS):
             return await self._body.__anext__()
+
+
+def _describe(span: Span, model: str, reasons: Iterable[str | None]) -> None:
+    if model:
+        span.set("gen_ai.response.model", model[:MAX_NAME_CHARS])
+    if found := [reason[:MAX_NAME_CHARS] for reason in reasons if reason]:
+        span.set("gen_ai.response.finish_reasons", found)
 
 
 async def refusal(answer: ProviderAnswer, provider: str) -> HiveError:

@@ -8,6 +8,7 @@ from enum import IntEnum
 from typing import Protocol
 
 from hive_routing.prices import PriceTag
+from hive_runtime.tracing import NOTHING, Span
 
 
 class Outcome(IntEnum):
@@ -94,6 +95,8 @@ class Attempt:
 
     number: int = 0
     """Its place in the journal, given by `UsageLog.open`."""
+    span: Span = NOTHING
+    """Its place in its request's trace, given there too."""
 
 
 class UsageLog(Protocol):

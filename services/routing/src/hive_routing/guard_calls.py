@@ -10,6 +10,7 @@ from hive_routing.guarding.port import Asker, Decision, Found, Text, Verdict
 from hive_rpc import Channel
 from hive_rpc.errors import error_of
 from hive_rpc.patience import Patience
+from hive_runtime import tracing
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError, Kind
 from hive_runtime.tasks import Tasks
@@ -72,10 +73,10 @@ class RpcGuards:
         self._number = 0
 
     async def on_input(self, asker: Asker, texts: Sequence[Text]) -> Decision:
-        return await self._ask(self._question(asker, texts, GuardStage.GUARD_STAGE_INPUT, more=False))
+        return await self._traced(self._question(asker, texts, GuardStage.GUARD_STAGE_INPUT, more=False))
 
     async def on_output(self, asker: Asker, texts: Sequence[Text], *, more: bool) -> Decision:
-        return await self._ask(self._question(asker, texts, GuardStage.GUARD_STAGE_OUTPUT, more=more))
+        return await self._traced(self._question(asker, texts, GuardStage.GUARD_STAGE_OUTPUT, more=more))
 
     def _question(
         self, asker: Asker, texts: Sequence[Text], stage: GuardStage.ValueType, *, more: bool
@@ -95,6 +96,18 @@ class RpcGuards:
             question.texts.add(text=_sayable(each.text), origin=each.origin.value, known=each.known)
         return question
 
+    async def _traced(self, question: pb.Question) -> Decision:
+        """A stream is asked about at every turn: of its questions only the last one is a step to be shown."""
+        if question.more or not tracing.is_on():
+            return await self._ask(question)
+        stage = "input" if question.stage == GuardStage.GUARD_STAGE_INPUT else "output"
+        attributes: dict[str, tracing.Value] = {"rpc.system.name": "grpc", "hive.guard.stage": stage}
+        with tracing.span(f"guard {stage}", tracing.Role.CLIENT, attributes=attributes) as span:
+            question.traceparent = span.traceparent
+            decision = await self._ask(question)
+            span.set("hive.guard.verdict", decision.verdict.name.lower())
+            return decision
+
     async def _ask(self, question: pb.Question) -> Decision:
         try:
             return _decision(await self._patience.call(lambda: self._decide(question)))
@@ -113,7 +126,8 @@ class RpcGuards:
         line = self._line
         if line is None:
             line = self._line = _Line()
-            line.listening = self._tasks.spawn(self._listen(line), "guardrails")
+            with tracing.detached():  # the line is everybody's
+                line.listening = self._tasks.spawn(self._listen(line), "guardrails")
         answer = line.put(question)
         try:
             async with asyncio.timeout(SECONDS):

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from hive_relay.asgi import App, Message, Receive, Scope, Send
-from hive_relay.exchange import exchange_of
+from hive_relay.exchange import Exchange, exchange_of
 from hive_routing.endpoints import ENDPOINTS, Endpoint
 from hive_routing.pipeline import Pipeline
 from hive_routing.spending import Payer
 from hive_routing.visit import Caller, Spent
+from hive_runtime import tracing
+from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError, Kind
 from hive_runtime.tags import tags_of
+from hive_runtime.telemetry import Requests
 from modelhive.common.v1.common_pb2 import Principal, UsageSummary
 
 _PASSED_HEADERS = {b"openai-beta": "openai-beta"}
 """Of the client's headers, what a provider gets to see."""
+CALLER_GONE = "499"
+"""Counted for a request that nobody waits for any more."""
 
 
 class RoutingApp:
     """The ASGI application of the routing service; runs inside the relay, which words what it raises."""
 
-    def __init__(self, pipeline: Pipeline, rest: App) -> None:
+    def __init__(self, pipeline: Pipeline, rest: App, requests: Requests, clock: Clock) -> None:
         self._pipeline = pipeline
+        self._requests = requests
+        self._clock = clock
         self._rest = rest
         self._hot = {prefix + each.path: each for each in ENDPOINTS for prefix in ("/v1/", "/")}
 
@@ -34,10 +43,27 @@ class RoutingApp:
             path, method = scope["path"], scope["method"]
             raise HiveError(Kind.METHOD_NOT_ALLOWED, f"{path} takes POST, not {method}.")
         else:
+            await self._answer_counted(endpoint, scope, receive, send)
+
+    async def _answer_counted(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
+        began, code = self._clock.monotonic(), "200"
+        try:
             await self._answer_hot(endpoint, scope, receive, send)
+        except HiveError as error:
+            code = str(error.status)
+            raise
+        except asyncio.CancelledError:
+            code = CALLER_GONE
+            raise
+        except BaseException:
+            code = "500"
+            raise
+        finally:
+            self._requests.note(endpoint.path, code, self._clock.monotonic() - began)
 
     async def _answer_hot(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = exchange_of(scope)
+        tracing.note_request(exchange.request_id)
         principal = exchange.principal
         asked = _read_headers(scope)
         caller = Caller(
@@ -54,9 +80,21 @@ class RoutingApp:
         )
         body = await read_body(receive)
         try:
-            await self._pipeline.answer(endpoint, body, caller, send)
+            with _span(endpoint, exchange) if tracing.is_on() else tracing.OFF:
+                await self._pipeline.answer(endpoint, body, caller, send)
         finally:
             exchange.usage = _summary(caller)
+
+
+def _span(endpoint: Endpoint, exchange: Exchange) -> AbstractContextManager[tracing.Span]:
+    """This process's part of the request, below the span of who sent it here."""
+    attributes: dict[str, tracing.Value] = {
+        "http.route": f"/{endpoint.path}",
+        "hive.request_id": exchange.request_id,
+        "hive.attempt": exchange.attempt,
+    }
+    parent = tracing.parent(exchange.traceparent)
+    return tracing.span(f"process {endpoint.path}", tracing.Role.CONSUMER, parent, attributes)
 
 
 def allowed_models(principal: Principal) -> frozenset[str] | None:

@@ -31,6 +31,7 @@ from hive_routing.stream import StreamRelay
 from hive_routing.tokens import TokenCounter
 from hive_routing.usage import Usage, estimate
 from hive_routing.visit import Caller, Spent, Visit
+from hive_runtime import tracing
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError, Kind
 from hive_runtime.money import format_usd
@@ -195,10 +196,11 @@ class Pipeline:
         attempt = bill.open(model, deployment, number, request.stream)
         answer: ProviderAnswer | None = None
         try:
-            answer = await deployment.provider.send(call)
-            attempt.upstream_request_id = answer.headers.get("x-request-id", "")
-            headers = _headers(answer.headers, model, deployment, number)
-            opened = await _open(answer, request, deployment, headers)
+            with tracing.within(attempt.span):
+                answer = await deployment.provider.send(call)
+                attempt.upstream_request_id = answer.headers.get("x-request-id", "")
+                headers = _headers(answer.headers, model, deployment, number)
+                opened = await _open(answer, request, deployment, headers)
         except HiveError as error:
             if error.kind.retryable:
                 _log_failure("attempt failed", call.attempt_id, deployment, error)
@@ -273,6 +275,8 @@ class Pipeline:
         deployment, caller = served.deployment, visit.caller
         visit.guarded.note_output()
         visit.note_guards()
+        if served.attempt.span.is_recording:
+            served.answer.describe(served.attempt.span)
         usage = Usage.stated(served.answer.usage)
         if usage is None:
             usage = await estimate(visit.request, served.answer.output(), deployment.model, self._counter)

@@ -27,6 +27,7 @@ from hive_routing.holds import Purse
 from hive_routing.http import RoutingApp
 from hive_routing.idempotency import MIGRATIONS, IdempotencyStore
 from hive_routing.journal import Journal, Living
+from hive_routing.model_calls import WatchedLog
 from hive_routing.once import Once
 from hive_routing.pipeline import Pipeline
 from hive_routing.prices import PriceBook
@@ -39,6 +40,7 @@ from hive_routing.tokens import TokenCounter
 from hive_routing.usage_log import JournaledLog
 from hive_runtime.errors import HiveError
 from hive_runtime.sealing import credentials_key
+from hive_runtime.telemetry import Requests
 from hive_sql import open_database
 from modelhive.billing.v1.leases_pb2_grpc import LeasesStub
 from modelhive.control.v1.control_pb2 import ControlChanged
@@ -65,7 +67,7 @@ async def routing_service(host: Host, settings: RoutingSettings) -> AsyncIterato
     given = settings.credentials_key.get_secret_value() if settings.credentials_key else None
     key = await asyncio.to_thread(credentials_key, given, host.data_dir)
     catalogue, prices, terms = Catalogue(), PriceBook(), TermsBook(settings.cache_seconds)
-    providers = Providers(key, host.clock, host.tasks)
+    providers = Providers(key, host.clock, host.tasks, are_traced=settings.trace_providers)
     control = await host.bus.subscribe_state(
         ControlChanged, ControlConsumer(catalogue, providers, terms).apply
     )
@@ -84,7 +86,7 @@ async def routing_service(host: Host, settings: RoutingSettings) -> AsyncIterato
     purse = Purse(RpcBank(host.channel("billing"), holder, host.address, host.clock), host.clock)
     host.serve(HolderDoor.attach, HolderDoor(purse, holder))
     counter = TokenCounter()
-    spending = Spending(purse, prices, usage, counter, host.clock)
+    spending = Spending(purse, prices, WatchedLog(usage, host.metrics), counter, host.clock)
     cache = Cache(host.clock, settings.cache_mb * MIB, MOST_KEPT)
     flights = Flights(MOST_KEPT)
     hive_cache = HiveCache(Local(cache), flights, terms, host.clock)
@@ -102,7 +104,8 @@ async def routing_service(host: Host, settings: RoutingSettings) -> AsyncIterato
             pipeline = Pipeline(
                 catalogue, once, guards, hive_cache, spending, dispatcher, counter, host.clock
             )
-            host.answer(RoutingApp(pipeline, rest_app(catalogue, counter)))
+            requests = Requests(host.metrics, "routing")
+            host.answer(RoutingApp(pipeline, rest_app(catalogue, counter), requests, host.clock))
             await control.caught_up()
             await listed.caught_up()
             async with host.running():

@@ -29,3 +29,7 @@ class RoutingSettings(Settings):
         " 0: nothing is kept.",
     )
     cache_mb: int = Field(64, ge=1, le=65_536, description="Memory of the response cache, in MiB.")
+    trace_providers: bool = Field(
+        False,
+        description="Send providers `traceparent`, so that they can tell which calls belong to one trace.",
+    )

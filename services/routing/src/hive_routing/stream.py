@@ -126,7 +126,7 @@ class StreamRelay:
         self._held: list[bytes] = []
         self._held_bytes = 0
         self._open: set[int] = set()
-        self._finished: set[int] = set()
+        self._finished: dict[int, str] = {}
         self._sample = b"{}"
         self._output = _Output()
         self._pieces = 0
@@ -156,7 +156,7 @@ class StreamRelay:
     @property
     def is_answered(self) -> bool:
         """Every choice has its finish_reason: what may still come is usage and `[DONE]`."""
-        return len(self._finished) >= self._choices and self._finished >= self._open
+        return len(self._finished) >= self._choices and self._finished.keys() >= self._open
 
     def closing(self, usage: dict[str, int] | None) -> bytes:
         """The chunk that tells the usage, as JSON; empty where the client did not ask for it.
@@ -173,11 +173,11 @@ class StreamRelay:
     def cut(self, told: dict[str, Any]) -> bytes:
         """End the answer here: what finishes every choice that is not finished, with `hive` saying why."""
         chunks = []
-        for index in sorted((self._open or {0}) - self._finished):
+        for index in sorted((self._open or {0}) - self._finished.keys()):
             said: dict[str, Any] = {"text": ""} if self._is_text else {"delta": {}}
             choice = {"index": index, "finish_reason": "length"} | said
             chunks.append(self._identity() | {"choices": [choice], "hive": told})
-        self._finished |= self._open
+        self._finished = dict.fromkeys(self._open, "length") | self._finished
         self.done = True
         return b"".join(b"data: " + msgspec.json.encode(chunk) + b"\n\n" for chunk in chunks)
 
@@ -185,6 +185,16 @@ class StreamRelay:
     def delivered(self) -> int:
         """About how many tokens came so far: pieces of text, or a token for every four characters of them."""
         return max(self._pieces, self._output.chars // CHARS_PER_TOKEN)
+
+    @property
+    def model(self) -> str:
+        """As the provider calls it; empty where nothing came."""
+        return str(self._identity()["model"])
+
+    @property
+    def finish_reasons(self) -> list[str]:
+        """Of the choices that have finished, in their order."""
+        return [reason for _, reason in sorted(self._finished.items())]
 
     def _identity(self) -> dict[str, Any]:
         return msgspec.structs.asdict(msgspec.json.decode(self._sample, type=_Identity))
@@ -273,7 +283,7 @@ class StreamRelay:
         self._open.add(choice.index)
         self._pieces += 1
         if choice.finish_reason is not None:
-            self._finished.add(choice.index)
+            self._finished[choice.index] = choice.finish_reason
         if choice.text is not None:
             self._output.add_text(choice.text)
         if (delta := choice.delta) is not None:

@@ -19,6 +19,7 @@ import structlog
 
 from hive_bus import Bus
 from hive_routing.journal import Journal
+from hive_runtime import tracing
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError
 from modelhive.billing.v1.leases_pb2 import ReturnResponse, SettleRequest, SettleResponse
@@ -261,7 +262,8 @@ class Teller:
         message = UsageRecorded.FromString(event)
         while True:
             try:
-                await self._bus.publish(message)
+                with tracing.within(tracing.parent(message.traceparent)):
+                    await self._bus.publish(message)
             except HiveError as error:
                 pause = error.retry_after
                 if pause is None:

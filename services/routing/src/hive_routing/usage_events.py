@@ -63,6 +63,8 @@ def _event(attempt: Attempt, holder: str, sequence: int) -> UsageRecorded:
     if handling.guards:
         event.guards.extend(handling.guards)
     event.guard_verdict = handling.guard_verdict  # type: ignore[assignment]
+    if attempt.span.traceparent:
+        event.traceparent = attempt.span.traceparent
     return event
 
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from hive_routing.providers.failures import MAX_ERROR_BYTES
 from hive_routing.providers.http1 import Client
 from hive_routing.providers.port import Body, ProviderAnswer, ProviderCall
+from hive_runtime import tracing
 from hive_runtime.errors import HiveError
 
 USER_AGENT = "modelhive/0.1.0"
@@ -18,9 +19,17 @@ class OpenAIProvider:
     """Calls `<base_url>/<endpoint>` with our credential and, of the client's headers, `call.headers` alone."""
 
     def __init__(
-        self, name: str, base_url: str, credential: str = "", tls: ssl.SSLContext | None = None
+        self,
+        name: str,
+        base_url: str,
+        credential: str = "",
+        tls: ssl.SSLContext | None = None,
+        *,
+        is_traced: bool = False,
     ) -> None:
         """base_url: `https://host[:port]/v1`. tls: who is trusted; the system's authorities by default.
+
+        is_traced: it gets to know the trace that a call belongs to.
 
         Raises ValueError for a URL or a credential that cannot be used.
         """
@@ -29,17 +38,25 @@ class OpenAIProvider:
             raise ValueError(f"the base URL of provider {name!r} is no http(s) URL: {base_url!r}")
         secure = url.scheme == "https"
         self._credential = credential.encode()
+        self._is_traced = is_traced
+        self._address, self._port = url.hostname, url.port or (443 if secure else 80)
         self._path = url.path.rstrip("/")
         self._fixed = _head_lines(url.netloc.rpartition("@")[2], credential)
         self._client = Client(
             name,
-            url.hostname,
-            url.port or (443 if secure else 80),
+            self._address,
+            self._port,
             (tls or ssl.create_default_context()) if secure else None,
         )
 
     async def send(self, call: ProviderCall) -> ProviderAnswer:
         lines = "".join([f"{name}: {value}\r\n" for name, value in call.headers.items()])
+        span = tracing.current()
+        if span.is_recording:
+            span.set("server.address", self._address)
+            span.set("server.port", self._port)
+        if self._is_traced and span.traceparent:
+            lines += f"traceparent: {span.traceparent}\r\n"
         accept = "text/event-stream" if call.stream else "application/json"
         head = (
             f"POST {self._path}/{call.endpoint} HTTP/1.1\r\n{self._fixed}accept: {accept}\r\n{lines}"

@@ -38,8 +38,10 @@ class Registered:
 class Providers:
     """Adapters by provider id. One that is replaced finishes its calls first."""
 
-    def __init__(self, key: SealingKey, clock: Clock, tasks: Tasks) -> None:
+    def __init__(self, key: SealingKey, clock: Clock, tasks: Tasks, *, are_traced: bool = False) -> None:
+        """are_traced: they get to know the trace that a call belongs to."""
         self._key = key
+        self._are_traced = are_traced
         self._clock = clock
         self._tasks = tasks
         self._registered: dict[str, Registered] = {}
@@ -96,7 +98,7 @@ class Providers:
         credential = self._key.open(row.credential).decode() if row.credential else ""
         if self._tls is None and row.base_url.startswith("https:"):
             self._tls = ssl.create_default_context()
-        return OpenAIProvider(row.id, row.base_url, credential, self._tls)
+        return OpenAIProvider(row.id, row.base_url, credential, self._tls, is_traced=self._are_traced)
 
     def _local(self, row: ProviderRow) -> Provider:
         from hive_routing.providers.local.provider import LocalProvider  # an extra, and slow to import
