@@ -290,6 +290,41 @@ def test_a_bus_that_was_just_made_retires_nothing() -> None:
     assert set(later.state) == {"a"}
 
 
+def test_a_replay_retires_what_is_older_than_its_newest_record() -> None:
+    rig = Rig()
+    rig.follow(1, message("a", 1))
+    later = Rig(rig.merge.copy())
+    later.merge.bus_begins()
+    later.hear(("other", message("other", 2)))
+    later.merge.bus_told_all()
+    assert set(later.state) == {"other"}
+
+
+def test_what_the_bus_tells_of_before_a_retirement_is_refused() -> None:
+    rig = Rig()
+    rig.hear(("a", message("a", 1)), ("a", message("a", 3)), ("a", None), ("a", message("a", 1)))
+    assert rig.state == {}
+
+
+def test_an_owner_that_is_behind_the_bus_undoes_nothing() -> None:
+    rig = Rig()
+    rig.hear(("a", message("a", 7)), ("b", message("b", 7)), ("b", None))
+    rig.follow(6, message("b", 5))
+    assert rig.state == {"a": message("a", 7)}
+    rig.merge.owner_tells([Record("a", 6, None)], 6, whole=False)
+    assert rig.state == {"a": message("a", 7)}
+
+
+def test_a_retirement_that_crosses_the_owners_state_is_not_forgotten() -> None:
+    rig = Rig()
+    rig.hear(("a", message("a", 1)))
+    rig.merge.owner_begins()
+    rig.hear(("a", None))
+    rig.merge.owner_tells([Record("a", 1, message("a", 1))], 1, whole=True)
+    rig.merge.owner_leaves()
+    assert rig.state == {}
+
+
 def test_a_second_word_of_one_transaction_replaces_the_first() -> None:
     rig = Rig()
     rig.hear(("a", message("a", 1, "first")), ("a", message("a", 1, "second")))

@@ -4,9 +4,9 @@ Live records carry a revision, so of two the newer one counts, whoever tells it.
 
 * The owner tells a retirement with its revision, and while it is *followed*, all that it told is complete up to
   `through`: a key that it did not tell is retired as of then. What the bus still tells of before is refused.
-* The bus tells a retirement without a revision, and may be late with it, or tell it twice. It stands behind what
-  the bus told last of this key, and before what the bus tells next. Where the owner is followed and knows the key
-  better, it is a *doubt*: it counts only if the owner leaves before it could have confirmed it.
+* The bus tells a retirement without a revision, and may be late with it, or tell it twice. It counts until the bus
+  tells of the same record again, or of a newer one. Where the owner is followed and knows the key, it is a *doubt*:
+  it counts only if the owner leaves before it could have confirmed it.
 * The bus's whole replay retires what it does not hold: keys that the bus had told in an earlier life, and keys
   that are not newer than the newest of the replay. (A newer one may not have reached the bus yet.)
 """
@@ -29,20 +29,19 @@ _NEVER = -1
 
 @dataclass(slots=True)
 class Entry(Generic[M]):
-    """A live key. published: the bus told this revision. heard: what the bus told last since `bus_begins`."""
+    """A live key. published: the bus told this revision. heard: it told any one since `bus_begins`."""
 
     revision: int
     message: M
     published: bool
-    heard: int | None = None
+    heard: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class _Doubt:
-    """A retirement by the bus. gone: where it stands. revision: of the record that it would retire."""
+    """A retirement by the bus of the record with this revision, or of one before it."""
 
     raised: float
-    gone: int
     revision: int
 
 
@@ -108,13 +107,13 @@ class Merge(Generic[M]):
         """It will tell the whole topic from its beginning."""
         self._newest_heard = _NEVER
         for entry in self._belief.live.values():
-            entry.heard = None
+            entry.heard = False
 
     def bus_tells(self, key: str, message: M | None) -> None:
         if message is None:
             entry = self._belief.live.get(key)
             if entry is not None:
-                self._bus_retires(key, entry, _NEVER if entry.heard is None else entry.heard)
+                self._bus_retires(key, entry)
         else:
             self._bus_puts(key, message)
 
@@ -123,12 +122,8 @@ class Merge(Generic[M]):
         if self._revision is not None and self._newest_heard == _NEVER:
             return  # an empty topic is one that was just made: it knows nothing
         for key, entry in list(self._belief.live.items()):
-            if entry.heard is not None:
-                continue
-            if entry.published:
-                self._bus_retires(key, entry, entry.revision)
-            elif entry.revision <= self._newest_heard:
-                self._bus_retires(key, entry, _NEVER)
+            if not entry.heard and (entry.published or entry.revision <= self._newest_heard):
+                self._bus_retires(key, entry)
 
     def _bus_puts(self, key: str, message: M) -> None:
         revision = 0 if self._revision is None else self._revision(message)
@@ -137,21 +132,21 @@ class Merge(Generic[M]):
         entry = self._belief.live.get(key)
         if entry is None:
             if not self._is_past(key, revision):
-                self._put(key, Entry(revision, message, published=True, heard=revision))
+                self._put(key, Entry(revision, message, published=True, heard=True))
             return
-        entry.heard = revision
+        entry.heard = True
         if self._revision is None or revision > entry.revision:
-            self._put(key, Entry(revision, message, published=True, heard=revision))
+            self._put(key, Entry(revision, message, published=True, heard=True))
         elif revision == entry.revision:
             entry.published = True
             if revision > self._belief.through and message != entry.message:
-                self._put(key, Entry(revision, message, published=True, heard=revision))
+                self._put(key, Entry(revision, message, published=True, heard=True))
 
-    def _bus_retires(self, key: str, entry: Entry[M], gone: int) -> None:
+    def _bus_retires(self, key: str, entry: Entry[M]) -> None:
         if self._trying:
-            self._doubts[key] = _Doubt(self._monotonic(), gone, entry.revision)
+            self._doubts[key] = _Doubt(self._monotonic(), entry.revision)
         if not (self.following and entry.revision <= self._belief.through):
-            self._retire(key, gone)
+            self._retire(key, entry.revision)
 
     def _is_past(self, key: str, revision: int) -> bool:
         """Whether a record of a key that is not live is from before its end."""
@@ -193,9 +188,8 @@ class Merge(Generic[M]):
         self._trying = self.following = False
         doubts, self._doubts = self._doubts, {}
         for key, doubt in doubts.items():
-            entry = self._belief.live.get(key)
-            if entry is not None and entry.revision <= doubt.revision:
-                self._retire(key, doubt.gone)
+            if key in self._belief.live:
+                self._retire(key, doubt.revision)
 
     def _owner_puts(self, record: Record[M], message: M) -> None:
         doubt = self._doubts.get(record.key)
