@@ -14,14 +14,22 @@ import os
 import resource
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Self
 
 import structlog
 
-from hive_bus import Options
-from hive_host.adapters import CannotStart, blobs_of, bus_of, network_of, one_of
+from hive_bus import Bus, Options
+from hive_host.adapters import (
+    CannotStart,
+    Surroundings,
+    blobs_of,
+    network_of,
+    one_of,
+    opened_bus,
+    valkey_of,
+)
 from hive_host.listener import Listener
 from hive_host.mounts import Mounts, metrics_app
 from hive_host.protocol import Limits
@@ -50,6 +58,7 @@ class Host:
         self.settings = process.settings
         self.bus = process.bus
         self.blobs = process.blobs
+        self.valkey = process.valkey
         self.clock = process.clock
         self.tasks = Tasks(report_lost_task)
         self.health = process.health
@@ -148,9 +157,13 @@ class Process:
         self.mounts["internal"].add("/metrics", metrics_app(self.metrics))
         self._hosts: list[Host] = []
         self.callers: list[Caller] = []
-        self.bus = bus_of(settings, self.clock)
-        self.network = network_of(settings)
-        self.blobs = blobs_of(settings, self.data_dir, self.clock)
+        around = Surroundings(settings, service or "", self.instance, self.data_dir, self.clock, self.metrics)
+        self.network = network_of(around)
+        self.blobs = blobs_of(around)
+        self.valkey = valkey_of(around)
+        self.bus: Bus
+        self._around = around
+        self._stack = AsyncExitStack()
         self._phase = "starting"
         self._started: set[str] = set()
         self._lock: IO[str] | None = None
@@ -161,14 +174,25 @@ class Process:
 
     async def __aenter__(self) -> Self:
         self._lock = claim_folder(self.data_dir)
-        raise_open_files_limit()
+        try:
+            raise_open_files_limit()
+            self._stack.push_async_callback(self._close)
+            self.bus = await self._stack.enter_async_context(opened_bus(self._around, self.network))
+        except BaseException:
+            await self._stack.aclose()
+            raise
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        await self.bus.close()
+        await self._stack.aclose()
+
+    async def _close(self) -> None:
+        """What is left when the bus is closed."""
         await self.network.close()
         for host in self._hosts:
             await host.tasks.close()
+        if self.valkey is not None:
+            await self.valkey.close()
         if self._lock is not None:
             self._lock.close()
 
