@@ -6,9 +6,9 @@ Where `prometheus_client` locks and looks labels up, these count in a dictionary
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
@@ -79,6 +79,31 @@ class Histogram(Collector):
             total += count
             found.append((bound, float(total)))
         return found
+
+
+class Readings(Collector):
+    """A figure that is asked for when somebody looks: a gauge, or a counter where it only grows."""
+
+    def __init__(
+        self,
+        name: str,
+        help: str,
+        names: Sequence[str],
+        read: Callable[[], Iterable[tuple[Labels, float]]],
+        *,
+        grows: bool,
+    ) -> None:
+        self._name = name
+        self._help = help
+        self._names = tuple(names)
+        self._read = read
+        self._kind = CounterMetricFamily if grows else GaugeMetricFamily
+
+    def collect(self) -> Iterable[Metric]:
+        family = self._kind(self._name, self._help, labels=self._names)
+        for labels, value in self._read():
+            family.add_metric(labels, value)
+        yield family
 
 
 class _Series:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, generate_latest
 
 from hive_runtime import tracing
-from hive_runtime.series import SECONDS, SHORT_SECONDS, Histogram, Tally
+from hive_runtime.series import SECONDS, SHORT_SECONDS, Histogram, Readings, Tally
 
 log = structlog.get_logger(__name__)
 
@@ -96,6 +96,18 @@ class Metrics:
             self._registry.register(made)
         return self._histograms[name]
 
+    def readings(
+        self,
+        name: str,
+        help: str,
+        labels: Sequence[str],
+        read: Callable[[], Iterable[tuple[tuple[str, ...], float]]],
+        *,
+        grows: bool = False,
+    ) -> None:
+        """Figures by labels, asked for when somebody looks. grows: they never get less; shown with `_total`."""
+        self._registry.register(Readings(name, help, labels, read, grows=grows))
+
     def page(self) -> bytes:
         return generate_latest(self._registry)
 
@@ -122,9 +134,9 @@ class Requests:
 
 
 class Handled:
-    """The same of records that consumers handle: hive_records_total{topic, group, outcome} and hive_record_seconds.
+    """The same of what consumers take from the bus: hive_records_total{topic, group, outcome}, hive_record_seconds.
 
-    outcome: `handled`, `failed` (a try that raised) or `dead` (given up: it went to the dead letters).
+    outcome: `handled`, or `failed` for a try that raised. seconds: of one handler's call, for a batch too.
     """
 
     def __init__(self, metrics: Metrics) -> None:
@@ -137,8 +149,5 @@ class Handled:
         self._count.add((topic, group, "handled"), records)
         self._seconds.observe((topic, group), seconds)
 
-    def failed(self, topic: str, group: str, records: int = 1) -> None:
+    def failed(self, topic: str, group: str, records: int) -> None:
         self._count.add((topic, group, "failed"), records)
-
-    def dead(self, topic: str, group: str, records: int = 1) -> None:
-        self._count.add((topic, group, "dead"), records)

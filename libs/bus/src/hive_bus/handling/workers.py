@@ -25,7 +25,10 @@ class RecordLost(Exception):
 
 
 class EventWorker(RunningSubscription):
-    """What both have in common: records are in hand until they are finished, else go back to the group."""
+    """What both have in common: records are in hand until they are finished, else go back to the group.
+
+    dead_letters: records that were given up, so far.
+    """
 
     def __init__(
         self, group: EventGroup, publish: Publish, options: Options, clock: Clock, on_failure: OnFailure
@@ -34,6 +37,7 @@ class EventWorker(RunningSubscription):
         self._group = group
         self._publish = publish
         self._in_hand: set[Record] = set()
+        self.dead_letters = 0
 
     def _take(self, limit: int) -> list[Record]:
         records = self._group.take(limit)
@@ -58,6 +62,7 @@ class EventWorker(RunningSubscription):
         letter = dead_letter(self._group.topic, record.key, payload, self._group.name, error, tries)
         while not await self._taken(letter):
             await self._pause_for(record, self._options.retry.longest_pause)
+        self.dead_letters += 1
         self._report(f"{self.name}, key {record.key!r}", error)
         self._finish(record, error)
 

@@ -88,6 +88,11 @@ class KafkaEvents:
             found += ahead + partition.unfinished
         return found
 
+    @property
+    def dead_letters(self) -> int:
+        """Records that were given up, so far."""
+        return self._worker.dead_letters
+
     async def caught_up(self) -> None:
         return
 
@@ -221,12 +226,15 @@ class KafkaEvents:
         while True:
             await self._dirty.wait()
             self._dirty.clear()
-            if not await self._commit():
+            # Not during a rebalance: what the new share begins with must not change under its hands.
+            if self._held or not await self._commit():
                 self._dirty.set()
             await self._client.clock.sleep(COMMIT_EVERY)
 
     async def _commit(self, anew: bool = False) -> bool:
         """Let the broker note what is done; false where it does not. anew: also where it knows all."""
+        if self._client.reach.trouble is not None:
+            return False
         async with self._committing:
             due = {
                 place: partition

@@ -58,6 +58,10 @@ class MemoryBus:
         self._progress = asyncio.Event()
         self._closed = False
 
+    def lags(self) -> dict[tuple[str, str], int]:
+        """By topic and group of EVENTs: how many records are not finished."""
+        return {place: lag for topic in self._events.values() for place, lag in topic.lags().items()}
+
     async def publish(self, message: Message) -> None:
         self._require_open()
         route = route_of(type(message))

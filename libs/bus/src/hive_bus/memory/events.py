@@ -43,6 +43,10 @@ class EventTopic:
     def outstanding(self) -> int:
         return sum(group.room.items for group in self._groups.values())
 
+    def lags(self) -> dict[tuple[str, str], int]:
+        """By topic and group: how many records are not finished."""
+        return {(self.name, group.name): group.room.items for group in self._groups.values()}
+
     def group(self, name: str) -> EventGroup:
         """The group; a new one has everything to do that is still kept."""
         if name not in self._groups:
