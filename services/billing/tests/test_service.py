@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from google.protobuf.message import Message
 
-from hive_billing.service import Billing, billing_service
+from hive_billing.service import billing_service
 from hive_billing.settings import BillingSettings
+from hive_billing.work import Billing
 from hive_bus import Batch
 from hive_bus.memory import MemoryBus
 from hive_host import Process
@@ -140,7 +141,9 @@ def start(tmp_path: Path, databases: Any) -> Start:
             key = control.ApiKey(id="key_1", tenant_id="default")
             await bus.publish(control.ControlChanged(key="key/key_1", api_key=key))
             host = process.host("billing")
-            billing = await stack.enter_async_context(billing_service(host, BillingSettings(**values)))
+            office = await stack.enter_async_context(billing_service(host, BillingSettings(**values)))
+            billing = office.billing
+            assert billing is not None
             billing.lender.patience = billing.bookkeeper.patience = 0.05
             desk = Desk(process, billing, bus)
             await bus.subscribe_batches(LedgerPosted, "test", desk.hear, Batch(256, 0.01))

@@ -6,7 +6,7 @@ The table is its own outbox: what is told is what stands there, and at the start
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import structlog
 
@@ -46,7 +46,9 @@ class PriceList:
         ceiling: Tariff | None = None,
         listing: Listing | None = None,
         retry: Retry = Retry(),
+        check: Callable[[], None] = lambda: None,
     ) -> None:
+        """check: HiveError where this process may not speak for the list."""
         self.failure: Exception | None = None
         self._database = database
         self._bus = bus
@@ -54,6 +56,7 @@ class PriceList:
         self._ceiling = ceiling
         self._listing = listing or ListedPrices.load()
         self._retry = retry
+        self._check = check
         self._catalogue = Catalogue()
         self._newest: dict[str, PriceFact] | None = None
         self._valid: dict[str, PriceFact] = {}
@@ -159,9 +162,11 @@ class PriceList:
     async def _tell(self) -> None:
         for subject, fact in self._valid.items():
             if self._told.get(subject) != fact.version:
+                self._check()
                 await self._bus.publish(_message(fact))
                 self._told[subject] = fact.version
         for subject in sorted(self._to_retire):
+            self._check()
             await self._bus.retire(PriceListed, subject)
             self._told.pop(subject, None)
             self._to_retire.discard(subject)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -34,14 +34,22 @@ class Publisher:
     """`failure` is what the last attempt ended with; None while all is well."""
 
     def __init__(
-        self, database: Database, bus: Bus, writer: Writer, clock: Clock, retry: Retry = Retry()
+        self,
+        database: Database,
+        bus: Bus,
+        writer: Writer,
+        clock: Clock,
+        retry: Retry = Retry(),
+        check: Callable[[], None] = lambda: None,
     ) -> None:
+        """check: HiveError where this process may not speak for the books."""
         self.failure: Exception | None = None
         self._database = database
         self._bus = bus
         self._writer = writer
         self._clock = clock
         self._retry = retry
+        self._check = check
         self._ready: deque[Posting] = deque()
         self._written = 0
         self._published = 0
@@ -100,6 +108,7 @@ class Publisher:
                 if not self._ready or self._ready[0].sequence != self._published + 1:
                     await self._read()
                 while self._ready:
+                    self._check()
                     await self._bus.publish(posted_of(self._ready[0]))
                     self._published = self._ready.popleft().sequence
                     if self._published % TURN == 0:

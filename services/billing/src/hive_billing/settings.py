@@ -33,6 +33,10 @@ class BillingSettings(Settings):
         660, ge=0, description="How long after that it stays booked: the longest call, and then the telling."
     )
 
+    billing_takeover_seconds: float = Field(
+        5, ge=1, description="How long after its last sign of life another process takes the books over."
+    )
+
     @field_validator("bootstrap_credit_usd")
     @classmethod
     def _is_amount(cls, text: str) -> str:

@@ -153,3 +153,12 @@ marks = Table(
     Column("name", String(64), primary_key=True),
     Column("value", BigInteger, nullable=False),
 )
+# Who may write here, where several processes could: one row. epoch: how often that changed.
+ownership = Table(
+    "ownership",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("epoch", BigInteger, nullable=False),
+    Column("owner", String, nullable=False),
+    Column("until_ms", BigInteger, nullable=False),
+)

@@ -61,13 +61,17 @@ class Writer:
         clock: Clock,
         spans: Spans,
         on_committed: Callable[[Draft, Books], None],
+        check: Callable[[], None] = lambda: None,
     ) -> None:
+        """check: HiveError where this process may not speak for the books; asked where nothing is written."""
         self.failure: Exception | None = None
         self.spans = spans
         self._room = room
         self._accounts = accounts
         self._clock = clock
         self._on_committed = on_committed
+        self._check = check
+        self._left = False
         self._books: Books | None = None
         self._jobs: deque[Job[Any]] = deque()
         self._woken = asyncio.Event()
@@ -80,6 +84,9 @@ class Writer:
 
     def submit(self, job: Job[T]) -> Awaitable[T]:
         """Raises what the job raises, and HiveError `unavailable` where the tables cannot be written."""
+        if self._left:
+            job.answer.set_exception(_refused())
+            return job.answer
         self._jobs.append(job)
         self._woken.set()
         return job.answer
@@ -110,6 +117,12 @@ class Writer:
         """Wait until all that was submitted so far is answered."""
         await self.ask(lambda books, found: None)
 
+    def leave(self) -> None:
+        """Refuse what was not decided yet, and all that comes; `run` is to be cancelled."""
+        self._left = True
+        while self._jobs:
+            self._answer([self._jobs.popleft()], [_refused()])
+
     def _next_batch(self) -> list[Job[Any]]:
         jobs: list[Job[Any]] = []
         weight = 0
@@ -125,13 +138,15 @@ class Writer:
             outcomes = await self._transact(jobs)
         except asyncio.CancelledError:
             self._forget()
+            self._answer(jobs, [_refused()] * len(jobs))
             raise
         except (SQLAlchemyError, HiveError, OSError) as error:
             self._forget()
             self.failure = error
-            log.error("the books cannot be written", error=repr(error), jobs=len(jobs))
-            words = "The books cannot be written just now. Try again in a moment."
-            self._answer(jobs, [HiveError(Kind.UNAVAILABLE, words, retry_after=1)] * len(jobs))
+            log.error(
+                "the books cannot be written", error=repr(error), cause=repr(error.__cause__), jobs=len(jobs)
+            )
+            self._answer(jobs, [_refused()] * len(jobs))
         except Exception as error:
             self._forget()
             await self._blame(jobs, error)
@@ -162,6 +177,8 @@ class Writer:
             durable = any(job.durable for job in jobs)
             await self._room.write(lambda connection: write(connection, draft, books), durable=durable)
             self._note_kept(books, draft.holders)
+        else:
+            self._check()
         self._on_committed(draft, books)
         return outcomes
 
@@ -218,3 +235,9 @@ class Writer:
                 job.answer.set_exception(outcome)
             else:
                 job.answer.set_result(outcome)
+
+
+def _refused() -> HiveError:
+    return HiveError(
+        Kind.UNAVAILABLE, "The books cannot be written just now. Try again in a moment.", retry_after=1
+    )
