@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import structlog
+
 from hive_bus import Bus
 from hive_bus.memory import MemoryBus
 from hive_host.sources import sources
@@ -19,9 +21,12 @@ from hive_rpc.local import LocalNetwork
 from hive_runtime import blobs, tracing
 from hive_runtime.blobs import Blobs
 from hive_runtime.clock import Clock
+from hive_runtime.errors import HiveError
 from hive_runtime.settings import HostSettings
 from hive_runtime.telemetry import Metrics, Requests, report_lost_task
 from hive_runtime.valkey import Valkey
+
+log = structlog.get_logger(__name__)
 
 
 class CannotStart(Exception):
@@ -66,7 +71,7 @@ async def opened_bus(around: Surroundings, network: Network) -> AsyncIterator[Bu
         raise CannotStart(f"HIVE_BUS_URL: {error}") from None
     folder = around.data_dir / "snapshots"
     owned = sources(network, but=around.service)
-    bus = SnapshotBus(kafka, folder, owned, around.clock, report_lost_task)
+    bus = SnapshotBus(kafka, folder, owned, around.clock, _report_state)
     away = around.metrics.gauge("hive_bus_away", "1 while no broker answers.")
     away.set_function(lambda: float(kafka.is_away))
     try:
@@ -128,6 +133,14 @@ def valkey_of(around: Surroundings) -> Valkey | None:
         return GlideValkey(url, around.clock)
     except BadAddress as error:
         raise CannotStart(f"HIVE_CACHE_URL: {error}") from None
+
+
+def _report_state(name: str, error: BaseException) -> None:
+    """Whoever is away comes back: that is no failure of this process."""
+    if isinstance(error, HiveError):
+        log.warning("state is not heard just now", of=name, error=error.message)
+    else:
+        report_lost_task(name, error)
 
 
 async def make_topics(settings: HostSettings) -> list[str]:
