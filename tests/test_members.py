@@ -47,14 +47,14 @@ class Member:
 
     def imports(self, extra: str | None) -> set[str]:
         """Distributions that the files of this extra import, or those of none."""
-        tops = {
-            module.partition(".")[0]
+        modules = {
+            module
             for path in self.source.rglob("*.py")
             if self._extra_of(path) == extra
             for module in imported(ast.parse(path.read_text()))
+            if module.partition(".")[0] not in sys.stdlib_module_names
         }
-        owners = distributions()
-        return {owners.get(top, top) for top in tops - sys.stdlib_module_names} - {self.name}
+        return {owner(module) for module in modules} - {self.name}
 
     def _extra_of(self, path: Path) -> str | None:
         parts = path.relative_to(self.source).with_suffix("").parts
@@ -70,13 +70,16 @@ def names(requirements: Iterable[Requirement]) -> set[str]:
 
 
 def imported(tree: ast.AST) -> Iterator[str]:
-    """Modules that are named in imports, wherever they stand, or that are asked for by a literal name."""
+    """Modules that are named in imports, wherever they stand, or that are asked for by a literal name.
+
+    What is imported from a module follows it with a dot: it may be a module itself.
+    """
     for node in ast.walk(tree):
         match node:
             case ast.Import(names=aliases):
                 yield from (alias.name for alias in aliases)
-            case ast.ImportFrom(module=str(module)):
-                yield module
+            case ast.ImportFrom(module=str(module), names=aliases):
+                yield from (f"{module}.{alias.name}" for alias in aliases)
             case ast.Call(
                 func=ast.Name(id="import_module" | "find_spec"), args=[ast.Constant(value=str(module))]
             ):
@@ -86,12 +89,34 @@ def imported(tree: ast.AST) -> Iterator[str]:
 MEMBERS = {each.name: each for each in map(Member, map(ROOT.joinpath, SETTINGS["workspace"]["members"]))}
 
 
+PACKAGES = {member.package(): member.name for member in MEMBERS.values()}
+
+
 @cache
-def distributions() -> dict[str, str]:
-    """Whom each top-level module belongs to; the standard library's belong to nobody."""
-    found = {top: canonicalize_name(owners[0]) for top, owners in metadata.packages_distributions().items()}
-    found["google"] = "protobuf"  # others put their messages into that name space: nothing here imports them
-    return found | {member.package(): member.name for member in MEMBERS.values()}
+def distributions() -> dict[str, list[str]]:
+    """Whose each top-level module is; one that is several's is a name space."""
+    owners = metadata.packages_distributions().items()
+    return {top: sorted({canonicalize_name(name) for name in names}) for top, names in owners}
+
+
+@cache
+def files(distribution: str) -> frozenset[str]:
+    """Paths of its modules and of their folders, without suffix."""
+    paths = [Path(str(path)) for path in metadata.files(distribution) or () if path.suffix in {".py", ".so"}]
+    return frozenset(str(each) for path in paths for each in (path.with_suffix(""), *path.parents))
+
+
+@cache
+def owner(module: str) -> str:
+    """The distribution that a module, or a name in one, comes from."""
+    parts = module.split(".")
+    if parts[0] in PACKAGES:
+        return PACKAGES[parts[0]]
+    owners = distributions().get(parts[0], parts[:1])
+    for depth in range(len(parts), 0, -1):
+        if having := [name for name in owners if len(owners) == 1 or "/".join(parts[:depth]) in files(name)]:
+            return having[0]
+    return owners[0]
 
 
 def differences(place: str, needed: set[str], declared: set[str]) -> list[str]:
