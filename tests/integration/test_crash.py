@@ -7,18 +7,16 @@ import random
 import signal
 import socket
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import pytest
 
 from hive_testing.gateway import PRICE, Gateway, eventually
+from hive_testing.proofs import prove
 from hive_testing.simulator import SimulatorThread
-from hive_testing.simulator.bill import BillLine
 
 pytestmark = pytest.mark.embedded
 
@@ -34,7 +32,6 @@ KINDS = {
     "lost": "sim/hang_up=true",
 }
 """Models by what their provider does."""
-PROMPT, COMPLETION = Decimal("2.50") / 1_000_000, Decimal(10) / 1_000_000
 
 
 @dataclass
@@ -110,15 +107,6 @@ class Crashing:
         self.gateway.signal(signal.SIGKILL)
         self.gateway.wait()
 
-    def postings(self) -> Iterator[dict[str, Any]]:
-        after = 0
-        while True:
-            page = self.gateway.admin("GET", f"/ledger?limit=100&order=asc&after={after}")
-            yield from page["data"]
-            if not page["has_more"]:
-                return
-            after = page["last_id"]
-
 
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as found:
@@ -144,15 +132,6 @@ async def rampage(crashing: Crashing, load: Load) -> int:
     return kills
 
 
-def cause_of(line: BillLine) -> str:
-    request, attempt, call = line.attempt_id.rsplit("-", 2)
-    return f"usage:{request}:{attempt}.{call}"
-
-
-def price_of(line: BillLine) -> Decimal:
-    return line.prompt_tokens * PROMPT + line.completion_tokens * COMPLETION
-
-
 @pytest.mark.timeout(400)
 def test_nothing_that_reached_the_provider_is_forgotten_or_counted_twice(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -168,53 +147,10 @@ def test_nothing_that_reached_the_provider_is_forgotten_or_counted_twice(
             eventually(lambda: not gateway.metrics()["hive_edge_in_flight"], 20, "the end of all requests")
             crashing.kill()
             crashing.start()
-            eventually(lambda: recovered(gateway), 30, "the end of recovery")
-            found = examined(gateway)
-            assert found["problems"] == [] and found["ok"]
-            postings = list(crashing.postings())
-            wallet = gateway.admin("GET", "/wallets/default")
-            bill = provider.bill
+            proof = prove(gateway, provider.bill, Decimal(1000))
         finally:
             gateway.stop()
-    usage = [each for each in postings if each["kind"] == "usage"]
-    causes = Counter(each["cause"] for each in usage)
-    by_cause = {each["cause"]: each for each in usage}
-    exact = 0
-    for line in bill:
-        cause = cause_of(line)
-        assert causes[cause] == 1, f"{line} has {causes[cause]} postings"
-        posting = by_cause[cause]
-        if not posting["estimated"]:
-            assert line.finished
-            assert Decimal(posting["provider_cost_usd"]) == price_of(line)
-            assert Decimal(posting["spent_usd"]) == price_of(line)
-            exact += 1
-    assert set(causes.values()) == {1}
-    spent = sum(Decimal(each["spent_usd"]) for each in postings)
-    assert Decimal(wallet["used_usd"]) == spent
-    assert Decimal(wallet["balance_usd"]) == 1000 - spent
-    assert kills == KILLS and exact > 200
+    assert kills == KILLS and proof.exact > 200
     with capsys.disabled():
         ends = ", ".join(f"{name} {count}" for name, count in sorted(load.ends.items()))
-        print(
-            f"\n{load.made} calls, {kills} kills (seed {seed}): {ends}. The provider billed {len(bill)} "
-            f"attempts: {exact} posted to the nano-dollar, {len(bill) - exact} as estimates; "
-            f"{found['postings']} postings, ${spent} spent, doctor is content."
-        )
-
-
-def recovered(gateway: Gateway) -> bool:
-    """Whether all usage is kept by all who keep it."""
-    figures = gateway.metrics()
-    unkept = [value for name, value in figures.items() if name.startswith("hive_routing_usage_unkept")]
-    return bool(unkept) and not any(unkept)
-
-
-def examined(gateway: Gateway) -> dict[str, Any]:
-    """What doctor says once analytics has caught up with the books."""
-
-    def caught_up() -> dict[str, Any]:
-        found: dict[str, Any] = gateway.admin("GET", "/doctor")
-        return found if found["watermark"] == found["last_posting"] else {}
-
-    return eventually(caught_up, 60, "analytics' last posting")
+        print(f"\n{load.made} calls, {kills} kills (seed {seed}): {ends}. {proof}")

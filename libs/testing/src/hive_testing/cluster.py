@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -19,7 +20,7 @@ from typing import Any, Self
 from hive_runtime.sealing import SealingKey
 from hive_testing.balancer import Balancer
 from hive_testing.http import Door, eventually
-from hive_testing.served import Served
+from hive_testing.served import Served, samples
 from hive_testing.servers.kafka import Kafka
 from hive_testing.servers.ports import HOST, free_port
 from hive_testing.servers.postgres import Postgres
@@ -248,6 +249,14 @@ class Cluster(Served):
             timeout=TOPICS_SECONDS,
             check=True,
         )
+
+    def metrics(self) -> dict[str, float]:
+        """The samples of all processes that run, added up by their names and labels."""
+        found: Counter[str] = Counter()
+        for replica in self.replicas.values():
+            if replica.pid is not None:
+                found.update(samples(replica.internal.ask("GET", "/metrics").body.decode()))
+        return dict(found)
 
     def restore(self) -> None:
         """All processes run again and are ready, whatever a test has done to them."""

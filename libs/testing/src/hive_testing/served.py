@@ -136,7 +136,7 @@ class Served:
 
     def metrics(self) -> dict[str, float]:
         """The samples of /metrics by their names and labels."""
-        return dict(_samples(self.internal.ask("GET", "/metrics").body.decode()))
+        return samples(self.internal.ask("GET", "/metrics").body.decode())
 
     def _everywhere(self, probe: Callable[[], bool], what: str) -> None:
         eventually(lambda: all(probe() for _ in range(self.looks)), what=what)
@@ -162,6 +162,11 @@ def run_command(
         timeout=COMMAND_SECONDS,
         check=False,
     )
+
+
+def samples(page: str) -> dict[str, float]:
+    """The samples of a page for Prometheus by their names and labels."""
+    return dict(_samples(page))
 
 
 def _samples(page: str) -> Iterator[tuple[str, float]]:
