@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import pytest
 
+from hive_testing.servers.clickhouse import ClickHouse, clickhouse_at, start_clickhouse
 from hive_testing.servers.errors import ServerFailed, ServerUnavailable
 from hive_testing.servers.kafka import Kafka, kafka_at, start_kafka
 from hive_testing.servers.postgres import Postgres, postgres_at, start_postgres
@@ -109,3 +110,19 @@ def postgres_database(postgres: Postgres) -> Iterator[str]:
     yield url
     postgres.restore()
     postgres.drop_databases([url])
+
+
+@pytest.fixture(scope="session")
+def clickhouse(request: pytest.FixtureRequest) -> Iterator[ClickHouse]:
+    """A ClickHouse, or a front over chDB in its place; shared by all tests: `clickhouse_database` is a test's own."""
+    with provided(request, "clickhouse", clickhouse_at, start_clickhouse) as server:
+        yield server
+
+
+@pytest.fixture
+def clickhouse_database(clickhouse: ClickHouse) -> Iterator[str]:
+    """The URL of an empty database, which is dropped after the test."""
+    url = clickhouse.create_database()
+    yield url
+    clickhouse.restore()
+    clickhouse.drop_database(url)
