@@ -21,6 +21,7 @@ class Call:
 
     Until content came nothing is shown, so that another process may still answer in place of a lost one.
     `started` and `deadline` are in the event loop's time; `envelope` is there until the answer is shown.
+    losses: processes that were lost with it. silences: attempts that were made because nobody accepted.
     """
 
     def __init__(
@@ -34,6 +35,8 @@ class Call:
         self.deadline = deadline
         self.link: Link | None = None
         self.losses = 0
+        self.silences = 0
+        self.fingerprint = b""
         self.tried: set[str] = set()
         self.timer: asyncio.TimerHandle | None = None
         self.usage: UsageSummary | None = None

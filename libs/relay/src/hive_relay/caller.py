@@ -4,7 +4,11 @@ The rules, all in this file:
 * Exactly one (attempt, process) gets `Go`; every other `Accepted` is told that it is stale.
 * No `Accepted` within a second: the next attempt goes directly to another live instance, where there is one.
 * A stream that breaks before the client got content: the same, but a request may lose two processes, no more.
+  Then it is refused for a while (`losses.py`).
+* A process that is going down says so: what it gives back or had not ended goes elsewhere and counts as no loss.
 * A stream that breaks later: the answer ends with an error.
+
+Where no other instance is known, but there may be some, the attempt goes to the service by its name.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from hive_bus import Bus
 from hive_relay import frames
 from hive_relay.call import Call
 from hive_relay.link import Link
+from hive_relay.losses import MOST_LOSSES, CostlyBodies, fingerprint_of
 from hive_rpc import Network, Server
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError, Kind
@@ -26,6 +31,7 @@ from modelhive.common.v1.common_pb2 import Principal
 from modelhive.relay.v1.relay_pb2 import (
     BlobReference,
     CancelReason,
+    End,
     ExecuteRequest,
     Header,
     OpenRequest,
@@ -44,8 +50,11 @@ class Patience:
     anyone: float = 10.0
 
 
-MOST_LOSSES = 2
-"""A request that took so many processes down with it is not given to another one."""
+MOST_SILENCES = 3
+"""So many attempts are made because nobody accepted: services that are behind must not get more to do."""
+
+PAUSES = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8)
+"""Seconds between calls of a service by its name; the last one repeats."""
 
 
 @dataclass(slots=True)
@@ -93,6 +102,7 @@ class Caller(RepliesServicer):
         self._calls: dict[str, Call] = {}
         self._links: dict[str, dict[str, Link]] = {}  # by service and instance
         self._carried: dict[Link, set[Call]] = {}
+        self._costly = CostlyBodies()
 
     @property
     def in_flight(self) -> int:
@@ -101,10 +111,12 @@ class Caller(RepliesServicer):
     async def call(self, request: Request) -> Call:
         """Send the request; the call it returns must be closed.
 
-        Raises HiveError `unavailable` where nobody can take it.
+        Raises HiveError `unavailable` where nobody can take it, `upstream_failed` where it is refused because
+        it has cost processes.
         """
         now = asyncio.get_running_loop().time()
         envelope = self._envelope(request)
+        self._costly.check(envelope)
         call = Call(envelope, now, now + request.seconds, self._forget)
         self._calls[request.request_id] = call
         self._arm(call, self._patience.accepted, self._not_accepted)
@@ -169,8 +181,7 @@ class Caller(RepliesServicer):
         link = self._another(call)
         if link is not None:
             call.tried.add(link.peer.instance)
-        target = envelope.service if link is None else link.peer.address
-        self._tasks.spawn(self._hand_over(call, envelope, target), "relay direct")
+        self._tasks.spawn(self._hand_over(call, envelope, link), "relay direct")
 
     def _arm(self, call: Call, seconds: float, action: Callable[[Call], None]) -> None:
         """Set the call's one timer, never later than its deadline."""
@@ -183,7 +194,7 @@ class Caller(RepliesServicer):
     def _not_accepted(self, call: Call) -> None:
         """Nobody accepted in time: ask another live instance.
 
-        Where only one is known, the record most likely lies in its queue: sending it once more would only
+        Where there is only one, the record most likely lies in its queue: sending it once more would only
         add to what that instance is behind with.
         """
         waited = asyncio.get_running_loop().time() - call.started
@@ -191,8 +202,12 @@ class Caller(RepliesServicer):
             call.fail(HiveError(Kind.UNAVAILABLE, "No process took the request in time.", retry_after=1))
             return
         self._arm(call, self._patience.accepted, self._not_accepted)
-        several = len(self._links.get(call.service, {})) > 1
-        if several and (other := self._another(call)) is not None:
+        others = self._network.reaches_others(call.service)
+        if call.silences >= MOST_SILENCES or not (others or len(self._links.get(call.service, {})) > 1):
+            return
+        other = self._another(call)
+        if other is not None or others:
+            call.silences += 1
             self._attempt_again(call, other)
 
     def _expired(self, call: Call) -> None:
@@ -207,29 +222,64 @@ class Caller(RepliesServicer):
         free = [link for link in links.values() if link.peer.instance not in call.tried]
         return min(free, key=lambda link: len(self._carried[link]), default=None)
 
-    def _attempt_again(self, call: Call, link: Link) -> None:
-        """Give the request to `link`'s process; from now on earlier attempts are stale."""
+    def _elsewhere(self, call: Call) -> bool:
+        """Start over with another process; false where there is none."""
+        other = self._another(call)
+        if other is None and not self._network.reaches_others(call.service):
+            return False
+        self._attempt_again(call, other)
+        call.started = asyncio.get_running_loop().time()
+        if call.timer is not None:
+            call.timer.cancel()
+        self._arm(call, self._patience.accepted, self._not_accepted)
+        return True
+
+    def _attempt_again(self, call: Call, link: Link | None) -> None:
+        """Give the request to `link`'s process, or to whoever the service's name leads to.
+
+        From now on earlier attempts are stale.
+        """
         assert call.envelope is not None, "an answer that was shown is nobody else's any more"
         call.restart(call.attempt + 1)
-        call.tried.add(link.peer.instance)
+        if link is not None:
+            call.tried.add(link.peer.instance)
         envelope = RequestEnvelope()
         envelope.CopyFrom(call.envelope)
         envelope.attempt = call.attempt
         call.envelope = envelope
-        self._tasks.spawn(self._hand_over(call, envelope, link.peer.address), "relay attempt")
+        self._tasks.spawn(self._hand_over(call, envelope, link), "relay attempt")
 
-    async def _hand_over(self, call: Call, envelope: RequestEnvelope, target: str) -> None:
+    async def _hand_over(self, call: Call, envelope: RequestEnvelope, link: Link | None) -> None:
         """Give the envelope to one process directly; where it cannot take it, to another one."""
+        pauses = iter(PAUSES)
+        while (error := await self._execute(envelope, link)) is not None:
+            if not self._waits_for(call, envelope):
+                return  # whoever accepted it answers, whatever became of our call
+            if (other := self._another(call)) is not None:
+                self._attempt_again(call, other)
+                return
+            waited = asyncio.get_running_loop().time() - call.started
+            others = self._network.reaches_others(call.service)
+            if error.kind is not Kind.UNAVAILABLE or not others or waited >= self._patience.anyone:
+                call.fail(error)
+                return
+            link = None
+            await self._clock.sleep(next(pauses, PAUSES[-1]))
+            if not self._waits_for(call, envelope):
+                return
+
+    def _waits_for(self, call: Call, envelope: RequestEnvelope) -> bool:
+        """Whether this attempt still has to be accepted by someone."""
+        return not call.finished and call.attempt == envelope.attempt and call.link is None
+
+    async def _execute(self, envelope: RequestEnvelope, link: Link | None) -> HiveError | None:
+        target = envelope.service if link is None else link.peer.address
         stub = GatewayStub(self._network.channel(target))
         try:
             await stub.Execute(ExecuteRequest(envelope=envelope), timeout=self._patience.anyone)
         except HiveError as error:
-            if call.finished or call.attempt != envelope.attempt or call.link is not None:
-                return  # whoever accepted it answers, whatever became of our call
-            if (other := self._another(call)) is not None:
-                self._attempt_again(call, other)
-            else:
-                call.fail(error)
+            return error
+        return None
 
     # What comes back.
 
@@ -246,6 +296,9 @@ class Caller(RepliesServicer):
         if kind == "hello":
             self._on_hello(link, frame)
             return
+        if kind == "goodbye":
+            self._on_goodbye(link)
+            return
         call = self._calls.get(frame.request_id)
         if kind == "accepted":
             self._on_accepted(link, frame, call)
@@ -256,11 +309,22 @@ class Caller(RepliesServicer):
         elif kind == "head":
             call.on_head(frame.head)
         elif kind == "end":
-            call.on_end(frame.end)
+            self._on_end(call, link, frame.end)
 
     def _on_hello(self, link: Link, frame: ReplyFrame) -> None:
         link.peer = frame.hello
         self._links.setdefault(link.peer.service, {})[link.peer.instance] = link
+
+    def _on_goodbye(self, link: Link) -> None:
+        link.leaving = True
+        self._unlist(link)
+
+    def _on_end(self, call: Call, link: Link, end: End) -> None:
+        if end.given_back and not call.shown:
+            self._carried[link].discard(call)
+            if self._elsewhere(call):
+                return
+        call.on_end(end)
 
     def _on_accepted(self, link: Link, frame: ReplyFrame, call: Call | None) -> None:
         if call is None or call.link is not None or call.attempt != frame.attempt:
@@ -280,31 +344,38 @@ class Caller(RepliesServicer):
     def _broken(self, link: Link) -> None:
         """A service process went away: others answer what it had not begun to."""
         link.mailbox.close()
+        self._unlist(link)
+        for call in self._carried.pop(link):
+            self._lost(call, link)
+
+    def _unlist(self, link: Link) -> None:
         links = self._links.get(link.peer.service, {})
         if links.get(link.peer.instance) is link:
             del links[link.peer.instance]
-        for call in self._carried.pop(link):
-            self._lost(call)
 
-    def _lost(self, call: Call) -> None:
+    def _lost(self, call: Call, link: Link) -> None:
         if call.finished:
             return
-        call.losses += 1
+        if not link.leaving:
+            self._count_loss(call)
         if call.shown:
             said = f"The answer broke off after {call.delivered} bytes: the process that gave it was lost."
             call.fail(HiveError(Kind.UPSTREAM_FAILED, said, reason="attempt_lost"))
         elif call.losses >= MOST_LOSSES:
             said = f"{call.losses} processes were lost while they ran this request; it is not tried again."
             call.fail(HiveError(Kind.UPSTREAM_FAILED, said, reason="attempt_lost", should_retry=False))
-        elif (other := self._another(call)) is not None:
-            self._attempt_again(call, other)
-            call.started = asyncio.get_running_loop().time()
-            if call.timer is not None:
-                call.timer.cancel()
-            self._arm(call, self._patience.accepted, self._not_accepted)
-        else:
+        elif (refusal := self._costly.refusal(call.fingerprint)) is not None:
+            call.fail(refusal)
+        elif not self._elsewhere(call):
             said = "The process that ran this request was lost, and there is no other."
             call.fail(HiveError(Kind.UPSTREAM_FAILED, said, reason="attempt_lost"))
+
+    def _count_loss(self, call: Call) -> None:
+        call.losses += 1
+        if call.envelope is not None:
+            call.fingerprint = fingerprint_of(call.envelope)
+        if call.losses >= MOST_LOSSES:
+            self._costly.add(call.fingerprint)
 
     def _forget(self, call: Call) -> None:
         self._calls.pop(call.request_id, None)

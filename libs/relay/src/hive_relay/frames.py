@@ -14,6 +14,7 @@ from modelhive.relay.v1.relay_pb2 import (
     Credit,
     End,
     Go,
+    Goodbye,
     Head,
     Header,
     Hello,
@@ -36,6 +37,7 @@ HeaderPairs = list[tuple[bytes, bytes]]
 
 _ACCEPTED = Accepted()
 _GO = Go()
+_GOODBYE = Goodbye()
 
 
 def hello(service: str, instance: str, address: str) -> ReplyFrame:
@@ -55,8 +57,19 @@ def chunk(request_id: str, attempt: int, data: bytes, content: bool) -> ReplyFra
     return ReplyFrame(request_id=request_id, attempt=attempt, chunk=Chunk(data=data, content=content))
 
 
-def end(request_id: str, attempt: int, failure: Failure | None, usage: UsageSummary | None) -> ReplyFrame:
-    return ReplyFrame(request_id=request_id, attempt=attempt, end=End(failure=failure, usage=usage))
+def end(
+    request_id: str,
+    attempt: int,
+    failure: Failure | None,
+    usage: UsageSummary | None,
+    given_back: bool = False,
+) -> ReplyFrame:
+    ending = End(failure=failure, usage=usage, given_back=given_back)
+    return ReplyFrame(request_id=request_id, attempt=attempt, end=ending)
+
+
+def goodbye() -> ReplyFrame:
+    return ReplyFrame(goodbye=_GOODBYE)
 
 
 def go(request_id: str, attempt: int) -> CallerFrame:

@@ -7,10 +7,14 @@ from modelhive.relay.v1.relay_pb2 import CallerFrame, Hello
 
 
 class Link:
-    """Who is at the other end, once it said `Hello`, and the frames that go there."""
+    """Who is at the other end, once it said `Hello`, and the frames that go there.
+
+    leaving: it said `Goodbye`, so it takes no more, and its end will be no accident.
+    """
 
     def __init__(self) -> None:
         self.peer = Hello()
+        self.leaving = False
         self.mailbox: Mailbox[CallerFrame] = Mailbox()
 
     def send(self, frame: CallerFrame) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from hive_relay import frames
 from hive_relay.asgi import App
 from hive_relay.mailbox import Mailbox
-from hive_relay.run import Run
+from hive_relay.run import Run, going_down
 from hive_rpc import Network, Server
 from hive_runtime.blobs import Blobs
 from hive_runtime.clock import Clock
@@ -36,6 +36,9 @@ class Bounds:
     body_bytes: int = 256 * 1024 * 1024
 
 
+LAST_FRAMES_SECONDS = 2.0
+
+
 class CallerStream:
     """The reply stream to one caller, and the runs whose answers it carries."""
 
@@ -43,6 +46,7 @@ class CallerStream:
         self.address = address
         self.mailbox: Mailbox[ReplyFrame] = Mailbox()
         self.runs: dict[tuple[str, int], Run] = {}
+        self.carrier: asyncio.Task[None] | None = None
 
 
 class Responder(GatewayServicer):
@@ -107,13 +111,18 @@ class Responder(GatewayServicer):
 
     async def Execute(self, request: ExecuteRequest, context: Any) -> ExecuteResponse:
         if self._draining:
-            raise HiveError(Kind.UNAVAILABLE, "This process is going down.", retry_after=1)
+            raise going_down()
         await self.take(request.envelope)
         return ExecuteResponse()
 
     async def drain(self, seconds: float) -> bool:
-        """Take no more, let the running ones end for so long, then end them with `unavailable`."""
+        """Take no more, let the running ones end for so long, then give them back; true where none was left.
+
+        Callers hear of it at once, so that they send nothing more and count what breaks off as no loss.
+        """
         self._draining = True
+        for stream in self._streams.values():
+            stream.mailbox.put(frames.goodbye())
         runs = [run for stream in self._streams.values() for run in stream.runs.values()]
         tasks = [run.task for run in runs if run.task is not None]
         if tasks:
@@ -121,9 +130,16 @@ class Responder(GatewayServicer):
             for task in late:
                 task.cancel("shutdown")
             await asyncio.gather(*late, return_exceptions=True)
+        await self._say_goodbye()
+        return not tasks or not late
+
+    async def _say_goodbye(self) -> None:
+        """Close the streams once their last frames have left, or could not for a while."""
+        carriers = [stream.carrier for stream in self._streams.values() if stream.carrier is not None]
         for stream in self._streams.values():
             stream.mailbox.close()
-        return not tasks or not late
+        if carriers:
+            await asyncio.wait(carriers, timeout=LAST_FRAMES_SECONDS)
 
     def _admit(self, envelope: RequestEnvelope) -> tuple[Run | None, CallerStream | None]:
         left = envelope.deadline_unix_ms / 1000 - self._clock.now()
@@ -134,6 +150,9 @@ class Responder(GatewayServicer):
         if self._body_bytes + envelope.blob.size_bytes > self._bounds.body_bytes:
             run.refuse(HiveError(Kind.UNAVAILABLE, "Too many large bodies at once.", retry_after=1))
             return None, None
+        if self._draining:
+            run.decline()
+            return None, None
         self._body_bytes += envelope.blob.size_bytes
         return run, stream
 
@@ -142,7 +161,7 @@ class Responder(GatewayServicer):
             await run.execute(self._app)
         except asyncio.CancelledError as reason:
             if reason.args:  # our own shutdown; a caller that cancelled listens no more
-                run.end(HiveError(Kind.UNAVAILABLE, "The service is going down.", retry_after=1))
+                run.give_back()
             raise
 
     def _done(self, run: Run, stream: CallerStream, body_bytes: int, task: asyncio.Task[None] | None) -> None:
@@ -156,7 +175,7 @@ class Responder(GatewayServicer):
         stream = self._streams.get(address)
         if stream is None:
             stream = self._streams[address] = CallerStream(address)
-            self._tasks.spawn(self._keep(stream), f"replies to {address}")
+            stream.carrier = self._tasks.spawn(self._keep(stream), f"replies to {address}")
         return stream
 
     async def _keep(self, stream: CallerStream) -> None:
@@ -176,7 +195,7 @@ class Responder(GatewayServicer):
 
     async def _outgoing(self, stream: CallerStream) -> AsyncIterator[OpenRequest]:
         hello = frames.hello(self._service, self._instance, self._server.address)
-        yield OpenRequest(frames=[hello])
+        yield OpenRequest(frames=[hello, frames.goodbye()] if self._draining else [hello])
         while batch := await stream.mailbox.take():
             yield OpenRequest(frames=batch)
 

@@ -98,6 +98,15 @@ class Run:
         failure = None if error is None else failure_of(error)
         self._mailbox.put(frames.end(*self.key, failure, usage))
 
+    def give_back(self) -> None:
+        """The last frame of what this process will not finish, because it is going down."""
+        self._mailbox.put(frames.end(*self.key, failure_of(going_down()), None, given_back=True))
+
+    def decline(self) -> None:
+        """Give the request back without running the app."""
+        self._mailbox.put(frames.accepted(*self.key))
+        self.give_back()
+
     # What the caller says.
 
     def on_go(self) -> None:
@@ -148,7 +157,8 @@ class Run:
         for start in range(0, len(body), frames.CHUNK_BYTES):
             part = body if len(body) <= frames.CHUNK_BYTES else body[start : start + frames.CHUNK_BYTES]
             await self._spend(len(part))
-            self._mailbox.put(frames.chunk(*self.key, part, content))
+            await self._mailbox.room()
+            self._mailbox.put(frames.chunk(*self.key, part, content), len(part))
         if not message.get("more_body", False) and self._over is not None and not self._over.done():
             self._over.set_result(None)
 
@@ -157,3 +167,8 @@ class Run:
             self._credited = asyncio.get_running_loop().create_future()
             await self._credited
         self._credit -= size
+
+
+def going_down() -> HiveError:
+    """What is told where nobody else can answer."""
+    return HiveError(Kind.UNAVAILABLE, "The service is going down.", retry_after=1)

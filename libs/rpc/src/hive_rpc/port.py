@@ -71,6 +71,13 @@ class Network(Protocol):
         """
         ...
 
+    def reaches_others(self, service: str) -> bool:
+        """Whether a service may have instances that this process has not heard of.
+
+        Where it may, a call to its name is worth trying after all known ones were lost.
+        """
+        ...
+
     async def close(self) -> None:
         """Stop every server at once and end every call."""
         ...

@@ -35,6 +35,9 @@ class LocalNetwork:
     def channel(self, target: str) -> LocalChannel:
         return LocalChannel(target, self._buffer, self._dispatch, self._tasks)
 
+    def reaches_others(self, service: str) -> bool:
+        return False
+
     async def close(self) -> None:
         """Stop every server at once; calls made later are refused as `unavailable`."""
         for server in tuple(self._servers.values()):

@@ -27,7 +27,7 @@ class RemoteNetwork:
     peers: services that the pattern does not find, each with its instances' `host:port`.
     host, port: where this process's server listens; 0 stands for any port. It has one server: a second one
         needs port 0.
-    advertise: the host under which others reach this process; empty: the listener's own.
+    advertise: the host (or host:port) under which others reach this process; empty: the listener's own.
     tls: mTLS on every connection, of servers and channels; None: plain text.
     hooks: what goes with every call; on_failure hears of exceptions that handlers did not mean for callers.
     Raises ValueError where an address cannot be used.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import grpc.aio
@@ -44,7 +45,8 @@ class RemoteServer:
         self.service = service
         self._host = f"[{host}]" if ":" in host and not host.startswith("[") else host
         self._port = port
-        self._advertised = advertised(advertise, host)
+        self._address = partial(advertised, advertise, host)
+        self._address(port)  # raises where it cannot be known
         self._tls = tls
         self._keepalive = keepalive
         self._methods = Methods(hooks, on_failure, clock)
@@ -55,7 +57,7 @@ class RemoteServer:
 
     @property
     def address(self) -> str:
-        return f"{self._advertised}:{self._port}"
+        return self._address(self._port)
 
     def add(self, register: Callable[[Any, grpc.aio.Server], None], servicer: object) -> None:
         register(servicer, cast(grpc.aio.Server, self._methods))

@@ -60,12 +60,18 @@ def _version(address: str) -> int | None:
         return None
 
 
-def advertised(advertise: str, host: str) -> str:
-    """The host that others are told, as it stands before the port. Raises ValueError where it is unknown."""
+def advertised(advertise: str, host: str, port: int) -> str:
+    """The address that others are told. advertise: a host, or host:port where something lies between.
+
+    Raises ValueError where this machine's own address is needed and unknown.
+    """
     name = advertise or host
+    before, colon, after = name.rpartition(":")
+    if colon and after.isdigit() and (":" not in before or before.endswith("]")):
+        return name
     if name in _EVERYWHERE:
         name = _own_ip()
-    return f"[{name}]" if ":" in name and not name.startswith("[") else name
+    return f"[{name}]:{port}" if ":" in name and not name.startswith("[") else f"{name}:{port}"
 
 
 def _own_ip() -> str:
