@@ -325,6 +325,32 @@ def test_a_retirement_that_crosses_the_owners_state_is_not_forgotten() -> None:
     assert rig.state == {}
 
 
+def test_a_key_that_came_and_went_before_it_was_told_is_not_brought_by_the_bus() -> None:
+    rig = Rig()
+    rig.follow(7)
+    rig.merge.owner_tells([Record("a", 9, None)], 7, whole=False)
+    rig.hear(("a", message("a", 8)))
+    assert rig.state == {}
+
+
+def test_a_replay_does_not_retire_what_it_held_in_an_older_revision() -> None:
+    rig = Rig()
+    rig.merge.bus_begins()
+    rig.hear(("a", message("a", 3)), ("other", message("other", 6)))
+    rig.follow(5, message("a", 5))
+    rig.merge.owner_leaves()
+    rig.merge.bus_told_all()
+    assert set(rig.state) == {"a", "other"}
+
+
+def test_an_owner_whose_history_was_set_back_is_believed() -> None:
+    rig = Rig()
+    rig.follow(9, message("a", 1), message("b", 9))
+    rig.merge.owner_leaves()
+    rig.follow(2, message("a", 2))
+    assert rig.state == {"a": message("a", 2)}
+
+
 def test_a_second_word_of_one_transaction_replaces_the_first() -> None:
     rig = Rig()
     rig.hear(("a", message("a", 1, "first")), ("a", message("a", 1, "second")))

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, OffsetAndMetadata
+from aiokafka.errors import CommitFailedError
 
 DISPOSE_SECONDS = 5.0
 
@@ -24,6 +25,19 @@ def is_member(consumer: AIOKafkaConsumer) -> bool:
     """Whether the group still knows this consumer, as far as it has heard."""
     coordinator = consumer._coordinator
     return coordinator is not None and coordinator.generation > 0
+
+
+async def commit_once(consumer: AIOKafkaConsumer, offsets: Mapping[Any, int]) -> None:
+    """One attempt, as the member that this consumer is at this moment. Raises KafkaError.
+
+    Its own `commit` tries for ever, shielded from whoever has no more patience: by then as another member.
+    """
+    coordinator = consumer._coordinator
+    await coordinator.ensure_coordinator_known()
+    if not is_member(consumer):
+        raise CommitFailedError("not a member of the group any more")
+    noted = {partition: OffsetAndMetadata(offset, "") for partition, offset in offsets.items()}
+    await coordinator._do_commit_offsets(consumer._subscription.subscription.assignment, noted)
 
 
 async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> set[int]:

@@ -13,14 +13,13 @@ from typing import Any, Protocol
 from aiokafka import (
     AIOKafkaConsumer,
     ConsumerRebalanceListener,
-    OffsetAndMetadata,
     TopicPartition,
 )
-from aiokafka.errors import CommitFailedError, KafkaError
+from aiokafka.errors import KafkaError
 
 from hive_bus.kafka.assignor import KeepingAssignor
 from hive_bus.kafka.client import Client
-from hive_bus.kafka.library import dispose, is_member
+from hive_bus.kafka.library import commit_once, dispose, is_member
 
 POLL_MS = 500
 FETCH_WAIT_MS = 500
@@ -124,16 +123,14 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
         consumer = self._consumer
         if consumer is None or not is_member(consumer):
             return False
-        noted = {partition: OffsetAndMetadata(offset, "") for partition, offset in offsets.items()}
         try:
             async with asyncio.timeout(COMMIT_SECONDS):
-                await consumer.commit(noted)
-        except CommitFailedError:
-            return False
+                await commit_once(consumer, offsets)
         except (KafkaError, TimeoutError) as error:
-            self.trouble = f"offsets could not be noted: {error or type(error).__name__}"
+            self.trouble = f"offsets could not be noted: {error!r}"
             self._reach.doubt()
             return False
+        self.trouble = None
         return True
 
     async def ends(self, partitions: Sequence[Any]) -> dict[Any, int]:
@@ -153,6 +150,12 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
             return None
         found: int | None = self._consumer.highwater(partition)
         return found
+
+    def go_back(self, positions: Mapping[Any, int]) -> None:
+        """Fetch from there again."""
+        for partition, offset in positions.items():
+            if partition in self.assigned():
+                self._consumer.seek(partition, offset)
 
     def pause(self, partition: Any) -> None:
         if partition in self.assigned():
@@ -238,9 +241,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
         starts = await (consumer.end_offsets if self._from_end else consumer.beginning_offsets)(unknown)
         if unknown and self._from_end:
             # Noted at once: whoever gets the partition next must not start at a later end.
-            await consumer.commit(
-                {partition: OffsetAndMetadata(starts[partition], "") for partition in unknown}
-            )
+            await commit_once(consumer, starts)
         positions = {
             partition: starts[partition] if offset is None else offset
             for partition, offset in committed.items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -36,6 +36,7 @@ class Reach:
         self._client_id = client_id
         self._clock = clock
         self._connection: Any = None
+        self._others: list[tuple[str, int]] = []
         self._ask = asyncio.Event()
 
     def doubt(self) -> None:
@@ -78,10 +79,10 @@ class Reach:
             return None
         await self._close()
         error: Exception | None = None
-        for server in self._address.servers:
-            host, _, port = server.rpartition(":")
+        # Brokers that were heard of may be there where those of the URL are not.
+        for host, port in dict.fromkeys([*self._servers(), *self._others]):
             try:
-                connection = await create_conn(host.strip("[]"), int(port), **self._arguments())
+                connection = await create_conn(host, port, **self._arguments())
             except (KafkaError, OSError, TimeoutError) as failed:
                 error = failed
                 continue
@@ -94,10 +95,16 @@ class Reach:
 
     async def _asked(self, connection: Any) -> Exception | None:
         try:
-            await connection.send(MetadataRequest([]))
+            answer = await connection.send(MetadataRequest([]))
         except (KafkaError, OSError, TimeoutError) as error:
             return error
+        self._others = [(host, port) for _, host, port, *_ in answer.brokers]
         return None
+
+    def _servers(self) -> Iterator[tuple[str, int]]:
+        for server in self._address.servers:
+            host, _, port = server.rpartition(":")
+            yield host.strip("[]"), int(port)
 
     def _arguments(self) -> dict[str, Any]:
         found = self._address.connection(self._client_id)

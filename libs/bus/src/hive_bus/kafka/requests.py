@@ -14,6 +14,8 @@ from hive_bus.kafka.member import COMMIT_SECONDS, Fetched, Member
 from hive_bus.kafka.subscribed import Consuming
 from hive_bus.port import Options
 
+AGAIN_SECONDS = 0.1
+
 
 class KafkaRequests(RunningSubscription):
     """One task per record, as many at once as the options allow; what does not fit stays on the broker."""
@@ -66,6 +68,8 @@ class KafkaRequests(RunningSubscription):
 
     async def close(self) -> None:
         self.stop()
+        async with self._noting:
+            pass  # what is being taken is handled
         await asyncio.gather(super().close(), self._consuming.end())
 
     # The member's calls
@@ -82,11 +86,18 @@ class KafkaRequests(RunningSubscription):
 
     async def take(self, fetched: Fetched) -> None:
         async with self._noting:
+            if self.stopped:
+                return
             share = self._positions
             ends = {partition: records[-1].offset + 1 for partition, records in fetched.items()}
             noted = await self._member.commit(ends)
-            if self.stopped or not noted or share is not self._positions:
-                # Taken by another, or nobody knows: whoever still waits for an answer sends it again.
+            if share is not self._positions:
+                # Another has the partitions. What was noted is lost: whoever waits for it sends it again.
+                return
+            if not noted:
+                # Nothing was handled, so trying again is not twice.
+                self._member.go_back({partition: records[0].offset for partition, records in fetched.items()})
+                await self._clock.sleep(AGAIN_SECONDS)
                 return
             share |= ends
             for records in fetched.values():

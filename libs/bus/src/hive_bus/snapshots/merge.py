@@ -210,7 +210,6 @@ class Merge(Generic[M]):
             gone = self._belief.gone.get(record.key, _NEVER)
             self._note_gone(record.key, max(gone, record.revision))
         elif record.revision >= entry.revision:
-            self._doubts.pop(record.key, None)
             self._retire(record.key, record.revision)
 
     def _set_back(self) -> None:
