@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 Argument = str | bytes
 Reply = Any
-"""bytes, int, None, or a list of them."""
+"""bytes, int, None, the string "OK", or a list of them."""
 
 
 @dataclass(frozen=True, slots=True)
