@@ -28,14 +28,18 @@ class Bucket:
     def take(self, units: int, now: int) -> Claim:
         """Count units, whether they fit or not."""
         self._free_at = max(self._free_at, now * self.limit) + units * MINUTE
-        return Claim(self, units, _ceil(self._free_at, self.limit))
+        return Claim(self, units, self._free_at, self.limit)
 
     def give_back(self, claim: Claim, units: int, now: int) -> None:
         """Forget units of a claim that were not used.
 
         What has flowed back by itself stays: giving it twice would let others in beyond the limit.
         """
-        self._free_at -= max(0, min(units * MINUTE, (claim.flowed_at - now) * self.limit))
+        if claim.limit == self.limit:
+            left = claim.free_at - now * self.limit
+        else:
+            left = (claim.free_at // claim.limit - now) * self.limit
+        self._free_at -= max(0, min(units * MINUTE, left))
 
     def remaining(self, now: int) -> int:
         return max(0, self.limit - _ceil(self._in_use(now), MINUTE))
@@ -59,11 +63,12 @@ class Bucket:
 
 
 class Claim(NamedTuple):
-    """Units that were taken in advance. flowed_at: when they will have flowed back."""
+    """Units that were taken in advance. free_at: when they will have flowed back, in nanoseconds times `limit`."""
 
     bucket: Bucket
     units: int
-    flowed_at: int
+    free_at: int
+    limit: int
 
     def settle(self, used: int, now: int) -> None:
         """Count what was used instead."""

@@ -10,10 +10,12 @@ from hive_edge.consumers import ControlConsumer
 from hive_edge.counters import MemoryLimiter
 from hive_edge.gateway import Gateway
 from hive_edge.keys import Keys
+from hive_edge.limits import Limiter
 from hive_edge.request_log import RequestLog
 from hive_edge.settings import EdgeSettings
+from hive_edge.valkey import ValkeyLimiter
 from hive_host import Host
-from hive_runtime.telemetry import Requests
+from hive_runtime.telemetry import Requests, report_lost_task
 from modelhive.control.v1.control_pb2 import ControlChanged
 
 SWEEP_SECONDS = 600.0
@@ -23,7 +25,32 @@ STOP_SECONDS = 5.0
 @asynccontextmanager
 async def edge_service(host: Host, settings: EdgeSettings) -> AsyncIterator[None]:
     """Entered: the public door is open. Left: every request it took was answered."""
-    keys, limiter = Keys(host.clock), MemoryLimiter(host.clock)
+    keys = Keys(host.clock)
+    async with _limiter(host, settings) as limiter, _door(host, settings, keys, limiter):
+        yield
+
+
+@asynccontextmanager
+async def _limiter(host: Host, settings: EdgeSettings) -> AsyncIterator[Limiter]:
+    """Counts alone where this is the only process, else together with the others."""
+    alone = MemoryLimiter(host.clock)
+    if host.valkey is None:
+        yield alone
+        return
+    instead = alone if settings.limits_when_away == "local" else None
+    limiter = ValkeyLimiter(host.valkey, host.clock, report_lost_task, instead)
+    renewing = host.tasks.spawn(limiter.run(), "leases of running requests")
+    away = host.metrics.gauge("hive_edge_limits_away", "1 while the server that counts for limits is away.")
+    away.set_function(lambda: float(limiter.away))
+    try:
+        yield limiter
+    finally:
+        await limiter.close()
+        renewing.cancel()
+
+
+@asynccontextmanager
+async def _door(host: Host, settings: EdgeSettings, keys: Keys, limiter: Limiter) -> AsyncIterator[None]:
     caller = host.caller()
     dropped = host.metrics.counter(
         "hive_edge_request_lines_dropped", "Lines of the request log that the bus did not take in time."
