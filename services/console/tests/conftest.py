@@ -93,9 +93,21 @@ class FakeHost:
         self.health = Health()
         self.mounted: dict[tuple[str, str], Any] = {}
         self.network = LocalNetwork(lambda name, error: self.failures.append((name, error)))
+        self.server = self.network.server("console", "0")
 
     def channel(self, service: str) -> Channel:
         return self.network.channel(service)
+
+    def serve(self, register: Any, servicer: object) -> None:
+        self.server.add(register, servicer)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        await self.server.start()
+        try:
+            yield
+        finally:
+            await self.server.stop(1.0)
 
     @property
     def sql_url(self) -> str:
@@ -367,8 +379,8 @@ def start(tmp_path: Path, clock: SteppedClock) -> Start:
     """Starts console on the same data folder each time, as a process that is restarted.
 
     file: text of the configuration file. environment: what the process finds there. books, questions, guards,
-    answers: who serves billing, analytics, guardrails and routing's cache; nobody does by default. Others are
-    settings.
+    answers: who serves billing, analytics, guardrails and routing's cache; nobody does by default. bus_away: from
+    before its start. Others are settings.
     """
 
     @asynccontextmanager
@@ -379,6 +391,7 @@ def start(tmp_path: Path, clock: SteppedClock) -> Start:
         questions: FakeQuestions | None = None,
         guards: FakeGuard | None = None,
         answers: FakeCache | None = None,
+        bus_away: bool = False,
         **values: Any,
     ) -> AsyncIterator[Desk]:
         path = tmp_path / "modelhive.yaml"
@@ -388,6 +401,7 @@ def start(tmp_path: Path, clock: SteppedClock) -> Start:
             values["config"] = path
         settings = settings_of(environment or {}, values)
         host, records = FakeHost(tmp_path / "data", clock), Records()
+        host.bus.away = bus_away
         servicers = {
             "billing": (add_BooksServicer_to_server, books),
             "analytics": (add_QuestionsServicer_to_server, questions),

@@ -48,11 +48,12 @@ async def test_changes_are_taken_while_the_bus_is_away_and_told_when_it_is_back(
 ) -> None:
     desk.host.bus.away = True
     await desk.ask("POST", "/tenants", {"id": "acme"})
-    await desk.until(lambda _: "records wait" in desk.host.health.complaints().get("console's outbox", ""))
+    await desk.until(lambda _: "records wait" in desk.host.health.notes().get("console's outbox", ""))
     assert "acme" not in desk.records.keys("tenant")
     desk.host.bus.away = False
     await desk.until(lambda records: clock.advance(1) or "acme" in records.keys("tenant"))
-    await desk.until(lambda _: not desk.host.health.complaints())
+    await desk.until(lambda _: not desk.host.health.notes())
+    assert desk.host.health.complaints() == {}
 
 
 async def test_a_failure_inside_tells_nothing_of_the_inside(desk: Any) -> None:

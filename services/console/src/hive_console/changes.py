@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hive_bus.outbox import Outbox, OutboxRelay
 from hive_console.control import Model, Provider, in_service
@@ -20,28 +20,43 @@ TELL_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change under way. now: Unix seconds."""
+    """A change under way. now: Unix seconds. told: what it announces and retires, by key; kept with it."""
 
     store: Store
     revision: int
     now: int
     outbox: Outbox
+    told: dict[str, bytes | None] = field(default_factory=dict)
 
     async def announce(self, entity: Entity) -> None:
-        await self.outbox.add(self.store.connection, record_of(entity, self.revision))
+        record = record_of(entity, self.revision)
+        await self.outbox.add(self.store.connection, record)
+        self.told[record.key] = record.SerializeToString()
 
     async def retire(self, key: str) -> None:
         await self.outbox.retire(self.store.connection, ControlChanged, key)
+        self.told[key] = None
 
 
 class Changes:
-    """Begins changes. They exclude each other, and each is on its way to the others once it is committed."""
+    """Begins changes. They exclude each other, and each is on its way to the others once it is committed.
 
-    def __init__(self, database: Database, outbox: Outbox, relay: OutboxRelay, clock: Clock) -> None:
+    on_commit: hears of each of them.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        outbox: Outbox,
+        relay: OutboxRelay,
+        clock: Clock,
+        on_commit: Callable[[], None] = lambda: None,
+    ) -> None:
         self._database = database
         self._outbox = outbox
         self._relay = relay
         self._clock = clock
+        self._on_commit = on_commit
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Store]:
@@ -53,7 +68,10 @@ class Changes:
         """The caller announces what it changes."""
         async with self._database.transaction() as connection:
             store = Store(connection)
-            yield Change(store, await store.next_revision(), int(self._clock.now()), self._outbox)
+            change = Change(store, await store.next_revision(), int(self._clock.now()), self._outbox)
+            yield change
+            await store.tell(change.told, change.revision)
+        self._on_commit()
         await self._tell()
 
     @asynccontextmanager

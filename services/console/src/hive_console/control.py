@@ -38,6 +38,18 @@ class Strictness(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """The newest that the other services are told of a control key: its record, encoded; None where it is retired.
+
+    revision: the one that told it.
+    """
+
+    key: str
+    revision: int
+    record: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
 class Caps:
     """Nano-dollars per calendar day, week (from Monday) and month, in UTC; None is no cap."""
 

@@ -19,6 +19,7 @@ from hive_console.changes import Changes
 from hive_console.configuration import load
 from hive_console.control import Source
 from hive_console.discovery import OllamaWatch
+from hive_console.feed import Feed
 from hive_console.found import Declared, built_in, from_environment
 from hive_console.guards import Policies
 from hive_console.http import PREFIX, admin_app
@@ -33,6 +34,7 @@ from hive_console.http.wallets import budget_routes, wallet_routes
 from hive_console.keys import Keys
 from hive_console.models import Models
 from hive_console.providers import Providers
+from hive_console.rpc import StateDoor
 from hive_console.settings import DEFAULT_FILE, ConsoleSettings
 from hive_console.sources import Sources
 from hive_console.startup import bring_up
@@ -78,7 +80,8 @@ async def console_service(host: Host, settings: ConsoleSettings) -> AsyncIterato
     async with open_database(host.sql_url, MIGRATIONS, durable=True) as database:
         outbox = Outbox(store.outbox, [ControlChanged], host.clock)
         relay = OutboxRelay(outbox, database.writer, host.bus, host.clock, _report)
-        changes = Changes(database, outbox, relay, host.clock)
+        feed = Feed(lambda: changes.read(), host.clock)
+        changes = Changes(database, outbox, relay, host.clock, feed.wake)
         file_name = (settings.config or DEFAULT_FILE).name
         providers = Providers(changes, public_key, file_name)
         sources = Sources(providers)
@@ -89,8 +92,7 @@ async def console_service(host: Host, settings: ConsoleSettings) -> AsyncIterato
             _text(settings.bootstrap_key),
             has_bootstrap_credit=settings.bootstrap_credit_usd is not None,
         )
-        async with asyncio.timeout(START_SECONDS):
-            await relay.flush()
+        await _tell_all(relay)
         billing, analytics = host.channel("billing"), host.channel("analytics")
         budgets = Budgets(RpcBooks(billing), changes, host.clock)
         tenants, policies = Tenants(changes), Policies(changes)
@@ -111,16 +113,23 @@ async def console_service(host: Host, settings: ConsoleSettings) -> AsyncIterato
             cache_routes(tenants, host.channel("routing")),
         ]
         host.mount("internal", PREFIX, admin_app(routers, token))
-        host.health.add("console's outbox", lambda: _complaint(relay))
+        # Others hear of the changes by asking, so it stays where they find it.
+        host.health.note("console's outbox", lambda: _complaint(relay))
+        host.serve(StateDoor.attach, StateDoor(feed))
         work = [
             host.tasks.spawn(relay.run(), "console outbox relay"),
+            host.tasks.spawn(feed.run(), "console feed"),
             host.tasks.spawn(budgets.run(), "console budgets"),
         ]
         if settings.discover:
             watch = OllamaWatch(settings.ollama_url, changes, sources, host.clock)
             work.append(host.tasks.spawn(watch.run(), "console ollama watch"))
         try:
-            yield Console(first_key, token, created, token_path)
+            async with host.running():
+                try:
+                    yield Console(first_key, token, created, token_path)
+                finally:
+                    feed.end()
         finally:
             await _stop(work)
             await _tell_the_rest(relay)
@@ -152,6 +161,15 @@ def _complaint(relay: OutboxRelay) -> str | None:
 
 def _report(name: str, error: BaseException) -> None:
     log.warning("control records wait for the bus", task=name, error=repr(error))
+
+
+async def _tell_all(relay: OutboxRelay) -> None:
+    """What the bus does not take now goes out later; until then the others ask."""
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            await relay.flush()
+    except Exception as error:
+        _report("console outbox relay", error)
 
 
 async def _stop(work: Iterable[asyncio.Task[None]]) -> None:

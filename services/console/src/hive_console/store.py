@@ -6,7 +6,7 @@ of the first source (`Source`), and the others wait behind it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar
 
@@ -54,6 +54,7 @@ from hive_console.control import (
     Strictness,
     Tenant,
     Timeouts,
+    Told,
 )
 from hive_console.pages import Listing, Page
 from hive_runtime.errors import HiveError, Kind
@@ -61,6 +62,8 @@ from hive_runtime.errors import HiveError, Kind
 T = TypeVar("T")
 
 FUNDING, RETURNING = "funding", "returning"
+# Of rows that are written by one statement.
+_PORTION = 500
 
 metadata = MetaData()
 outbox = outbox_table(metadata)
@@ -157,6 +160,14 @@ moving_budgets = Table(
     Column("tenant_id", String(64), nullable=False),
     Column("state", String(16), nullable=False),
 )
+# The newest that the others are told of each control key, for those who ask; retired keys have no record.
+told = Table(
+    "told",
+    metadata,
+    Column("key", String(255), primary_key=True),
+    Column("revision", BigInteger, nullable=False, index=True),
+    Column("record", LargeBinary),
+)
 meta = Table(
     "meta",
     metadata,
@@ -176,6 +187,35 @@ class Store:
         revision = meta.c.name == "revision"
         await self.connection.execute(update(meta).where(revision).values(value=meta.c.value + 1))
         return int((await self.connection.execute(select(meta.c.value).where(revision))).scalar_one())
+
+    # What the others are told
+
+    async def revision(self) -> int:
+        """Of the last change."""
+        query = select(meta.c.value).where(meta.c.name == "revision")
+        return int((await self.connection.execute(query)).scalar_one())
+
+    async def tell(self, records: Mapping[str, bytes | None], revision: int) -> None:
+        """Put these in the place of what was told of their keys before; None where a key is retired."""
+        rows = [
+            {"key": key, "revision": revision, "record": record} for key, record in sorted(records.items())
+        ]
+        for start in range(0, len(rows), _PORTION):
+            portion = rows[start : start + _PORTION]
+            keys = [row["key"] for row in portion]
+            await self.connection.execute(delete(told).where(told.c.key.in_(keys)))
+            await self.connection.execute(insert(told), portion)
+
+    async def told_live(self, after_key: str, limit: int) -> Sequence[Told]:
+        """Keys that are not retired, by key, behind this one."""
+        query = select(told).where(told.c.record.is_not(None), told.c.key > after_key)
+        return [_told(row) for row in await self.connection.execute(query.order_by(told.c.key).limit(limit))]
+
+    async def told_since(self, revision: int, after_key: str, limit: int) -> Sequence[Told]:
+        """What this revision told of keys behind this one, then what later ones told, by revision and key."""
+        later = (told.c.revision == revision) & (told.c.key > after_key) | (told.c.revision > revision)
+        query = select(told).where(later).order_by(told.c.revision, told.c.key)
+        return [_told(row) for row in await self.connection.execute(query.limit(limit))]
 
     # Tenants
 
@@ -402,6 +442,10 @@ def _rank(source: ColumnElement[str]) -> ColumnElement[int]:
 
 def _ids(value: list[str] | None) -> tuple[str, ...] | None:
     return None if value is None else tuple(value)
+
+
+def _told(row: Row[Any]) -> Told:
+    return Told(row.key, row.revision, row.record)
 
 
 def _tenant(row: Row[Any]) -> Tenant:

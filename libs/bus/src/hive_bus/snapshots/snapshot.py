@@ -6,6 +6,7 @@ import asyncio
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any, Generic
 
 from hive_bus.memory.state import StateTopic
@@ -73,7 +74,7 @@ class Snapshot(Generic[M]):
         self._owner_tried = self._watch is None
         self._impatient = False
         self._changed = asyncio.Event()
-        self._write_alone = asyncio.Lock()
+        self._write_alone = Lock()
 
     @property
     def failure(self) -> Exception | None:
@@ -218,8 +219,11 @@ class Snapshot(Generic[M]):
         self._changed.clear()
         newest = self._clock.now() if self._is_told else self._loaded
         saved = file.Saved(self._merge.copy(), newest or 0.0)
-        async with self._write_alone:
-            try:
-                await asyncio.to_thread(file.write, self._path, self.topic.name, self._kind, saved)
-            except OSError as error:
-                self._on_failure(f"{self.topic.name} to disk", error)
+        try:
+            await asyncio.to_thread(self._write, saved)
+        except OSError as error:
+            self._on_failure(f"{self.topic.name} to disk", error)
+
+    def _write(self, saved: file.Saved[M]) -> None:
+        with self._write_alone:  # one whose waiting was cancelled is still at it
+            file.write(self._path, self.topic.name, self._kind, saved)
