@@ -18,7 +18,7 @@ from hive_bus.port import StateChange
 from hive_relay.exchange import Exchange
 from hive_routing.attempts import Attempt
 from hive_routing.breaker import Breaker
-from hive_routing.caching import Cache, Flights, Local
+from hive_routing.caching import Cache, Flights, Local, Port
 from hive_routing.caching.hive import HiveCache
 from hive_routing.caching.terms import TermsBook
 from hive_routing.catalogue import Catalogue
@@ -250,7 +250,9 @@ class Call:
 class Gateway:
     """The app with a catalogue of its own; `sim` is the provider that every model is deployed at."""
 
-    def __init__(self, sim: Simulator, database: Database, cache_seconds: float = 0) -> None:
+    def __init__(
+        self, sim: Simulator, database: Database, cache_seconds: float = 0, answers: Port | None = None
+    ) -> None:
         clock = SystemClock()
         self.sim = sim
         self.tenant_id = "default"
@@ -270,7 +272,8 @@ class Gateway:
         self.purse = Purse(self.bank, clock)
         self.spending = Spending(self.purse, self.prices, WatchedLog(self.log, self.metrics), counter, clock)
         self.guards = FakeGuards()
-        self.cache = HiveCache(Local(Cache(clock, 1 << 24, 1 << 20)), Flights(1 << 20), self.terms, clock)
+        self.answers = answers or Local(Cache(clock, 1 << 24, 1 << 20))
+        self.cache = HiveCache(self.answers, Flights(1 << 20), self.terms, clock)
         self.alive: set[str] = set()
         self.once = Once(IdempotencyStore(database, self.alive.__contains__, clock), "router-1", clock)
         pipeline = Pipeline(
@@ -415,11 +418,18 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
+def answers() -> Port | None:
+    """Where gateways keep answers; None: in memory, each its own."""
+    return None
+
+
+@pytest.fixture
 async def gateway(
-    sim: Simulator, database: Database, request: pytest.FixtureRequest
+    sim: Simulator, database: Database, answers: Port | None, request: pytest.FixtureRequest
 ) -> AsyncIterator[Gateway]:
     """One provider `sim`, one model `gpt-4o` that it calls `gpt-4o-real`. Without a cache, but for `cached` tests."""
-    gateway = Gateway(sim, database, cache_seconds=60 if request.node.get_closest_marker("cached") else 0)
+    seconds = 60 if request.node.get_closest_marker("cached") else 0
+    gateway = Gateway(sim, database, cache_seconds=seconds, answers=answers)
     await gateway.add_provider()
     await gateway.add_model()
     yield gateway

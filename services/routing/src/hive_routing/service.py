@@ -16,7 +16,7 @@ from hive_host import Host
 from hive_routing.bank import HolderDoor, RpcBank
 from hive_routing.breaker import Breaker
 from hive_routing.cache_door import CacheDoor
-from hive_routing.caching import Cache, Flights, Local
+from hive_routing.caching import Cache, Flights, Local, Port, Shared
 from hive_routing.caching.hive import MOST_KEPT, HiveCache
 from hive_routing.caching.terms import TermsBook
 from hive_routing.catalogue import Catalogue
@@ -87,10 +87,9 @@ async def routing_service(host: Host, settings: RoutingSettings) -> AsyncIterato
     host.serve(HolderDoor.attach, HolderDoor(purse, holder))
     counter = TokenCounter()
     spending = Spending(purse, prices, WatchedLog(usage, host.metrics), counter, host.clock)
-    cache = Cache(host.clock, settings.cache_mb * MIB, MOST_KEPT)
-    flights = Flights(MOST_KEPT)
-    hive_cache = HiveCache(Local(cache), flights, terms, host.clock)
-    host.serve(CacheDoor.attach, CacheDoor(cache, hive_cache))
+    answers = _answers(host, settings)
+    hive_cache = HiveCache(answers, Flights(MOST_KEPT), terms, host.clock)
+    host.serve(CacheDoor.attach, CacheDoor(answers))
     guards = RpcGuards(host.channel("guardrails"), host.tasks, host.clock)
     dispatcher = _dispatcher(host, settings)
     _measure(host, usage, purse)
@@ -118,6 +117,13 @@ async def routing_service(host: Host, settings: RoutingSettings) -> AsyncIterato
         await _give_back(purse)
         await usage.drain(STOP_SECONDS)
         await usage.leave()
+
+
+def _answers(host: Host, settings: RoutingSettings) -> Port:
+    """Those that are kept, by this process or by all together."""
+    if host.valkey is None:
+        return Local(Cache(host.clock, settings.cache_mb * MIB, MOST_KEPT))
+    return Shared(host.valkey, host.clock, MOST_KEPT)
 
 
 def _dispatcher(host: Host, settings: RoutingSettings) -> Dispatcher:

@@ -28,7 +28,13 @@ class RoutingSettings(Settings):
         description="How long an answer may be given again to the same tenant, where the tenant says nothing else."
         " 0: nothing is kept.",
     )
-    cache_mb: int = Field(64, ge=1, le=65_536, description="Memory of the response cache, in MiB.")
+    cache_mb: int = Field(
+        64,
+        ge=1,
+        le=65_536,
+        description="Memory of the response cache, in MiB, where HIVE_CACHE_URL is memory://; a server has a bound of"
+        " its own.",
+    )
     trace_providers: bool = Field(
         False,
         description="Send providers `traceparent`, so that they can tell which calls belong to one trace.",

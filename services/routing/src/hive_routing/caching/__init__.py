@@ -3,6 +3,7 @@
 from hive_routing.caching.flights import Flights, Following, Leading, Opening
 from hive_routing.caching.keys import cache_key
 from hive_routing.caching.store import Cache, Entry, Local, Port, Stats
+from hive_routing.caching.valkey import Shared
 
 __all__ = [
     "Cache",
@@ -13,6 +14,7 @@ __all__ = [
     "Local",
     "Opening",
     "Port",
+    "Shared",
     "Stats",
     "cache_key",
 ]

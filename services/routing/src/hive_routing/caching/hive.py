@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from msgspec import Raw
 
 from hive_routing.caching.flights import Flights, Following, Leading
-from hive_routing.caching.keys import cache_key
+from hive_routing.caching.keys import cache_key, tenant_tag
 from hive_routing.caching.store import Entry, Port
 from hive_routing.caching.terms import Terms, TermsBook
 from hive_routing.usage import Usage
@@ -101,14 +101,22 @@ class HiveCache:
 
     def __init__(self, store: Port, flights: Flights, terms: TermsBook, clock: Clock) -> None:
         self.terms = terms
-        self.followed = 0
-        """Requests that got the answer of an equal one under way."""
         self._store = store
         self._flights = flights
         self._clock = clock
 
+    @property
+    def followed(self) -> int:
+        """Requests that got the answer of an equal one under way."""
+        return self._store.followers
+
+    @followed.setter
+    def followed(self, count: int) -> None:
+        self._store.followers = count
+
     def key(self, asked: Asked) -> bytes:
-        return cache_key(asked.tenant_id, asked.model_id, asked.endpoint, asked.fields, asked.circumstances)
+        digest = cache_key(asked.tenant_id, asked.model_id, asked.endpoint, asked.fields, asked.circumstances)
+        return tenant_tag(asked.tenant_id) + digest
 
     async def look_up(self, key: bytes) -> Entry | Leading | Following:
         """What is there: the whole answer, or a seat. A seat has to be left."""

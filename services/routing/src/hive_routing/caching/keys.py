@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Raw
 
 KEY_BYTES = 32
+TENANT_BYTES = 16
 LARGEST_POWER = 400
 """Of ten, up to which a whole number is written out: beyond every number that a double can hold."""
 
@@ -47,6 +48,11 @@ def cache_key(tenant_id: str, model_id: str, endpoint: str, fields: Mapping[str,
         if _has_effect(name, fields) and (value := _canonical(fields[name])) != _NULL:
             parts += (name.encode(), value)
     return _digest(parts)
+
+
+def tenant_tag(tenant_id: str) -> bytes:
+    """16 bytes that stand for a tenant; names of entries begin with them."""
+    return blake2b(tenant_id.encode(), digest_size=TENANT_BYTES).digest()
 
 
 def _has_effect(name: str, fields: Mapping[str, Raw]) -> bool:

@@ -45,25 +45,44 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """How full the cache is, and what became of the questions to it since it was made."""
+    """How full the cache is, and what became of the questions to it since it was made.
+
+    followers: of the misses, those that got the answer of an equal request under way. max_bytes: 0 is no bound.
+    """
 
     entries: int
     bytes: int
     hits: int
     misses: int
+    followers: int
     evicted: int
     expired: int
     max_bytes: int
 
 
 class Port(Protocol):
-    """A cache that may be in another process; it raises nothing: where it is away, it has no entries."""
+    """A cache that may be in another process; keys begin with their `tenant_tag`.
 
-    async def get(self, key: bytes) -> Entry | None: ...
+    followers: misses here that got the answer of an equal request under way; whoever sees one counts it.
+    """
 
-    async def put(self, key: bytes, entry: Entry, ttl_seconds: float) -> None: ...
+    followers: int
 
-    async def clear(self, tenant_id: str = "") -> int: ...
+    async def get(self, key: bytes) -> Entry | None:
+        """Raises nothing: a cache that is away has no entries."""
+        ...
+
+    async def put(self, key: bytes, entry: Entry, ttl_seconds: float) -> None:
+        """Keep it for so long, if possible; raises nothing."""
+        ...
+
+    async def clear(self, tenant_id: str = "") -> int:
+        """Forget the entries of a tenant, or all; gives how many. HiveError `unavailable` where it is away."""
+        ...
+
+    async def stats(self) -> Stats:
+        """Raises HiveError `unavailable` where it is away."""
+        ...
 
 
 class Cache:
@@ -74,6 +93,7 @@ class Cache:
         self._max_bytes = max_bytes
         self._max_entry_bytes = min(max_entry_bytes, max_bytes)
         self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
+        self.followers = 0
         self._bytes = self._hits = self._misses = self._evicted = self._expired = 0
 
     def get(self, key: bytes) -> Entry | None:
@@ -116,6 +136,7 @@ class Cache:
             bytes=self._bytes,
             hits=self._hits,
             misses=self._misses,
+            followers=self.followers,
             evicted=self._evicted,
             expired=self._expired,
             max_bytes=self._max_bytes,
@@ -131,6 +152,14 @@ class Local:
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
 
+    @property
+    def followers(self) -> int:
+        return self._cache.followers
+
+    @followers.setter
+    def followers(self, count: int) -> None:
+        self._cache.followers = count
+
     async def get(self, key: bytes) -> Entry | None:
         return self._cache.get(key)
 
@@ -139,6 +168,9 @@ class Local:
 
     async def clear(self, tenant_id: str = "") -> int:
         return self._cache.clear(tenant_id)
+
+    async def stats(self) -> Stats:
+        return self._cache.stats()
 
 
 @dataclass(slots=True)
