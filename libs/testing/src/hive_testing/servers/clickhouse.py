@@ -8,11 +8,13 @@ from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 from uuid import uuid4
 
+from hive_testing.servers.containers import Container, Image
 from hive_testing.servers.control import Elsewhere
 from hive_testing.servers.ports import HOST, free_port
 from hive_testing.servers.process import Process
 from hive_testing.servers.server import Server
 
+IMAGE = "clickhouse/clickhouse-server:26.3.9.8"
 SECONDS = 30.0
 
 
@@ -58,6 +60,15 @@ def start_clickhouse(folder: Path) -> ClickHouse:
     process = Process("ClickHouse", command, folder, lambda: _pings(port), {"TZ": "UTC"})
     process.start()
     return ClickHouse(f"http://{HOST}:{port}", "started here", process)
+
+
+def clickhouse_in_container() -> ClickHouse:
+    """The real server, the one of the cluster on a laptop. Raises ServerUnavailable, ServerFailed."""
+    port = free_port()
+    image = Image(IMAGE, {8123: port}, {"CLICKHOUSE_SKIP_USER_SETUP": "1", "TZ": "UTC"})
+    container = Container("ClickHouse", image, lambda: _pings(port))
+    container.start()
+    return ClickHouse(f"http://{HOST}:{port}", "testcontainers", container)
 
 
 def _pings(port: int) -> bool:

@@ -25,6 +25,9 @@ class Control(Protocol):
     def resume(self) -> None:
         """SIGCONT."""
 
+    def close(self) -> None:
+        """The test run is over."""
+
 
 class Elsewhere:
     """The switch of a server that others run: a test that wants to use it is skipped."""
@@ -46,6 +49,9 @@ class Elsewhere:
 
     def resume(self) -> None:
         self._refuse()
+
+    def close(self) -> None:
+        """Others stop it."""
 
     def _refuse(self) -> NoReturn:
         pytest.skip(f"NOT OURS TO STOP: this test wants a {self._name} that the test run started itself")

@@ -6,16 +6,24 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import pytest
 
-from hive_testing.servers.clickhouse import ClickHouse, clickhouse_at, start_clickhouse
-from hive_testing.servers.errors import ServerFailed, ServerUnavailable
-from hive_testing.servers.kafka import Kafka, kafka_at, start_kafka
-from hive_testing.servers.postgres import Postgres, postgres_at, start_postgres
-from hive_testing.servers.redis import Redis, redis_at, start_redis
+from hive_testing.servers.clickhouse import (
+    ClickHouse,
+    clickhouse_at,
+    clickhouse_in_container,
+    start_clickhouse,
+)
+from hive_testing.servers.containers import engine_answers
+from hive_testing.servers.errors import ServerUnavailable
+from hive_testing.servers.kafka import Kafka, kafka_at, kafka_in_container, start_kafka
+from hive_testing.servers.postgres import Postgres, postgres_at, postgres_in_container, start_postgres
+from hive_testing.servers.redis import Redis, redis_at, redis_in_container, start_redis
 from hive_testing.servers.server import Server
 from hive_testing.servers.settings import ServerSettings
 
@@ -23,6 +31,7 @@ SettingsKey = pytest.StashKey[ServerSettings]()
 UsedKey = pytest.StashKey[dict[str, str]]()
 RunningKey = pytest.StashKey[list[Server]]()
 AnyServer = TypeVar("AnyServer", bound=Server)
+docker_answers = cache(engine_answers)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -48,58 +57,67 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(f"{name}: {how}")
 
 
+@dataclass(frozen=True)
+class Source(Generic[AnyServer]):
+    """Where a kind of server comes from, in this order."""
+
+    at: Callable[[str], AnyServer]
+    in_container: Callable[[], AnyServer]
+    start: Callable[[Path], AnyServer]
+
+
 @contextmanager
-def provided(
-    request: pytest.FixtureRequest,
-    name: str,
-    at: Callable[[str], AnyServer],
-    start: Callable[[Path], AnyServer],
-) -> Iterator[AnyServer]:
-    """The server at the address in the environment, or in a container, or started here; stopped on leaving."""
-    settings, used = request.config.stash[SettingsKey], request.config.stash[UsedKey]
-    if address := settings.addresses.get(name):
-        server = at(address)
-        used[name] = f"{server.how}, {server.url}"
-        yield server
-        return
+def provided(request: pytest.FixtureRequest, name: str, source: Source[AnyServer]) -> Iterator[AnyServer]:
+    """A server for all tests, stopped on leaving. Where none can be had: a skip, or a failure where it is required."""
+    settings, told = request.config.stash[SettingsKey], request.config.stash[UsedKey]
+    running = request.config.stash[RunningKey]
     folder = Path(tempfile.mkdtemp(prefix=f"hive-{name}-"))
     try:
-        server = start(folder)
-    except (ServerUnavailable, ServerFailed) as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        used[name] = f"MISSING: {error}"
-        if settings.require or isinstance(error, ServerFailed):
-            pytest.fail(f"NO {name.upper()}: {error}")
-        pytest.skip(f"NO {name.upper()}: {error}")
-    used[name] = f"{server.how}, {server.url}"
-    running = request.config.stash[RunningKey]
-    running.append(server)
-    try:
-        yield server
+        server, remark = found(source, settings.addresses.get(name), folder)
+        told[name] = f"{server.how}, {server.url}{remark}"
+        running.append(server)
+        try:
+            yield server
+        finally:
+            running.remove(server)
+            server.control.close()
+    except ServerUnavailable as error:
+        told[name] = f"MISSING: {error}"
+        (pytest.fail if settings.require else pytest.skip)(f"NO {name.upper()}: {error}")
     finally:
-        running.remove(server)
-        server.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def found(source: Source[AnyServer], address: str | None, folder: Path) -> tuple[AnyServer, str]:
+    """The server, and what is to be said about where it comes from. Raises ServerUnavailable, ServerFailed."""
+    if address:
+        return source.at(address), ""
+    if not docker_answers():
+        return source.start(folder), ""
+    try:
+        return source.in_container(), ""
+    except ServerUnavailable as error:  # an engine without a network has no images
+        return source.start(folder), f" ({error})"
 
 
 @pytest.fixture(scope="session")
 def kafka(request: pytest.FixtureRequest) -> Iterator[Kafka]:
     """A Kafka broker."""
-    with provided(request, "kafka", kafka_at, start_kafka) as server:
+    with provided(request, "kafka", Source(kafka_at, kafka_in_container, start_kafka)) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def redis(request: pytest.FixtureRequest) -> Iterator[Redis]:
     """A Redis."""
-    with provided(request, "redis", redis_at, start_redis) as server:
+    with provided(request, "redis", Source(redis_at, redis_in_container, start_redis)) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def postgres(request: pytest.FixtureRequest) -> Iterator[Postgres]:
     """A PostgreSQL server, shared by all tests: `postgres_database` is a test's own."""
-    with provided(request, "postgres", postgres_at, start_postgres) as server:
+    with provided(request, "postgres", Source(postgres_at, postgres_in_container, start_postgres)) as server:
         yield server
 
 
@@ -115,7 +133,9 @@ def postgres_database(postgres: Postgres) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def clickhouse(request: pytest.FixtureRequest) -> Iterator[ClickHouse]:
     """A ClickHouse, or a front over chDB in its place; shared by all tests: `clickhouse_database` is a test's own."""
-    with provided(request, "clickhouse", clickhouse_at, start_clickhouse) as server:
+    with provided(
+        request, "clickhouse", Source(clickhouse_at, clickhouse_in_container, start_clickhouse)
+    ) as server:
         yield server
 
 

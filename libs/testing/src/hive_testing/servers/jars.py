@@ -18,7 +18,7 @@ FETCH_SECONDS = 600
 
 def java() -> str:
     """The command; raises ServerUnavailable."""
-    return command("java", "openjdk-17-jre-headless")
+    return command("java", "default-jre-headless")
 
 
 def jars_of(name: str) -> Path:

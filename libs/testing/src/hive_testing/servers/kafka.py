@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from hive_testing.servers.containers import Container, Image
 from hive_testing.servers.control import Elsewhere
 from hive_testing.servers.errors import ServerFailed
 from hive_testing.servers.jars import jars_of, java
@@ -20,6 +21,7 @@ from hive_testing.servers.process import Process
 from hive_testing.servers.proxy import TcpProxy
 from hive_testing.servers.server import Server
 
+IMAGE = "apache/kafka:4.3.1"
 SIDE_DOORS = 6
 FORMAT_SECONDS = 60
 CLUSTER_ID = "bW9kZWxoaXZlLXRlc3RzMQ"
@@ -119,9 +121,11 @@ def start_kafka(folder: Path) -> Kafka:
         f"{jars_of('kafka')}/*",
     ]
     port = free_port()
-    doors = [SideDoor(free_port(), free_port()) for _ in range(SIDE_DOORS)]
+    doors = _doors()
     (folder / "log4j2.properties").write_text(LOGGING)
-    (folder / "server.properties").write_text(_properties(folder / "data", port, doors))
+    settings = _settings(port, doors, HOST) | {"log.dirs": str(folder / "data")}
+    lines = [f"{name}={value}\n" for name, value in settings.items()]
+    (folder / "server.properties").write_text("".join(lines))
     _format(command, folder)
     start = [*command, "kafka.Kafka", str(folder / "server.properties")]
     process = Process("Kafka", start, folder, lambda: _knows_itself(port))
@@ -129,22 +133,39 @@ def start_kafka(folder: Path) -> Kafka:
     return Kafka(f"kafka://{HOST}:{port}", "started here", process, doors)
 
 
-def _properties(data: Path, port: int, doors: list[SideDoor]) -> str:
+def kafka_in_container() -> Kafka:
+    """The one of the cluster on a laptop. Raises ServerUnavailable, ServerFailed."""
+    port = free_port()
+    doors = _doors()
+    settings = _settings(port, doors, "0.0.0.0")
+    # The image makes the data's folder; what is set in its environment it writes to its properties.
+    environment = {f"KAFKA_{name.replace('.', '_').upper()}": value for name, value in settings.items()}
+    ports = {each: each for each in (port, *(door.port for door in doors))}
+    image = Image(IMAGE, ports, environment | {"CLUSTER_ID": CLUSTER_ID})
+    container = Container("Kafka", image, lambda: _knows_itself(port))
+    container.start()
+    return Kafka(f"kafka://{HOST}:{port}", "testcontainers", container, doors)
+
+
+def _doors() -> list[SideDoor]:
+    return [SideDoor(free_port(), free_port()) for _ in range(SIDE_DOORS)]
+
+
+def _settings(port: int, doors: list[SideDoor], host: str) -> dict[str, str]:
+    """host: where it listens, for clients that come to loopback."""
     controller = free_port()
     names = [f"SIDE{number}" for number in range(len(doors))]
-    own = [f"PLAIN://{HOST}:{port}", f"CONTROLLER://{HOST}:{controller}"]
-    side = [f"{name}://{HOST}:{door.port}" for name, door in zip(names, doors, strict=True)]
+    own = [f"PLAIN://{host}:{port}", f"CONTROLLER://{HOST}:{controller}"]
+    side = [f"{name}://{host}:{door.port}" for name, door in zip(names, doors, strict=True)]
     told = [f"{name}://{HOST}:{door.advertised}" for name, door in zip(names, doors, strict=True)]
-    settings = SETTINGS | {
-        "log.dirs": str(data),
+    return SETTINGS | {
         "controller.quorum.voters": f"1@{HOST}:{controller}",
         "listeners": ",".join(own + side),
-        "advertised.listeners": ",".join([own[0], *told]),
+        "advertised.listeners": ",".join([f"PLAIN://{HOST}:{port}", *told]),
         "listener.security.protocol.map": ",".join(
             f"{name}:PLAINTEXT" for name in ["PLAIN", "CONTROLLER", *names]
         ),
     }
-    return "".join(f"{name}={value}\n" for name, value in settings.items())
 
 
 def _format(command: list[str], folder: Path) -> None:

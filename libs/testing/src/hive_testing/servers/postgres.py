@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from hive_testing.servers.commands import command
+from hive_testing.servers.containers import Container, Image
 from hive_testing.servers.control import Elsewhere
 from hive_testing.servers.errors import ServerFailed, ServerUnavailable
 from hive_testing.servers.ports import HOST, free_port
@@ -23,6 +24,7 @@ from hive_testing.servers.server import Server
 
 SCHEME = "postgresql+asyncpg"
 ROLE = "postgres"
+IMAGE = "postgres:18.6"
 COMMAND_SECONDS = 60
 SETTINGS = {
     "listen_addresses": HOST,
@@ -33,6 +35,8 @@ SETTINGS = {
     "full_page_writes": "off",
     "log_min_messages": "warning",
 }
+
+OF_PROCESS = {"listen_addresses", "unix_socket_directories"}
 
 
 class Postgres(Server):
@@ -89,6 +93,21 @@ def start_postgres(folder: Path) -> Postgres:
     )
     process.start()
     return Postgres(f"{SCHEME}://{ROLE}@{HOST}:{port}/postgres", "started here", process)
+
+
+def postgres_in_container() -> Postgres:
+    """The one of the cluster on a laptop. Raises ServerUnavailable, ServerFailed."""
+    port = free_port()
+    settings = [
+        part
+        for name, value in SETTINGS.items()
+        if name not in OF_PROCESS
+        for part in ("-c", f"{name}={value}")
+    ]
+    image = Image(IMAGE, {5432: port}, {"POSTGRES_HOST_AUTH_METHOD": "trust"}, ["postgres", *settings])
+    container = Container("PostgreSQL", image, lambda: _lets_in(port))
+    container.start()
+    return Postgres(f"{SCHEME}://{ROLE}@{HOST}:{port}/postgres", "testcontainers", container)
 
 
 def _binaries() -> Path:

@@ -18,7 +18,7 @@ from hive_testing.servers.errors import ServerFailed
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 # Waits for a line. Where the end of the pipe comes instead, the test run is dead: then so is the server.
-GUARD = 'read line || { kill -KILL -- "-$1"; rm -rf -- "$2"; }'
+GUARD = 'read line || { kill -s KILL -- "-$1"; rm -rf -- "$2"; }'
 
 
 @dataclass
@@ -90,6 +90,9 @@ class Process:
         for each in self._family():
             with suppress(psutil.NoSuchProcess):
                 each.resume()
+
+    def close(self) -> None:
+        self.stop()
 
     def _spawn(self) -> None:
         with (self.folder / "log").open("ab") as log:

@@ -6,10 +6,13 @@ import socket
 from pathlib import Path
 
 from hive_testing.servers.commands import command
+from hive_testing.servers.containers import Container, Image
 from hive_testing.servers.control import Elsewhere
 from hive_testing.servers.ports import HOST, free_port
 from hive_testing.servers.process import Process
 from hive_testing.servers.server import Server
+
+IMAGE = "valkey/valkey:9.1.1-alpine3.24"
 
 
 class Redis(Server):
@@ -44,6 +47,15 @@ def start_redis(folder: Path) -> Redis:
     )
     process.start()
     return Redis(f"redis://{HOST}:{port}/0", "started here", process)
+
+
+def redis_in_container() -> Redis:
+    """The one of the cluster on a laptop. Raises ServerUnavailable, ServerFailed."""
+    port = free_port()
+    command = ["valkey-server", "--appendonly", "yes", "--appendfsync", "no", "--save", ""]
+    container = Container("Redis", Image(IMAGE, {6379: port}, command=command), lambda: _pongs(port))
+    container.start()
+    return Redis(f"redis://{HOST}:{port}/0", "testcontainers", container)
 
 
 def _pongs(port: int) -> bool:
