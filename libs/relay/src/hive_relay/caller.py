@@ -103,6 +103,7 @@ class Caller(RepliesServicer):
         self._links: dict[str, dict[str, Link]] = {}  # by service and instance
         self._carried: dict[Link, set[Call]] = {}
         self._costly = CostlyBodies()
+        self._turn = 0
 
     @property
     def in_flight(self) -> int:
@@ -178,10 +179,17 @@ class Caller(RepliesServicer):
                     raise  # a bus that is full says when to come back; only one that is away is passed by
             else:
                 return
-        link = self._another(call)
+        link = None if self._looks_around(call.service) else self._another(call)
         if link is not None:
             call.tried.add(link.peer.instance)
         self._tasks.spawn(self._hand_over(call, envelope, link), "relay direct")
+
+    def _looks_around(self, service: str) -> bool:
+        """Whether it is time to go by the service's name, which leads to instances that are not known yet."""
+        if not self._network.reaches_others(service):
+            return False
+        self._turn = (self._turn + 1) % (len(self._links.get(service, {})) + 1)
+        return self._turn == 0
 
     def _arm(self, call: Call, seconds: float, action: Callable[[Call], None]) -> None:
         """Set the call's one timer, never later than its deadline."""

@@ -13,6 +13,7 @@ from hive_relay.asgi import App
 from hive_relay.mailbox import Mailbox
 from hive_relay.run import Run, going_down
 from hive_rpc import Network, Server
+from hive_runtime import tracing
 from hive_runtime.blobs import Blobs
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError, Kind
@@ -175,7 +176,8 @@ class Responder(GatewayServicer):
         stream = self._streams.get(address)
         if stream is None:
             stream = self._streams[address] = CallerStream(address)
-            stream.carrier = self._tasks.spawn(self._keep(stream), f"replies to {address}")
+            with tracing.detached():  # it outlives the request that it is opened for
+                stream.carrier = self._tasks.spawn(self._keep(stream), f"replies to {address}")
         return stream
 
     async def _keep(self, stream: CallerStream) -> None:

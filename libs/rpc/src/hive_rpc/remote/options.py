@@ -30,8 +30,8 @@ class Keepalive:
     that is stopped is, as well as a machine that vanished or a network that swallows everything.
     """
 
-    every: float = 0.8
-    patience: float = 1.2
+    every: float = 0.5
+    patience: float = 1.5
 
 
 def channel_options(keepalive: Keepalive, *, spread: bool, name: str | None) -> list[tuple[str, Any]]:
@@ -69,6 +69,7 @@ def _common(keepalive: Keepalive) -> list[tuple[str, Any]]:
     return [
         ("grpc.keepalive_time_ms", _ms(keepalive.every)),
         ("grpc.keepalive_timeout_ms", _ms(keepalive.patience)),
+        ("grpc.http2.ping_timeout_ms", _ms(keepalive.patience)),  # without it the one before does nothing
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.max_receive_message_length", MESSAGE_BYTES),
