@@ -15,6 +15,7 @@ import structlog
 
 from hive_bus import Bus
 from hive_bus.memory import MemoryBus
+from hive_host.measured import MeasuredBus
 from hive_host.sources import sources
 from hive_rpc import Network
 from hive_rpc.local import LocalNetwork
@@ -57,7 +58,7 @@ async def opened_bus(around: Surroundings, network: Network) -> AsyncIterator[Bu
     if one_of(settings.bus_url, "HIVE_BUS_URL", "memory", "kafka", "kafka+ssl") == "memory":
         memory = MemoryBus(around.clock, report_lost_task)
         try:
-            yield memory
+            yield MeasuredBus(memory, around.metrics, around.clock, memory.lags)
         finally:
             await memory.close()
         return
@@ -76,7 +77,7 @@ async def opened_bus(around: Surroundings, network: Network) -> AsyncIterator[Bu
     away.set_function(lambda: float(kafka.is_away))
     try:
         await kafka.start()
-        yield bus
+        yield MeasuredBus(bus, around.metrics, around.clock, kafka.lags)
     finally:
         await bus.close()
 

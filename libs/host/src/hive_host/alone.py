@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import os
 import signal
+import socket
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
@@ -23,6 +24,7 @@ from pydantic import ValidationError
 from hive_host.adapters import CannotStart, make_topics
 from hive_host.host import Host, Process
 from hive_host.listener import CannotListen
+from hive_runtime.otel import configure_tracing
 from hive_runtime.settings import HostSettings
 from hive_runtime.telemetry import configure_logging
 
@@ -82,7 +84,8 @@ class Alone:
             elif verb == "migrate":
                 runner.run(self._migrate(settings))
             else:
-                runner.run(self._serve(settings))
+                with configure_tracing(self.service, settings.instance or socket.gethostname()):
+                    runner.run(self._serve(settings))
 
     async def _migrate(self, settings: HostSettings) -> None:
         assert self.migrate is not None
