@@ -30,7 +30,7 @@ DOORS = {
     "hive_routing.telling", "hive_routing.usage_events",
     "hive_console.books", "hive_console.changes", "hive_console.ollama", "hive_console.records",
     "hive_billing.catalogue", "hive_billing.holder_calls", "hive_billing.loading", "hive_billing.messages",
-    "hive_billing.office", "hive_billing.ownership", "hive_billing.work",
+    "hive_billing.office", "hive_billing.ownership", "hive_billing.price_feed", "hive_billing.work",
     "hive_billing.payments", "hive_billing.price_list", "hive_billing.price_store", "hive_billing.rooms",
     "hive_billing.rows", "hive_billing.tables", "hive_billing.writer", "hive_billing.writing",
     "hive_analytics.books", "hive_analytics.olap", "hive_guardrails.telling",

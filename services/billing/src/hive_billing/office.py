@@ -7,6 +7,8 @@ import asyncio
 import structlog
 
 from hive_billing.ownership import Ownership
+from hive_billing.price_feed import StateDoor
+from hive_billing.price_list import PriceList
 from hive_billing.rpc import BooksDoor, LeasesDoor, ReceiptsDoor
 from hive_billing.standby import Doors
 from hive_billing.work import Billing, Place, at_work
@@ -32,6 +34,7 @@ class Office:
         host.serve(LeasesDoor.attach, door("leases"))
         host.serve(BooksDoor.attach, door("books"))
         host.serve(ReceiptsDoor.attach, door("receipts"))
+        host.serve(StateDoor.attach, StateDoor(self._prices, host.clock))
         host.health.add("billing", self._complaint)
 
     async def settled(self, turns: asyncio.Task[None]) -> None:
@@ -100,6 +103,9 @@ class Office:
             finally:
                 self._doors.shut()
                 self.billing = None
+
+    def _prices(self) -> PriceList | None:
+        return None if self.billing is None else self.billing.prices
 
     def _complaint(self) -> str | None:
         if self.billing is None:

@@ -6,7 +6,7 @@ The table is its own outbox: what is told is what stands there, and at the start
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import structlog
 
@@ -64,6 +64,7 @@ class PriceList:
         self._to_retire: set[str] = set()
         self._unpriced: frozenset[str] = frozenset()
         self._woken = asyncio.Event()
+        self._news = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
 
     async def apply(self, change: StateChange[ControlChanged]) -> None:
@@ -106,6 +107,26 @@ class PriceList:
         fact = self._valid.get(subject)
         return None if fact is None or fact.price.tariff is None else (fact.price.tariff, fact.version)
 
+    @property
+    def news(self) -> asyncio.Event:
+        """Set when the list is another one than now."""
+        return self._news
+
+    def may_speak(self) -> None:
+        """HiveError `unavailable` where this process may not speak for the list now."""
+        self._check()
+
+    def listed(self) -> tuple[int, Mapping[str, PriceListed]]:
+        """The version of the list, and what is valid by subject.
+
+        HiveError `unavailable` where this process may not speak for it, or has not read it yet.
+        """
+        self.may_speak()
+        if self._newest is None:
+            raise HiveError(Kind.UNAVAILABLE, "The price list is not read yet. Try again.", retry_after=1)
+        version = max((fact.version for fact in self._newest.values()), default=0)
+        return version, {subject: _message(fact) for subject, fact in self._valid.items()}
+
     async def at(self, subject: str, version: int) -> Tariff:
         """What the subject cost at that version of the list. HiveError `not_found` where it had no price."""
         async with self._database.read() as connection:
@@ -140,6 +161,8 @@ class PriceList:
         valid |= {subject: self._valid[subject] for subject in priced.waiting if subject in self._valid}
         self._to_retire = (self._to_retire | before) - valid.keys() - priced.waiting
         self._newest, self._valid = newest, valid
+        self._news.set()
+        self._news = asyncio.Event()
         self._warn_of_unpriced()
 
     async def _read(self) -> dict[str, PriceFact]:
