@@ -17,6 +17,10 @@ REPORTS: Final = 6
 """How many reports in a row a holder must say that it has less than is booked, before that is free."""
 
 
+FEWEST_SHARERS: Final = 4
+"""A holder gets a fourth of what is free at most: it asks a few times more, and that costs next to nothing."""
+
+
 class Spans(NamedTuple):
     """Seconds; see the module."""
 
@@ -149,8 +153,8 @@ def expire(books: Books) -> list[str]:
 
 
 def _portion(free: int, needed: int, waiting: int, sharers: int) -> int:
-    """All of it for a holder that is alone; else a part, so that the others find something."""
+    """A part, so that others find something, and so that little is lost for a while where the holder dies."""
     if free <= 0 or free >= UNBOUNDED:
         return needed
-    share = free if sharers <= 2 else free // sharers
+    share = free // max(FEWEST_SHARERS, sharers)
     return min(free, max(needed, min(share, free - waiting)))

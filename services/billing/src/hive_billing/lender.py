@@ -18,6 +18,7 @@ from hive_billing.loading import Found
 from hive_billing.recharges import Recharger
 from hive_billing.writer import Writer
 from hive_runtime.clock import Clock
+from hive_runtime.errors import HiveError, Kind
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +35,13 @@ class Asked(NamedTuple):
     key_id: str
     wants: Mapping[str, int]
     wanted: int
+
+
+class Recalled(NamedTuple):
+    """freed: nano-dollars that came back. silent: the holders that did not answer."""
+
+    freed: int
+    silent: list[str]
 
 
 class Holders(Protocol):
@@ -102,7 +110,9 @@ class Lender:
 
     async def recall(self, scope: str, amount: int, asker: str = "") -> int:
         """Ask all holders of a scope but the asker for idle money of it; how much is free by that."""
+        return (await self._recall_all(scope, amount, asker)).freed
 
+    async def _recall_all(self, scope: str, amount: int, asker: str) -> Recalled:
         def find(books: Books, found: Found) -> list[tuple[str, str]]:
             held = books.leased.get(scope)
             names = [name for name in held.by_holder if name != asker] if held else []
@@ -110,18 +120,35 @@ class Lender:
 
         asked = [(name, address) for name, address in await self.writer.ask(find) if address]
         freed = await asyncio.gather(*(self._recall(name, address, scope, amount) for name, address in asked))
-        return sum(freed)
+        silent = [name for (name, _), given in zip(asked, freed, strict=True) if given is None]
+        return Recalled(sum(given or 0 for given in freed), silent)
 
-    async def _recall(self, name: str, address: str, scope: str, amount: int) -> int:
+    async def _recall(self, name: str, address: str, scope: str, amount: int) -> int | None:
+        """None where the holder did not answer."""
         try:
             async with asyncio.timeout(self.recall_seconds):
                 given = await self.holders.recall(address, name, scope, amount)
         except Exception as error:
             log.info("a holder did not answer a recall", holder=name, error=repr(error))
-            return 0
+            return None
         return await self.writer.ask(
             lambda books, found: leases.give_back(books, books.holders[name], given, Why.RECALLED)
         )
+
+    async def _unless_silent(self, short: Short, silent: Sequence[str]) -> Short:
+        """Raises HiveError `unavailable` where a holder that does not answer may have what is lacking.
+
+        It died, or hangs: what it has is free when it comes back, or when its time is over. A refusal for lack of
+        money would be untrue.
+        """
+
+        def has(books: Books, found: Found) -> int:
+            return sum(books.lease(name, short.scope) for name in silent)
+
+        if silent and await self.writer.ask(has) >= short.lacks:
+            message = "A part of this budget is with a process that does not answer just now. Try again."
+            raise HiveError(Kind.UNAVAILABLE, message, retry_after=2)
+        return short
 
     async def _try(self, asked: Asked, needs: Mapping[str, int]) -> Granted | Short:
         """needs: what this one itself waits for."""
@@ -141,15 +168,16 @@ class Lender:
     ) -> Granted | Short:
         """brought: how many recharges there were when `answer` was not yet asked for."""
         recalled: set[str] = set()
+        silent: list[str] = []
         until = self.clock.monotonic() + self.recharge_seconds
         while isinstance(answer, Short):
             if answer.scope not in recalled:
                 recalled.add(answer.scope)
-                await self.recall(answer.scope, answer.lacks, asked.holder)
+                silent += (await self._recall_all(answer.scope, answer.lacks, asked.holder)).silent
             elif self._brought().get(answer.scope) == brought.get(answer.scope) and not (
                 await self._recharge(answer, until)
             ):
-                return answer
+                return await self._unless_silent(answer, silent)
             brought = self._brought()
             answer = await self._try(asked, needs)
         return answer
