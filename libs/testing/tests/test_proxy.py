@@ -69,9 +69,12 @@ def exactly(connection: socket.socket, size: int) -> bytes:
 def test_all_bytes_pass_and_so_does_the_end(proxy: TcpProxy) -> None:
     sent = bytes(range(256)) * 8192
     with connect(proxy) as connection:
-        sender = threading.Thread(
-            target=lambda: (connection.sendall(sent), connection.shutdown(socket.SHUT_WR))
-        )
+
+        def send() -> None:
+            connection.sendall(sent)
+            connection.shutdown(socket.SHUT_WR)
+
+        sender = threading.Thread(target=send)
         sender.start()
         assert exactly(connection, len(sent)) == sent
         assert connection.recv(1) == b""
