@@ -25,7 +25,7 @@ from hive_routing.dispatch import Dispatcher, Policy
 from hive_routing.guard_calls import RpcGuards
 from hive_routing.holds import Purse
 from hive_routing.http import RoutingApp
-from hive_routing.idempotency import MIGRATIONS, IdempotencyStore
+from hive_routing.idempotency import MIGRATIONS, IdempotencyStore, Owners
 from hive_routing.journal import Journal, Living
 from hive_routing.model_calls import WatchedLog
 from hive_routing.once import Once
@@ -97,8 +97,9 @@ async def routing_service(host: Host, settings: RoutingSettings) -> AsyncIterato
     renewing = host.tasks.spawn(_renew(host, purse), "leases")
     try:
         async with open_database(host.sql_url, MIGRATIONS) as database:
-            records = IdempotencyStore(database, living.__contains__, host.clock)
-            host.tasks.spawn(_sweep(host, records), "sweep idempotency records")
+            owners = Owners(database, holder, living.known, host.clock)
+            records = IdempotencyStore(database, owners.is_alive, host.clock)
+            host.tasks.spawn(_sweep(host, records, owners), "sweep idempotency records")
             once = Once(records, holder, host.clock)
             pipeline = Pipeline(
                 catalogue, once, guards, hive_cache, spending, dispatcher, counter, host.clock
@@ -107,7 +108,7 @@ async def routing_service(host: Host, settings: RoutingSettings) -> AsyncIterato
             host.answer(RoutingApp(pipeline, rest_app(catalogue, counter), requests, host.clock))
             await control.caught_up()
             await listed.caught_up()
-            async with host.running():
+            async with _alive(host, owners, living), host.running():
                 yield
     finally:
         await control.close()
@@ -157,10 +158,25 @@ async def _renew(host: Host, purse: Purse) -> None:
             log.warning("leases could not be renewed", error=error.message)
 
 
-async def _sweep(host: Host, records: IdempotencyStore) -> None:
+@asynccontextmanager
+async def _alive(host: Host, owners: Owners, living: Living) -> AsyncIterator[None]:
+    """Others know that this process lives, and which ones of this machine do not."""
+    await owners.forget(living.ended)
+    await owners.beat()
+    beating = host.tasks.spawn(owners.run(), "signs of life")
+    try:
+        yield
+    finally:
+        beating.cancel()
+        await asyncio.wait([beating], timeout=STOP_SECONDS)
+        await owners.leave()
+
+
+async def _sweep(host: Host, records: IdempotencyStore, owners: Owners) -> None:
     while True:
         try:
             await records.sweep(round(host.clock.now() * 1000))
+            await owners.sweep()
         except (HiveError, SQLAlchemyError) as error:
             log.warning("old idempotency records could not be deleted", error=str(error))
         await host.clock.sleep(SWEEP_SECONDS)

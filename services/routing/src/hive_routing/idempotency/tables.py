@@ -19,3 +19,11 @@ records = Table(
     Column("outcome", LargeBinary),
 )
 Index("ix_idempotency_records_changed", records.c.changed_ms)
+
+# One row for each start of a process, until it ends or is long silent. beat_ms: by the database's clock.
+owners = Table(
+    "idempotency_owners",
+    metadata,
+    Column("owner", String, primary_key=True),
+    Column("beat_ms", BigInteger, nullable=False),
+)

@@ -101,10 +101,17 @@ class Living:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         names = [home.name for home in folder.iterdir() if home.is_dir()] if folder.is_dir() else []
-        self._ended = frozenset(name for name in names if not self._holds(name))
+        self.ended = frozenset(name for name in names if not self._holds(name))
+        """Those whose folders were there already, without their processes."""
 
     def __contains__(self, holder: str) -> bool:
-        return holder not in self._ended and self._holds(holder)
+        return holder not in self.ended and self._holds(holder)
+
+    def known(self, holder: str) -> bool | None:
+        """Whether it runs; None where nothing on this machine tells."""
+        if holder in self.ended:
+            return False
+        return self._holds(holder) if (self._folder / holder).is_dir() else None
 
     def _holds(self, holder: str) -> bool:
         home = self._folder / holder
