@@ -238,7 +238,7 @@ class KafkaBus:
 
     async def _create(self, topic: str) -> None:
         wanted = topic_for(topic, self._routes[topic], TEST_PARTITIONS)
-        async with administering(self._client.address) as admin:
+        async with asyncio.timeout(PATIENCE), administering(self._client.address) as admin:
             await create(admin, wanted, 1)
 
 

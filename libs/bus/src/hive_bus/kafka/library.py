@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, OffsetAndMetadata
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import CommitFailedError
 
 DISPOSE_SECONDS = 5.0
@@ -44,6 +45,13 @@ async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
     """The topic's partitions, asked of the broker; empty where there is no such topic. Raises KafkaError."""
     cluster = await consumer._client.fetch_all_metadata()
     return cluster.partitions_for_topic(topic) or set()
+
+
+async def knows_controller(admin: AIOKafkaAdminClient) -> bool:
+    """Whether requests to change topics have somebody to go to: a cluster that just starts has nobody."""
+    if admin._client.cluster.controller is None:
+        await admin._client.force_metadata_update()
+    return admin._client.cluster.controller is not None
 
 
 class Sending:

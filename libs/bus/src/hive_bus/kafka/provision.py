@@ -13,10 +13,12 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, for_code
 
 from hive_bus.kafka.address import Address, address_of
+from hive_bus.kafka.library import knows_controller, quieten
 from hive_bus.kafka.topics import Topic, declared
 
 SECONDS = 30.0
 MOST_REPLICAS = 3
+CONTROLLER_TRIES, CONTROLLER_PAUSE = 100, 0.1
 # What a config's value comes from, in the broker's answer: the topic itself.
 _OF_THE_TOPIC = 1
 _TOPIC_EXISTS = 36
@@ -36,7 +38,7 @@ class Step:
 
     @property
     def words(self) -> str:
-        return f"{self.topic}: {self.action}" + (f" ({self.detail})" if self.detail else "")
+        return f"{self.action}: {self.topic}" + (f" ({self.detail})" if self.detail else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ async def make_topics(
     replication: copies of each partition; default 3, or as many as there are brokers. Only for new topics.
     Raises TopicsFailed, BadAddress.
     """
+    quieten()
     address = address_of(url)
     wanted = declared(partitions) if topics is None else topics
     try:
@@ -81,11 +84,16 @@ async def make_topics(
 
 @asynccontextmanager
 async def administering(address: Address) -> AsyncIterator[Any]:
+    """A client, as soon as the cluster has a controller. Raises KafkaError, OSError."""
     admin = AIOKafkaAdminClient(
         **address.connection("modelhive-topics"), request_timeout_ms=int(SECONDS * 1000)
     )
     try:
         await admin.start()
+        for _ in range(CONTROLLER_TRIES):
+            if await knows_controller(admin):
+                break
+            await asyncio.sleep(CONTROLLER_PAUSE)
         yield admin
     finally:
         await admin.close()

@@ -152,14 +152,14 @@ class Publisher:
         """The topic's partitions, from the broker. Raises HiveError where it has no such topic."""
         now = self._clock.monotonic()
         if now - self._missing.get(topic, now - MISSING_SECONDS) >= MISSING_SECONDS:
-            if self._create is not None:
-                await self._create(topic)
             try:
+                if self._create is not None:
+                    await self._create(topic)
                 async with asyncio.timeout(min(LEARN_SECONDS, self._patience)):
                     partitions: set[int] = await producer.partitions_for(topic)
                     self._missing.pop(topic, None)
                     return producer, partitions
-            except (KafkaError, TimeoutError):
+            except (KafkaError, OSError, TimeoutError):
                 self._reach.doubt()
                 if self._producer is not producer:
                     raise self._reach.error() from None

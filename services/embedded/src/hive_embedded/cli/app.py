@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from hive_console.admin_token import NoAdminToken
 from hive_console.configuration import ConfigurationError
 from hive_embedded.admin import AdminError
-from hive_embedded.cli import ledger, serving
+from hive_embedded.cli import ledger, serving, topics
 from hive_embedded.cli.cache import cache
 from hive_embedded.cli.guard import guard
 from hive_embedded.cli.keys import keys
@@ -56,6 +56,7 @@ app.add_typer(usage, name="usage")
 app.add_typer(guard, name="guard")
 app.add_typer(cache, name="cache")
 ledger.add_to(app)
+topics.add_to(app)
 
 
 def main() -> None:
