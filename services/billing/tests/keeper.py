@@ -1,7 +1,8 @@
 """Billing in a process of its own, asked line by line: `python keeper.py URL DATA_DIR INSTANCE`.
 
-In: `{"id": 7, "events": ["<hex of UsageRecorded>", …]}` settles, `{"id": 8}` asks how it is. Out: the id with `ok`,
-`unavailable` or what went wrong; for the latter kind of question what readiness says. Ends when its input does.
+In: `{"id": 7, "events": ["<hex of UsageRecorded>", …]}` settles, `{"id": 8, "lend": "<holder>"}` lends,
+`{"id": 9, "free": "<holder>"}` takes all of it back, `{"id": 10}` asks how it is. Out: the id with `ok`,
+`unavailable` or what went wrong; for the last question what readiness says. Ends when its input does.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from hive_host import Process
 from hive_runtime.errors import HiveError
 from hive_runtime.settings import HostSettings
 from hive_runtime.telemetry import configure_logging
-from modelhive.billing.v1.leases_pb2 import SettleRequest
+from modelhive.billing.v1.leases_pb2 import AcquireRequest, ReturnRequest, SettleRequest
 from modelhive.billing.v1.leases_pb2_grpc import LeasesStub
 from modelhive.control.v1 import control_pb2 as control
 from modelhive.events.v1.usage_pb2 import UsageRecorded
@@ -45,11 +46,15 @@ async def answer(process: Process) -> None:
     asked: set[asyncio.Task[None]] = set()
 
     async def take(line: dict[str, Any]) -> None:
+        found = "ok"
         try:
             if "events" in line:
                 events = [UsageRecorded.FromString(bytes.fromhex(each)) for each in line["events"]]
                 await stub.Settle(SettleRequest(events=events))
-                found = "ok"
+            elif holder := line.get("lend"):
+                await stub.Acquire(AcquireRequest(holder=holder, tenant_id="default", key_id="key_1"))
+            elif holder := line.get("free"):
+                await stub.Return(ReturnRequest(holder=holder, settled=True))
             else:
                 complaints = process.health.complaints()
                 complaints.pop("process")

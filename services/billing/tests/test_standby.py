@@ -29,7 +29,7 @@ from modelhive.events.v1.usage_pb2 import UsageRecorded
 
 KEEPER = Path(__file__).with_name("keeper.py")
 COST = 1000
-TELLERS = 8
+TELLERS = BORROWERS = 4
 START_SECONDS = 90.0
 
 
@@ -111,6 +111,7 @@ class Company:
     @asynccontextmanager
     async def load(self) -> AsyncIterator[None]:
         tellers = [asyncio.ensure_future(self._tell()) for _ in range(TELLERS)]
+        tellers += [asyncio.ensure_future(self._borrow(f"h{number}")) for number in range(BORROWERS)]
         try:
             yield
         finally:
@@ -141,16 +142,23 @@ class Company:
                 sequence=number,
                 scopes=["wallet:default"],
             )
-            while True:
-                keeper = self.keepers[turn % len(self.keepers)]
-                found = await keeper.ask(1.0, events=[event.SerializeToString().hex()])
-                if found == "ok":
-                    break
-                turn += 1
-                if found not in ("unavailable", "silence"):
-                    self.strange.add(found)
-                await asyncio.sleep(0.02)
+            turn = await self._until_taken(turn, events=[event.SerializeToString().hex()])
             self.told += 1
+
+    async def _borrow(self, holder: str) -> None:
+        turn = 0
+        while not self._stop.is_set():
+            turn = await self._until_taken(turn, lend=holder)
+            turn = await self._until_taken(turn, free=holder)
+
+    async def _until_taken(self, turn: int, **question: Any) -> int:
+        """By whoever keeps the books: who that is, is tried."""
+        while (found := await self.keepers[turn % len(self.keepers)].ask(1.0, **question)) != "ok":
+            turn += 1
+            if found not in ("unavailable", "silence"):
+                self.strange.add(found)
+            await asyncio.sleep(0.02)
+        return turn
 
     async def check(self) -> None:
         """Every event that was taken is on the books once, and the books fit together."""
