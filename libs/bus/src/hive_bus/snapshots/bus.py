@@ -115,12 +115,14 @@ class SnapshotBus:
     async def drain(self, seconds: float) -> bool:
         try:
             async with asyncio.timeout(seconds):
-                while await self._inner.drain(seconds) and self._outstanding():
+                while await self._inner.drain(seconds):
+                    if not self._outstanding():
+                        return True
                     self._progress.clear()
                     await self._progress.wait()
         except TimeoutError:
             pass
-        return not self._outstanding() and await self._inner.drain(0)
+        return False
 
     async def close(self) -> None:
         while self._members:
