@@ -10,13 +10,16 @@
 
 At least once: a crash between publishing and deleting publishes the row again. Rows go out by id, so the
 order of two messages is the order of their transactions where these exclude each other, as those that
-change the same row do. One relay per table at a time.
+change the same row do. One relay per table at a time: on a server, where several processes may have one, each holds
+a lock while it publishes, and looks before every row whether it still has it. Who is stopped for long has lost it;
+what it was publishing in that very moment may come late, behind what another one published since.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from google.protobuf.message import Message
@@ -33,6 +36,7 @@ from sqlalchemy import (
     delete,
     insert,
     select,
+    text,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -44,6 +48,10 @@ from modelhive.options.v1.options_pb2 import DELIVERY_STATE
 
 # How many rows are read, published and deleted together.
 _PORTION = 100
+
+_PATIENCE = text("SET LOCAL lock_timeout = '10s'")
+_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '.' || :table, 0))")
+_HELD = text("SELECT 1")
 
 
 def outbox_table(metadata: MetaData, name: str = "outbox") -> Table:
@@ -149,8 +157,9 @@ class OutboxRelay:
     async def flush(self) -> None:
         """Publish all that is committed now. Raises what bus or database raised; the rest stays."""
         async with self._one_at_a_time:
-            while rows := await self._next_rows():
-                await self._publish(rows)
+            while await self._next_rows(1):
+                async with self._alone() as check:
+                    await self._publish(await self._next_rows(_PORTION), check)
 
     async def _poll(self) -> None:
         while True:
@@ -177,16 +186,29 @@ class OutboxRelay:
         self.failure = error
         self._on_failure(f"{self._outbox.table.name} relay", error)
 
-    async def _next_rows(self) -> Sequence[Row[Any]]:
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[Callable[[], Awaitable[object]]]:
+        """No relay of another process publishes meanwhile; what it gives raises where that is not so any more."""
+        if self._engine.dialect.name != "postgresql":
+            yield _nothing
+            return
+        # The lock is the transaction's: the server ends one that lies still, and all of a process that is gone.
+        async with self._engine.begin() as connection:
+            await connection.execute(_PATIENCE)
+            await connection.execute(_LOCK, {"table": self._outbox.table.name})
+            yield lambda: connection.execute(_HELD)
+
+    async def _next_rows(self, limit: int) -> Sequence[Row[Any]]:
         table = self._outbox.table
         async with self._engine.connect() as connection:
-            result = await connection.execute(select(table).order_by(table.c.id).limit(_PORTION))
+            result = await connection.execute(select(table).order_by(table.c.id).limit(limit))
             return result.all()
 
-    async def _publish(self, rows: Sequence[Row[Any]]) -> None:
+    async def _publish(self, rows: Sequence[Row[Any]], check: Callable[[], Awaitable[object]]) -> None:
         published: list[int] = []
         try:
             for row in rows:
+                await check()
                 await self._publish_row(row)
                 published.append(row.id)
         finally:
@@ -205,3 +227,7 @@ class OutboxRelay:
             table = self._outbox.table
             async with self._engine.begin() as connection:
                 await connection.execute(delete(table).where(table.c.id.in_(ids)))
+
+
+async def _nothing() -> None:
+    """Nobody else can be there."""
