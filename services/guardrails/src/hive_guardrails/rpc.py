@@ -66,8 +66,7 @@ class GuardDoor(GuardServicer):
         began = self._clock.monotonic()
         stage = "output" if question.stage == GuardStage.GUARD_STAGE_OUTPUT else "input"
         tracing.note_request(question.request_id)
-        caller = tracing.parent(question.traceparent)
-        with _span(question, stage, caller) if caller.traceparent else tracing.OFF as span:
+        with _span(question, stage) if question.traceparent else tracing.OFF as span:
             try:
                 decision, code = await self._answer(question), "OK"
             except Exception as error:
@@ -122,7 +121,9 @@ class GuardDoor(GuardServicer):
         )
 
 
-def _span(question: pb.Question, stage: str, caller: tracing.Span) -> AbstractContextManager[tracing.Span]:
+def _span(question: pb.Question, stage: str) -> AbstractContextManager[tracing.Span]:
+    """Below the span of who asks."""
+    caller = tracing.parent(question.traceparent)
     attributes: dict[str, tracing.Value] = {
         "rpc.system.name": "grpc",
         "hive.request_id": question.request_id,

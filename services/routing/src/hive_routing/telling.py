@@ -260,9 +260,10 @@ class Teller:
         """Returns once the bus has it."""
         failures = 0
         message = UsageRecorded.FromString(event)
+        words = message.traceparent
         while True:
             try:
-                with tracing.within(tracing.parent(message.traceparent)):
+                with tracing.within(tracing.parent(words)) if words else tracing.OFF:
                     await self._bus.publish(message)
             except HiveError as error:
                 pause = error.retry_after
