@@ -292,7 +292,7 @@ def test_a_collector_that_is_away_costs_nobody_anything(
     with Gateway(tmp_path, catalogue, **away) as gateway:
         for _ in range(20):
             assert ask(gateway, body()).status == 200
-        eventually(lambda: gateway.metrics()["hive_trace_spans_lost"] > 0, what="the loss of spans")
+        eventually(lambda: gateway.metrics()["hive_trace_spans_lost_total"] > 0, what="the loss of spans")
         assert len([line for line in gateway.log.splitlines() if "collector" in line]) <= 1
     assert len([line for line in gateway.log.splitlines() if "collector" in line]) <= 1
     assert gateway.complaints() == []

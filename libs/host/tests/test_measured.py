@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import pytest
 
 from hive_bus import Batch, DeadLetterLimit, Options, Retry
 from hive_bus.memory import MemoryBus
-from hive_host.measured import MeasuredBus
+from hive_host.measured import MeasuredBus, measured_app
 from hive_runtime.clock import SystemClock
-from hive_runtime.telemetry import Metrics
+from hive_runtime.telemetry import Metrics, Requests
 from modelhive.events.v1.usage_pb2 import UsageRecorded
 from modelhive.relay.v1.relay_pb2 import RequestEnvelope
 
@@ -108,3 +109,26 @@ async def test_what_is_wrong_with_a_subscription_is_said_by_the_bus_itself() -> 
     async with measured() as (bus, _):
         with pytest.raises(ValueError, match="service"):
             await bus.subscribe_requests(RequestEnvelope, "routing", take)
+
+
+async def test_an_app_is_counted_by_the_status_of_its_answers() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["status"] is None:
+            raise ValueError("broken")
+        await send({"type": "http.response.start", "status": scope["status"], "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def send(message: Any) -> None:
+        pass
+
+    metrics = Metrics()
+    counted = measured_app(app, Requests(metrics, "console"), "/api/admin", SystemClock())
+    for status in (200, 200, 404, None):
+        with suppress(ValueError):
+            await counted({"type": "http", "status": status}, send, send)  # type: ignore[arg-type]
+    found = samples(metrics)
+    by_code = {
+        code: found[f'hive_requests_total{{code="{code}",method="/api/admin",service="console"}}']
+        for code in (200, 404, 500)
+    }
+    assert by_code == {200: 2, 404: 1, 500: 1}

@@ -31,6 +31,7 @@ from hive_host.adapters import (
     valkey_of,
 )
 from hive_host.listener import Listener
+from hive_host.measured import measured_app
 from hive_host.mounts import Mounts, metrics_app
 from hive_host.protocol import Limits
 from hive_relay import Caller, Responder
@@ -40,7 +41,7 @@ from hive_runtime.clock import Clock, SystemClock
 from hive_runtime.health import Health
 from hive_runtime.settings import HostSettings
 from hive_runtime.tasks import Tasks
-from hive_runtime.telemetry import Metrics, report_lost_task
+from hive_runtime.telemetry import Metrics, Requests, report_lost_task
 from modelhive.relay.v1.relay_pb2 import RequestEnvelope
 
 log = structlog.get_logger(__name__)
@@ -78,7 +79,12 @@ class Host:
         return template.replace("{service}", self.service)
 
     def mount(self, listener: str, prefix: str, app: App) -> None:
-        """Let `app` answer what lies below `prefix` of the `public` or the `internal` listener."""
+        """Let `app` answer what lies below `prefix` of the `public` or the `internal` listener.
+
+        What the root of the public one answers is counted by whoever knows its routes.
+        """
+        if prefix:
+            app = measured_app(app, Requests(self.metrics, self.service), prefix, self.clock)
         self._process.mounts[listener].add(prefix, app)
 
     def serve(self, register: Callable[[Any, Any], None], servicer: object) -> None:

@@ -1,4 +1,4 @@
-"""The bus as it shows on `/metrics`: what was handled, how long it took, what was given up, what waits."""
+"""What shows on `/metrics` of the bus and of internal apps: how much, how long it took, what failed, what waits."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from google.protobuf.message import Message
 from hive_bus import Batch, Bus, Options, Subscription
 from hive_bus.port import M, StateChange
 from hive_bus.topics import route_of
+from hive_relay import asgi
 from hive_runtime.clock import Clock
-from hive_runtime.telemetry import Handled, Metrics
+from hive_runtime.telemetry import Handled, Metrics, Requests
 
 T = TypeVar("T")
 Lags = Callable[[], Mapping[tuple[str, str], int]]
@@ -123,3 +124,23 @@ def _topic(kind: type[Message], options: Options) -> str:
         return route.topic_with(options.fields)
     except ValueError:
         return route.template
+
+
+def measured_app(app: asgi.App, requests: Requests, method: str, clock: Clock) -> asgi.App:
+    """Counts what the app answers, all of it as one `method`: the paths below hold names without bound."""
+
+    async def run(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+        began, code = clock.monotonic(), "500"
+
+        async def note(message: asgi.Message) -> None:
+            nonlocal code
+            if message["type"] == "http.response.start":
+                code = str(message["status"])
+            await send(message)
+
+        try:
+            await app(scope, receive, note)
+        finally:
+            requests.note(method, code, clock.monotonic() - began)
+
+    return run

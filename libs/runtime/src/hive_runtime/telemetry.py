@@ -65,10 +65,8 @@ class Metrics:
         self._tallies: dict[str, Tally] = {}
         self._histograms: dict[str, Histogram] = {}
         ProcessCollector(registry=self._registry)
-        lost = self.gauge(
-            "hive_trace_spans_lost", "Spans that did not get to their collector, since the start."
-        )
-        lost.set_function(tracing.lost)
+        said = "Spans that did not get to their collector, since the start."
+        self.readings("hive_trace_spans_lost", said, (), lambda: [((), tracing.lost())], grows=True)
 
     def counter(self, name: str, help: str, labels: tuple[str, ...] = ()) -> Counter:
         if name not in self._counters:
