@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from hive_bus import Batch, Options, Retry
 from hive_bus.conformance.kafka.rig import (
@@ -22,6 +24,8 @@ from hive_bus.conformance.kafka.rig import (
     write,
 )
 from hive_bus.conformance.suite import Listener, eventually, unique
+from hive_bus.kafka import Hooks
+from hive_bus.kafka.hooks import Headers
 from hive_bus.topics import route_of
 from hive_testing.servers.kafka import Kafka
 from modelhive.events.v1.dead_letter_pb2 import DeadLetter
@@ -240,3 +244,40 @@ async def test_a_dead_letter_keeps_its_record_unfinished_until_it_is_published(k
         await bus.subscribe_events(ProbeEvent, group, listener, Options(fields={"lane": lane}, retry=QUICK))
         await until_committed(kafka.bootstrap, group, topic, 1)
     assert len(await on_topic(kafka.bootstrap, f"{topic}.dlq")) == 1
+
+
+async def test_a_trace_travels_in_the_headers_of_a_record(kafka: Kafka) -> None:
+    lane = unique("lane")
+    around: ContextVar[str] = ContextVar("around", default="nothing")
+    seen: list[str] = []
+
+    @contextmanager
+    def context_of(headers: Headers) -> Iterator[None]:
+        token = around.set(dict(headers)["traceparent"].decode())
+        yield
+        around.reset(token)
+
+    async def handler(record: ProbeRequest | ProbeEvent) -> None:
+        seen.append(around.get())
+
+    hooks = Hooks(lambda: [("traceparent", b"00-trace-span-01")], context_of)
+    async with opened(kafka.url + SESSION, hooks=hooks) as bus:
+        await bus.subscribe_requests(ProbeRequest, unique("group"), handler, in_lane(lane))
+        await bus.subscribe_events(ProbeEvent, unique("group"), handler, in_lane(lane))
+        await bus.publish(request(lane, 1))
+        await bus.publish(event(lane, "key", 1))
+        await eventually(lambda: seen == ["00-trace-span-01"] * 2, "both handled within their trace")
+
+
+async def test_what_is_not_handled_yet_is_told(kafka: Kafka) -> None:
+    lane, group = unique("lane"), unique("group")
+    place = events_topic(lane), group
+    async with opened(kafka.url + SESSION) as bus:
+        listener = Listener[ProbeEvent]()
+        listener.hold()
+        await bus.subscribe_events(ProbeEvent, group, listener, in_lane(lane, concurrency=2))
+        assert bus.lags() == {place: 0}
+        await asyncio.gather(*(bus.publish(event(lane, f"key-{n}", n)) for n in range(50)))
+        await eventually(lambda: bus.lags() == {place: 50}, f"all wait: {bus.lags()}")
+        listener.let_go()
+        await eventually(lambda: bus.lags() == {place: 0}, f"none waits: {bus.lags()}")

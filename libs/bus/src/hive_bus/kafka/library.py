@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -16,6 +16,21 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import CommitFailedError
 
 DISPOSE_SECONDS = 5.0
+
+
+async def to_the_end(work: Coroutine[Any, Any, object]) -> None:
+    """Await what cleans up, whatever it raises. A caller that is cancelled meanwhile hears of it afterwards."""
+    task = asyncio.ensure_future(work)
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            cancelled = True
+    if not task.cancelled():
+        task.exception()
+    if cancelled:
+        raise asyncio.CancelledError
 
 
 def quieten() -> None:
@@ -79,7 +94,7 @@ class Sending:
 async def abandon(producer: AIOKafkaProducer, sending: Sending, error: Exception) -> None:
     """End a producer at once: what it holds fails with `error` and is never sent, unless it already was.
 
-    Its own `stop` would wait for what it holds, and an idempotent producer holds that for ever.
+    Its own `stop` would wait for what it holds, and an idempotent producer holds that for ever. Not to be cancelled.
     """
     sender = producer._sender
     if sender.sender_task is not None:
@@ -93,7 +108,7 @@ async def abandon(producer: AIOKafkaProducer, sending: Sending, error: Exception
 
 
 async def dispose(consumer: AIOKafkaConsumer) -> None:
-    """Stop a consumer, leaving its group where that can be said; bounded, whatever state it is in."""
+    """Stop a consumer, leaving its group where that can be said; bounded in time. Not to be cancelled."""
     with suppress(Exception, asyncio.CancelledError):
         async with asyncio.timeout(DISPOSE_SECONDS):
             await consumer.stop()

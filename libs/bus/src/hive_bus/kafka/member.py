@@ -19,7 +19,7 @@ from aiokafka.errors import KafkaError
 
 from hive_bus.kafka.assignor import KeepingAssignor
 from hive_bus.kafka.client import Client
-from hive_bus.kafka.library import commit_once, dispose, is_member
+from hive_bus.kafka.library import commit_once, dispose, is_member, to_the_end
 
 POLL_MS = 500
 FETCH_WAIT_MS = 500
@@ -113,8 +113,9 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
             pause = min(2 * pause, LONGEST_PAUSE)
 
     def is_awake(self) -> bool:
-        """Whether the loop went on lately: a process that stood still may have lost its share."""
-        if self._clock.monotonic() - self._seen > OVERSLEPT * self._address.session_ms / 1000:
+        """Whether the group can know of this process: one that stood still, or was cut off, may have lost its share."""
+        since = self._seen if self._reach.since is None else min(self._seen, self._reach.since)
+        if self._clock.monotonic() - since > OVERSLEPT * self._address.session_ms / 1000:
             self.overslept = True
         return not self.overslept
 
@@ -192,11 +193,14 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
                 await self._poll(consumer)
         finally:
             self.entered.clear()
-            if self._consumer is not None:
-                await self._intake.leaving(lost=not is_member(consumer))
-            await dispose(consumer)
-            self._consumer = None
-            await self._intake.leaving(lost=True)
+            await to_the_end(self._depart(consumer))
+
+    async def _depart(self, consumer: Any) -> None:
+        if self._consumer is not None:
+            await self._intake.leaving(lost=not is_member(consumer))
+        await dispose(consumer)
+        self._consumer = None
+        await self._intake.leaving(lost=True)
 
     async def _poll(self, consumer: Any) -> None:
         self.is_awake()

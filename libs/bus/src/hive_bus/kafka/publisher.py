@@ -22,7 +22,7 @@ from aiokafka.errors import (
 )
 
 from hive_bus.kafka.client import Client
-from hive_bus.kafka.library import Sending, abandon
+from hive_bus.kafka.library import DISPOSE_SECONDS, Sending, abandon, to_the_end
 from hive_runtime.errors import HiveError, Kind
 from hive_runtime.tasks import Tasks
 
@@ -57,6 +57,7 @@ class Publisher:
         self._clock = client.clock
         self._create = client.create
         self._tasks = Tasks(client.on_failure)
+        self._ends = Tasks(client.on_failure)
         self._producer: Any = None
         self._sending: Sending | None = None
         self._needed = asyncio.Event()
@@ -83,11 +84,13 @@ class Publisher:
         producer, sending = self._producer, self._sending
         self._producer = None
         await self._tasks.close()
+        await self._ends.settle(3 * DISPOSE_SECONDS)
+        await self._ends.close()
         if producer is not None and sending is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._patience):
                     await producer.flush()
-            await abandon(producer, sending, GivenUp("the bus is closed"))
+            await to_the_end(abandon(producer, sending, GivenUp("the bus is closed")))
 
     async def publish(
         self, topic: str, key: bytes, value: bytes | None, headers: list[tuple[str, bytes]], ordered: bool
@@ -200,10 +203,10 @@ class Publisher:
             async with asyncio.timeout(START_SECONDS):
                 await producer.start()
         except (KafkaError, OSError, TimeoutError):
-            await abandon(producer, sending, GivenUp("it could not be opened"))
+            await to_the_end(abandon(producer, sending, GivenUp("it could not be opened")))
             return False
         except BaseException:
-            await abandon(producer, sending, GivenUp("the bus is closed"))
+            await to_the_end(abandon(producer, sending, GivenUp("the bus is closed")))
             raise
         self._producer, self._sending = producer, sending
         self._needed.clear()
@@ -219,7 +222,7 @@ class Publisher:
         self._opened.clear()
         self._needed.set()
         error = GivenUp("no answer of the broker")
-        self._tasks.spawn(abandon(producer, sending, error), f"{self._name} producer's end")
+        self._ends.spawn(abandon(producer, sending, error), f"{self._name} producer's end")
 
     async def _watch(self) -> None:
         """Give the producer up where the oldest record has waited too long."""

@@ -29,6 +29,8 @@ class Reach:
 
     def __init__(self, address: Address, client_id: str, clock: Clock) -> None:
         self.trouble: str | None = None
+        self.since: float | None = None
+        """When the trouble began, in monotonic seconds."""
         self.known = asyncio.Event()
         self.there = asyncio.Event()
         self.lost: list[Callable[[], None]] = []
@@ -62,13 +64,14 @@ class Reach:
 
     def _conclude(self, error: Exception | None) -> None:
         if error is None:
-            self.trouble = None
+            self.trouble = self.since = None
             self.there.set()
         else:
             was_there = self.there.is_set() or not self.known.is_set()
             self.trouble = f"no broker answers at {self._address.words}: {_words(error)}"
             self.there.clear()
             if was_there:
+                self.since = self._clock.monotonic()
                 for tell in self.lost:
                     tell()
         self.known.set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 from google.protobuf.message import DecodeError, Message
@@ -105,12 +106,10 @@ class KafkaRequests(RunningSubscription):
                     self._start(record)
 
     async def leaving(self, lost: bool) -> None:
-        kept = {} if lost else {**self._positions}
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(COMMIT_SECONDS + 1), self._noting:
                 pass
-        finally:
-            self._positions = kept
+        self._positions = {} if lost else {**self._positions}
 
     def entered_share(self, positions: dict[Any, int], committed: dict[Any, int | None]) -> dict[Any, int]:
         self._positions = positions

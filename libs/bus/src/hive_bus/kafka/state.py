@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError, Message
 from hive_bus.failing import attempts
 from hive_bus.handling.subscription import RunningSubscription
 from hive_bus.kafka.client import Client
-from hive_bus.kafka.library import dispose
+from hive_bus.kafka.library import dispose, to_the_end
 from hive_bus.kafka.subscribed import Consuming
 from hive_bus.port import Options, StateChange
 
@@ -137,7 +137,7 @@ class KafkaState(RunningSubscription):
             self._positions = {}
         finally:
             self._consumer = None
-            await dispose(consumer)
+            await to_the_end(dispose(consumer))
 
     async def _replay_all(self, consumer: Any, partitions: list[Any]) -> None:
         """Read up to what stands there now, then let the last value of each key be handed over."""
