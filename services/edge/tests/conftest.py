@@ -16,7 +16,7 @@ from hive_bus.memory import MemoryBus
 from hive_edge.counters import MemoryLimiter
 from hive_edge.gateway import Gateway
 from hive_edge.keys import ApiKey, Keys, Tenant
-from hive_edge.limits import Limits
+from hive_edge.limits import Limiter, Limits
 from hive_edge.request_log import RequestLog
 from hive_relay import Caller, Responder, exchange_of
 from hive_relay.asgi import Receive, Scope, Send
@@ -119,7 +119,7 @@ class Door:
         gateway: Gateway,
         service: Service,
         keys: Keys,
-        limiter: MemoryLimiter,
+        limiter: Limiter,
         clock: HeldClock,
         folder: Path,
         logged: list[RequestLogged],
@@ -157,8 +157,14 @@ async def door(tmp_path: Path) -> AsyncIterator[Door]:
         yield made
 
 
+@pytest.fixture
+def open_door() -> Any:
+    """For a door whose limiter is the test's own."""
+    return opened
+
+
 @asynccontextmanager
-async def opened(folder: Path) -> AsyncIterator[Door]:
+async def opened(folder: Path, limiter: Limiter | None = None) -> AsyncIterator[Door]:
     lost: list[str] = []
 
     def note(name: str, error: BaseException) -> None:
@@ -187,7 +193,7 @@ async def opened(folder: Path) -> AsyncIterator[Door]:
         RequestEnvelope, "routing", responder.take, Options(fields={"service": "routing"})
     )
     held = HeldClock()
-    keys, limiter = Keys(clock), MemoryLimiter(held)
+    keys, limiter = Keys(clock), MemoryLimiter(held) if limiter is None else limiter
     keys.put_tenant(Tenant("t", frozenset({"a", "b"}), disabled=False))
     keys.put_key(ApiKey("key_1", "t", DIGEST, frozenset({"b", "c"}), None))
     metrics = Metrics()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -131,3 +132,25 @@ async def test_a_full_server_still_counts(redis: Any, key_of: Any) -> None:
         finally:
             await valkey.ask("CONFIG", "SET", "maxmemory", "0")
             await valkey.close()
+
+
+async def test_the_public_door_says_when_to_come_again(redis: Any, open_door: Any, tmp_path: Path) -> None:
+    async with limiting(redis.url) as limiter, open_door(tmp_path, limiter) as door:
+
+        async def ask() -> Any:
+            return await door.ask("GET", "/v1/models")
+
+        async def is_served() -> bool:
+            return bool((await ask()).status == 200)
+
+        door.limit(requests=10_000, concurrency=5)
+        await until(is_served)
+        redis.kill()
+        refused = await ask()
+        assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+        assert b"limits of this API key" in refused.body and "x-should-retry" not in refused.headers
+        door.limit()
+        assert await is_served()
+        door.limit(requests=10_000, concurrency=5)
+        redis.restore()
+        await until(is_served)

@@ -299,5 +299,9 @@ async def test_buckets_that_are_free_again_are_kept_by_nobody(redis: Any, key_of
     await key.run(4, used=30)
     left = await valkey.ask("PTTL", f"hive:limits:{{{key.name}}}:used")
     assert 0 < left <= 31_000
+    key = key_of(limiter, Limits(requests=1, tokens=10**6))
+    await key.run(4, used=5)
+    left = await valkey.ask("PTTL", f"hive:limits:{{{key.name}}}:used")
+    assert 31_000 < left <= 61_000, "as long as the bucket that needs longest"
     await limiter.close()
     await valkey.close()
