@@ -23,6 +23,7 @@ from hive_runtime.errors import HiveError, Kind
 from hive_runtime.health import Health
 from hive_runtime.money import show_usd
 from hive_runtime.sealing import SealingKey
+from hive_runtime.settings import HostSettings
 from hive_runtime.tasks import Tasks
 from modelhive.analytics.v1 import questions_pb2 as analytics
 from modelhive.analytics.v1.questions_pb2_grpc import QuestionsServicer, add_QuestionsServicer_to_server
@@ -87,6 +88,7 @@ class FakeHost:
     def __init__(self, data_dir: Path, clock: SteppedClock) -> None:
         self.failures: list[tuple[str, BaseException]] = []
         self.data_dir = data_dir
+        self.settings = HostSettings(data_dir=data_dir)
         self.clock = clock
         self.tasks = Tasks(lambda name, error: self.failures.append((name, error)))
         self.bus = MoodyBus(clock, lambda name, error: self.failures.append((name, error)))

@@ -41,7 +41,7 @@ from hive_console.startup import bring_up
 from hive_console.tenants import Tenants
 from hive_host import Host
 from hive_runtime.sealing import credentials_key
-from hive_sql import open_database
+from hive_sql import Waiting, open_database
 from modelhive.control.v1.control_pb2 import ControlChanged
 
 log = structlog.get_logger(__name__)
@@ -77,7 +77,12 @@ async def console_service(host: Host, settings: ConsoleSettings) -> AsyncIterato
     token_path = host.data_dir / "admin-token"
     token, created = await asyncio.to_thread(_admin_token, settings, token_path)
 
-    async with open_database(host.sql_url, MIGRATIONS, durable=True) as database:
+    waiting = Waiting()
+    host.health.add("console's database", waiting)
+    opening = open_database(
+        host.sql_url, MIGRATIONS, durable=True, migrate=host.settings.migrate, waiting=waiting
+    )
+    async with opening as database:
         outbox = Outbox(store.outbox, [ControlChanged], host.clock)
         relay = OutboxRelay(outbox, database.writer, host.bus, host.clock, _report)
         feed = Feed(lambda: changes.read(), host.clock)

@@ -41,7 +41,7 @@ from hive_routing.usage_log import JournaledLog
 from hive_runtime.errors import HiveError
 from hive_runtime.sealing import credentials_key
 from hive_runtime.telemetry import Requests
-from hive_sql import open_database
+from hive_sql import Waiting, open_database
 from modelhive.billing.v1.leases_pb2_grpc import LeasesStub
 from modelhive.control.v1.control_pb2 import ControlChanged
 from modelhive.events.v1.ledger_pb2 import PriceListed
@@ -96,7 +96,10 @@ async def routing_service(host: Host, settings: RoutingSettings) -> AsyncIterato
     host.tasks.spawn(usage.run(), "usage log")
     renewing = host.tasks.spawn(_renew(host, purse), "leases")
     try:
-        async with open_database(host.sql_url, MIGRATIONS) as database:
+        waiting = Waiting()
+        host.health.add("routing's database", waiting)
+        opening = open_database(host.sql_url, MIGRATIONS, migrate=host.settings.migrate, waiting=waiting)
+        async with opening as database:
             owners = Owners(database, holder, living.known, host.clock)
             records = IdempotencyStore(database, owners.is_alive, host.clock)
             host.tasks.spawn(_sweep(host, records, owners), "sweep idempotency records")
