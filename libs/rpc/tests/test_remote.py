@@ -1,10 +1,8 @@
-"""The network adapter keeps the port's contract between processes, and survives what networks do."""
+"""The network adapter keeps the port's contract: each server is in a process of its own, as far as gRPC can tell."""
 
 from __future__ import annotations
 
-import socket
 from collections.abc import AsyncIterator
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -14,15 +12,7 @@ from hive_rpc.port import Network
 from hive_rpc.remote import RemoteNetwork
 from hive_rpc.remote.channel import RemoteChannel
 from hive_rpc.remote.server import RemoteServer
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of the loopback address that nobody uses."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+from hive_testing.servers.ports import free_port
 
 
 class Cluster:
@@ -32,7 +22,7 @@ class Cluster:
     """
 
     def __init__(self, places: int = 3, **options: Any) -> None:
-        ports = free_ports(places + 1)
+        ports = [free_port() for _ in range(places + 1)]
         self._nobody = ports.pop()
         self._free = list(ports)
         self._peers = {

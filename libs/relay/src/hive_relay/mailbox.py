@@ -49,6 +49,7 @@ class Mailbox(Generic[F]):
                 await self._waiter
             finally:
                 self._waiter = None
+            await asyncio.sleep(0)  # whoever is ready as well comes along
         batch: list[F] = []
         size = 0
         while self._frames and size < BATCH_BYTES:

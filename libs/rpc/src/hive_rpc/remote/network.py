@@ -131,7 +131,8 @@ class RemoteNetwork:
         oldest = asyncio.get_running_loop().time() - self._idle_seconds
         for channel in tuple(self._open):
             if _is_address(channel.target) and channel.running == 0 and channel.last_used < oldest:
-                self._channels.pop(channel.target, None)
+                if self._channels.get(channel.target) is channel:
+                    del self._channels[channel.target]
                 self._open.discard(channel)
                 if (released := channel.release()) is not None:
                     self._tasks.spawn(released.close(), f"close the channel to {channel.target}")
