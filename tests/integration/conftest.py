@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import openai
@@ -10,6 +11,10 @@ import pytest
 
 from hive_testing.cluster import Cluster, Ground
 from hive_testing.gateway import PRICE, Gateway, Launch, Served
+from hive_testing.servers.clickhouse import ClickHouse
+from hive_testing.servers.kafka import Kafka, start_kafka
+from hive_testing.servers.postgres import Postgres
+from hive_testing.servers.redis import Redis
 from hive_testing.simulator import SimulatorThread
 
 
@@ -48,9 +53,24 @@ def _model(id: str, name: str = "", **fields: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def ground(request: pytest.FixtureRequest) -> Ground:
-    """The servers that clusters stand on."""
-    return Ground(*(request.getfixturevalue(name) for name in ("kafka", "postgres", "redis", "clickhouse")))
+def ground(
+    kafka: Kafka,
+    postgres: Postgres,
+    redis: Redis,
+    clickhouse: ClickHouse,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Ground]:
+    """The servers that clusters stand on; the brokers that it starts end with it."""
+    with ExitStack() as stack:
+
+        def broker() -> Kafka:
+            if kafka.how != "started here":
+                return kafka
+            started = start_kafka(tmp_path_factory.mktemp("kafka"))
+            stack.callback(started.stop)
+            return started
+
+        yield Ground(broker, postgres, redis, clickhouse)
 
 
 @pytest.fixture(scope="session")

@@ -119,10 +119,17 @@ class TestRecall:
         assert house.holders.asked == [("a", "wallet:t", 200)]
         assert await house.short(200, holder="b") == ("wallet:t", 100)
 
-    async def test_a_holder_that_does_not_answer_costs_a_moment(self, house: Any) -> None:
+    async def test_what_a_silent_holder_may_have_is_no_lack_of_money(self, house: Any) -> None:
         await house.lent(holder="a")
         house.holders.silent.add("a")
-        assert await house.short(200, holder="b") == ("wallet:t", 0)
+        with pytest.raises(HiveError) as away:
+            await house.short(200, holder="b")
+        assert away.value.kind is Kind.UNAVAILABLE and away.value.retry_after
+
+    async def test_what_nobody_can_have_is_a_lack_of_money(self, house: Any) -> None:
+        await house.lent(holder="a")
+        house.holders.silent.add("a")
+        assert await house.short(ALL + 1, holder="b") == ("wallet:t", 0)
 
     async def test_the_asker_itself_is_not_asked(self, house: Any) -> None:
         await house.lent(holder="a")

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -44,44 +44,43 @@ SETTLE_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Backing:
-    """What a cluster stands on, as settings say it. clickhouse may be empty: then analytics keeps its rows itself."""
+    """What one cluster stands on. environment: where, as settings say it. The broker is its own where it can be."""
 
-    kafka: str
-    postgres: str
-    redis: str
-    clickhouse: str = ""
+    kafka: Kafka
+    postgres: Postgres
+    redis: Redis
+    clickhouse: Server
+    environment: Mapping[str, str]
 
-    @property
-    def environment(self) -> dict[str, str]:
-        found = {
-            "HIVE_BUS_URL": self.kafka,
-            "HIVE_SQL_URL": self.postgres,
-            "HIVE_CACHE_URL": self.redis,
-            "HIVE_OLAP_URL": self.clickhouse,
-        }
-        return {name: value for name, value in found.items() if value}
+    def restore(self) -> None:
+        """Every server runs, whatever a test has done to it."""
+        for server in (self.kafka, self.postgres, self.redis, self.clickhouse):
+            server.restore()
 
 
 class Ground:
     """The servers that the clusters of a test run stand on; each cluster gets a part of its own."""
 
-    def __init__(self, kafka: Kafka, postgres: Postgres, redis: Redis, clickhouse: Server) -> None:
-        self.kafka = kafka
-        self.postgres = postgres
-        self.redis = redis
-        self.clickhouse = clickhouse
+    def __init__(
+        self, kafka: Callable[[], Kafka], postgres: Postgres, redis: Redis, clickhouse: Server
+    ) -> None:
+        """kafka: a broker whose topics nobody has used."""
+        self._kafka = kafka
+        self._postgres = postgres
+        self._redis = redis
+        self._clickhouse = clickhouse
         self._numbers = itertools.count(1)
 
     def fresh(self) -> Backing:
         """Topics, databases and keys that nobody has used."""
-        number = next(self._numbers)
-        name = f"cluster_{os.getpid()}_{number}"
-        return Backing(
-            kafka=f"{self.kafka.url}?prefix={name}.&session_ms=6000",
-            postgres=self.postgres.create_database(),
-            redis=f"{self.redis.url.rpartition('/')[0]}/{number % REDIS_DATABASES}",
-            clickhouse=f"{self.clickhouse.url.rstrip('/')}/{name}",
-        )
+        number, kafka = next(self._numbers), self._kafka()
+        environment = {
+            "HIVE_BUS_URL": f"{kafka.url}?session_ms=6000",
+            "HIVE_SQL_URL": self._postgres.create_database(),
+            "HIVE_CACHE_URL": f"{self._redis.url.rpartition('/')[0]}/{number % REDIS_DATABASES}",
+            "HIVE_OLAP_URL": f"{self._clickhouse.url.rstrip('/')}/cluster_{os.getpid()}_{number}",
+        }
+        return Backing(kafka, self._postgres, self._redis, self._clickhouse, environment)
 
 
 class Replica:
@@ -183,6 +182,7 @@ class Cluster(Served):
     ) -> None:
         super().__init__(folder, catalogue, settings)
         processes = Path(tempfile.mkdtemp(prefix="hive-cluster-"))
+        self.backing = backing
         self._processes = processes
         self.replicas = {
             (replica := Replica(service, number, processes)).name: replica
@@ -195,6 +195,7 @@ class Cluster(Served):
             "HIVE_RPC_PEERS": " ".join(f"{name}={','.join(addresses)}" for name, addresses in peers.items()),
             "HIVE_CREDENTIALS_KEY": SealingKey.generate().text,
             "HIVE_BLOB_URL": f"file://{folder}/blobs",
+            "HIVE_BILLING_HOLDERS": str(services["routing"]),
             "HIVE_LOG_FORMAT": "json",
             **backing.environment,
             **settings,
@@ -221,9 +222,9 @@ class Cluster(Served):
         return self.of("console")[0].internal.url
 
     def __enter__(self) -> Self:
-        self.make_topics()
         self._stack.enter_context(self._balancer)
         try:
+            self.make_topics()
             with ThreadPoolExecutor(len(self.replicas)) as pool:
                 list(pool.map(Replica.start, self.replicas.values()))
             self._everywhere(lambda: self._lets_in(self.key), "the first key")
@@ -242,13 +243,15 @@ class Cluster(Served):
 
     def make_topics(self) -> None:
         """What an operator does before everything else."""
-        subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-m", "hive_console", "topics"],
             env=self.environment | {"HIVE_DATA_DIR": str(self._processes / "topics")},
             capture_output=True,
+            text=True,
             timeout=TOPICS_SECONDS,
-            check=True,
+            check=False,
         )
+        assert done.returncode == 0, done.stderr
 
     def metrics(self) -> dict[str, float]:
         """The samples of all processes that run, added up by their names and labels."""
@@ -260,6 +263,7 @@ class Cluster(Served):
 
     def restore(self) -> None:
         """All processes run again and are ready, whatever a test has done to them."""
+        self.backing.restore()
         for replica in self.replicas.values():
             replica.resume()
         with ThreadPoolExecutor(len(self.replicas)) as pool:
@@ -278,4 +282,6 @@ class Cluster(Served):
                 with ThreadPoolExecutor(len(replicas)) as pool:
                     list(pool.map(Replica.stop, replicas))
         self._stack.close()
+        for replica in self.replicas.values():
+            (self.folder / f"{replica.name}.log").write_text(replica.log)
         shutil.rmtree(self._processes, ignore_errors=True)

@@ -95,7 +95,8 @@ class Served:
         return openai.OpenAI(**self._client_options(options), http_client=http)
 
     def async_client(self, **options: Any) -> openai.AsyncOpenAI:
-        http = httpx2.AsyncClient(trust_env=False)
+        unbounded = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
+        http = httpx2.AsyncClient(trust_env=False, limits=unbounded)
         return openai.AsyncOpenAI(**self._client_options(options), http_client=http)
 
     def command(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:

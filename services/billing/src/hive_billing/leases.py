@@ -17,10 +17,6 @@ REPORTS: Final = 6
 """How many reports in a row a holder must say that it has less than is booked, before that is free."""
 
 
-FEWEST_SHARERS: Final = 4
-"""A holder gets a fourth of what is free at most: it asks a few times more, and that costs next to nothing."""
-
-
 class Spans(NamedTuple):
     """Seconds; see the module."""
 
@@ -62,10 +58,12 @@ def acquire(
     wants: Mapping[str, int],
     wanted: int,
     waiting: Mapping[str, int],
+    fewest: int = 1,
 ) -> Granted | Short:
     """Give at least what is wanted of each scope, or nothing. CapsNotOpen before anything has changed.
 
     wants: by scope, else `wanted` of each. waiting: by scope, what others have to get first of what is left.
+    fewest: holders that there are at least, whether they have been heard of or not.
     """
     books.require(terms.scopes)
     free = {scope: books.free(scope) for scope in terms.scopes}
@@ -74,7 +72,8 @@ def acquire(
     if lacks:
         scope = max(lacks, key=lambda name: lacks[name])
         return Short(terms, scope, lacks[scope], max(0, free[scope]))
-    sharers = 2 * sum(each.is_live(books.monotonic) for each in books.holders.values()) if free else 2
+    live = sum(each.is_live(books.monotonic) for each in books.holders.values()) if free else 1
+    sharers = 2 * max(fewest, live)
     slices = []
     for scope, left in free.items():
         amount = _portion(left, needs[scope], waiting.get(scope, 0), sharers)
@@ -153,8 +152,8 @@ def expire(books: Books) -> list[str]:
 
 
 def _portion(free: int, needed: int, waiting: int, sharers: int) -> int:
-    """A part, so that others find something, and so that little is lost for a while where the holder dies."""
+    """All of it for a holder that is alone; else a part, so that the others find something."""
     if free <= 0 or free >= UNBOUNDED:
         return needed
-    share = free // max(FEWEST_SHARERS, sharers)
+    share = free if sharers <= 2 else free // sharers
     return min(free, max(needed, min(share, free - waiting)))

@@ -54,7 +54,11 @@ class Holders(Protocol):
 
 @dataclass(slots=True)
 class Lender:
-    """patience: seconds to wait for the control record of a key that is not known."""
+    """patience: seconds to wait for the control record of a key that is not known.
+
+    fewest_holders: processes that will ask for money, whether they have been heard of or not: where there are
+    several, none is lent all that is free, since what a dead one was lent is away for a while.
+    """
 
     writer: Writer
     accounts: Accounts
@@ -64,6 +68,7 @@ class Lender:
     recall_seconds: float = RECALL_SECONDS
     recharge_seconds: float = RECHARGE_SECONDS
     recharger: Recharger | None = None
+    fewest_holders: int = 1
     _waiting: dict[str, int] = field(default_factory=dict)
 
     async def acquire(self, asked: Asked) -> Granted | Short:
@@ -159,7 +164,9 @@ class Lender:
             holder = books.holder(asked.holder)
             leases.touch(books, holder, asked.address, self.writer.spans)
             waiting = {scope: self._waiting.get(scope, 0) - needs.get(scope, 0) for scope in terms.scopes}
-            return leases.acquire(books, holder, terms, asked.wants, asked.wanted, waiting)
+            return leases.acquire(
+                books, holder, terms, asked.wants, asked.wanted, waiting, self.fewest_holders
+            )
 
         return await self.writer.ask(decide)
 

@@ -37,6 +37,13 @@ class BillingSettings(Settings):
         5, ge=1, description="How long after its last sign of life another process takes the books over."
     )
 
+    billing_holders: int = Field(
+        1,
+        ge=1,
+        description="How many processes of routing there are: with more than one, none is lent all of a budget, so"
+        " that the others can go on while one that died has not come back.",
+    )
+
     @field_validator("bootstrap_credit_usd")
     @classmethod
     def _is_amount(cls, text: str) -> str:
