@@ -85,13 +85,16 @@ class MoodyBus(MemoryBus):
 class FakeHost:
     """The part of a process that console asks for."""
 
-    def __init__(self, data_dir: Path, clock: SteppedClock) -> None:
+    def __init__(
+        self, data_dir: Path, clock: SteppedClock, sql_url: str = "", bus: MoodyBus | None = None
+    ) -> None:
         self.failures: list[tuple[str, BaseException]] = []
+        self.sql_url = sql_url or f"sqlite+aiosqlite:///{data_dir}/console.db"
         self.data_dir = data_dir
         self.settings = HostSettings(data_dir=data_dir)
         self.clock = clock
         self.tasks = Tasks(lambda name, error: self.failures.append((name, error)))
-        self.bus = MoodyBus(clock, lambda name, error: self.failures.append((name, error)))
+        self.bus = bus or MoodyBus(clock, lambda name, error: self.failures.append((name, error)))
         self.health = Health()
         self.mounted: dict[tuple[str, str], Any] = {}
         self.network = LocalNetwork(lambda name, error: self.failures.append((name, error)))
@@ -110,10 +113,6 @@ class FakeHost:
             yield
         finally:
             await self.server.stop(1.0)
-
-    @property
-    def sql_url(self) -> str:
-        return f"sqlite+aiosqlite:///{self.data_dir}/console.db"
 
     def mount(self, listener: str, prefix: str, app: Any) -> None:
         self.mounted[listener, prefix] = app
@@ -382,7 +381,7 @@ def start(tmp_path: Path, clock: SteppedClock) -> Start:
 
     file: text of the configuration file. environment: what the process finds there. books, questions, guards,
     answers: who serves billing, analytics, guardrails and routing's cache; nobody does by default. bus_away: from
-    before its start. Others are settings.
+    before its start. folder, sql_url, bus: those of another process, or shared with one. Others are settings.
     """
 
     @asynccontextmanager
@@ -394,6 +393,9 @@ def start(tmp_path: Path, clock: SteppedClock) -> Start:
         guards: FakeGuard | None = None,
         answers: FakeCache | None = None,
         bus_away: bool = False,
+        folder: str = "data",
+        sql_url: str = "",
+        bus: MoodyBus | None = None,
         **values: Any,
     ) -> AsyncIterator[Desk]:
         path = tmp_path / "modelhive.yaml"
@@ -402,7 +404,7 @@ def start(tmp_path: Path, clock: SteppedClock) -> Start:
             path.write_text(file)
             values["config"] = path
         settings = settings_of(environment or {}, values)
-        host, records = FakeHost(tmp_path / "data", clock), Records()
+        host, records = FakeHost(tmp_path / folder, clock, sql_url, bus), Records()
         host.bus.away = bus_away
         servicers = {
             "billing": (add_BooksServicer_to_server, books),
@@ -417,7 +419,8 @@ def start(tmp_path: Path, clock: SteppedClock) -> Start:
             assert await host.bus.drain(5)
             yield desk
         await subscription.close()
-        await host.bus.close()
+        if bus is None:
+            await host.bus.close()
         await host.network.close()
         await host.tasks.close()
         assert host.failures == []
