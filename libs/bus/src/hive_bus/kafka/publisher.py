@@ -36,7 +36,8 @@ START_SECONDS = 5.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 # How long a topic is believed to be missing before the broker is asked again.
 MISSING_SECONDS = 1.0
-LEARN_SECONDS = 2.0
+# How long a topic that was just made may take until every broker knows it.
+MADE_SECONDS = 10.0
 
 
 class GivenUp(KafkaError):  # type: ignore[misc]
@@ -158,7 +159,7 @@ class Publisher:
             try:
                 if self._create is not None:
                     await self._create(topic)
-                async with asyncio.timeout(min(LEARN_SECONDS, self._patience)):
+                async with asyncio.timeout(self._patience if self._create is None else MADE_SECONDS):
                     partitions: set[int] = await producer.partitions_for(topic)
                     self._missing.pop(topic, None)
                     return producer, partitions
