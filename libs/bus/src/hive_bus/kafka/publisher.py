@@ -36,6 +36,7 @@ START_SECONDS = 5.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 # How long a topic is believed to be missing before the broker is asked again.
 MISSING_SECONDS = 1.0
+MOST_MISSING = 1_000
 # How long a topic that was just made may take until every broker knows it.
 MADE_SECONDS = 10.0
 
@@ -70,6 +71,7 @@ class Publisher:
         self._bytes = 0
         self._turn = count()
         self._missing: dict[str, float] = {}
+        self._learning = asyncio.Lock()
         self._reach.lost.append(self._give_up)
 
     def start(self) -> None:
@@ -106,7 +108,7 @@ class Publisher:
             raise self._reach.error()
         partitions = producer.client.cluster.partitions_for_topic(topic)
         if not partitions:
-            producer, partitions = await self._learn(producer, topic)
+            partitions = await self._learn(producer, topic)
         size = len(key) + len(value or b"") + 100
         self._require_room(size)
         partition = (crc32(key) if ordered else next(self._turn)) % len(partitions)
@@ -152,27 +154,37 @@ class Publisher:
 
     # Topics
 
-    async def _learn(self, producer: Any, topic: str) -> tuple[Any, set[int]]:
+    async def _learn(self, producer: Any, topic: str) -> set[int]:
         """The topic's partitions, from the broker. Raises HiveError where it has no such topic."""
-        now = self._clock.monotonic()
-        if now - self._missing.get(topic, now - MISSING_SECONDS) >= MISSING_SECONDS:
-            try:
-                if self._create is not None:
-                    await self._create(topic)
-                async with asyncio.timeout(self._patience if self._create is None else MADE_SECONDS):
-                    partitions: set[int] = await producer.partitions_for(topic)
-                    self._missing.pop(topic, None)
-                    return producer, partitions
-            except (KafkaError, OSError, TimeoutError):
-                self._reach.doubt()
-                if self._producer is not producer:
-                    raise self._reach.error() from None
-                if len(self._missing) > 1_000:
-                    self._missing.clear()
-                self._missing[topic] = self._clock.monotonic()
+        async with self._learning:
+            partitions: set[int] | None = producer.client.cluster.partitions_for_topic(topic)
+            if not partitions and not self._was_missing_just_now(topic):
+                partitions = await self._asked(producer, topic)
+        if partitions:
+            return partitions
+        if producer is not self._producer:
+            raise self._reach.error()
         raise HiveError(
             Kind.UNAVAILABLE, f"The broker has no topic {topic}: `modelhive topics` makes what is missing."
         )
+
+    async def _asked(self, producer: Any, topic: str) -> set[int] | None:
+        try:
+            if self._create is not None:
+                await self._create(topic)
+            async with asyncio.timeout(self._patience if self._create is None else MADE_SECONDS):
+                partitions: set[int] = await producer.partitions_for(topic)
+                return partitions
+        except (KafkaError, OSError, TimeoutError):
+            self._reach.doubt()
+        if len(self._missing) > MOST_MISSING:
+            self._missing.clear()
+        self._missing[topic] = self._clock.monotonic()
+        return None
+
+    def _was_missing_just_now(self, topic: str) -> bool:
+        since = self._missing.get(topic)
+        return since is not None and self._clock.monotonic() - since < MISSING_SECONDS
 
     # The producer's life
 
