@@ -205,7 +205,7 @@ async def test_a_killed_process_is_answered_for_by_another(tmp_path: Path) -> No
         await killed.kill()
         for call in calls:
             assert int(await cluster.whole(call)) == other.pid
-            assert (call.attempt, call.losses) == (2, 1)
+            assert call.attempt > 1 and call.losses == 1
         error = await failure(shown)
         assert error.kind is Kind.UPSTREAM_FAILED and error.reason == "attempt_lost"
 
@@ -249,7 +249,7 @@ async def test_a_process_that_stands_still_is_given_up_and_gets_nothing_back() -
         other = await cluster.start(1)
         still.signal(signal.SIGSTOP)
         assert int(await cluster.whole(call)) == other.pid
-        assert call.attempt == 2
+        assert call.attempt > 1
         still.signal(signal.SIGCONT)
         await until(lambda: any(each["request"] == call.request_id for each in still.said("cancelled")))
         mine = [each["attempt"] for each in still.said("go") if each["request"] == call.request_id]
@@ -299,7 +299,7 @@ async def test_a_draining_process_gives_back_what_it_will_not_finish() -> None:
         leaving.tell("drain 0.1")
         for call in calls:
             assert int(await cluster.whole(call)) == other.pid
-            assert (call.attempt, call.losses) == (2, 0)
+            assert call.attempt > 1 and call.losses == 0
         await until(lambda: leaving.is_dead)
 
 

@@ -261,8 +261,8 @@ class Caller(RepliesServicer):
         """Give the envelope to one process directly; where it cannot take it, to another one."""
         pauses = iter(PAUSES)
         while (error := await self._execute(envelope, link)) is not None:
-            if not self._waits_for(call, envelope):
-                return  # whoever accepted it answers, whatever became of our call
+            if error.kind is Kind.TIMEOUT or not self._waits_for(call, envelope):
+                return  # whoever accepts it answers, whatever became of our call; the timer knows if nobody does
             if (other := self._another(call)) is not None:
                 self._attempt_again(call, other)
                 return

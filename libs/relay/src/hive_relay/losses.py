@@ -20,7 +20,7 @@ _MOST_REMEMBERED = 1024
 class CostlyBodies:
     """What was lost with too many processes; each caller counts by itself, and forgets when it restarts.
 
-    A body in blob storage counts as the same only while it has the same path.
+    So a body that is sent on, again and again, takes at most two processes a minute with it for each caller.
     """
 
     def __init__(self, seconds: float = REFUSED_SECONDS) -> None:
@@ -61,5 +61,5 @@ def fingerprint_of(envelope: RequestEnvelope) -> bytes:
     digest = blake2b(digest_size=16)
     for text in (envelope.principal.tenant_id, envelope.method, envelope.path, envelope.query):
         digest.update(text.encode() + b"\0")
-    digest.update(envelope.blob.path.encode() or envelope.body)
+    digest.update(envelope.blob.digest or envelope.body)
     return digest.digest()

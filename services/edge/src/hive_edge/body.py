@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from hashlib import blake2b
 
 from hive_relay.asgi import Receive
 from hive_relay.frames import INLINE_BODY_BYTES
@@ -35,18 +36,23 @@ async def read_body(
     if not more and len(start) <= INLINE_BODY_BYTES:
         return bytes(start)
     path = f"requests/{request_id}"
-    size = await blobs.write(path, _parts(bytes(start), more, receive, most))
-    return BlobReference(path=path, size_bytes=size)
+    digest = blake2b(digest_size=16)
+    size = await blobs.write(path, _parts(bytes(start), more, receive, most, digest.update))
+    return BlobReference(path=path, size_bytes=size, digest=digest.digest())
 
 
-async def _parts(start: bytes, more: bool, receive: Receive, most: int) -> AsyncIterator[bytes]:
+async def _parts(
+    start: bytes, more: bool, receive: Receive, most: int, see: Callable[[bytes], None]
+) -> AsyncIterator[bytes]:
     size = len(start)
+    see(start)
     yield start
     while more:
         part, more = await _next(receive)
         size += len(part)
         if size > most:
             raise _too_large(most)
+        see(part)
         yield part
 
 
