@@ -67,7 +67,11 @@ class Collector:
 
     def trace(self, trace_id: str, steps: int = STEPS) -> Trace:
         """All of a trace, once so many spans of it are here."""
-        eventually(lambda: len(self.of_trace(trace_id)) >= steps, 20, f"{steps} spans of the trace")
+        try:
+            eventually(lambda: len(self.of_trace(trace_id)) >= steps, 20, f"{steps} spans of the trace")
+        except AssertionError as error:
+            names = [span.name for span in self.of_trace(trace_id)]
+            raise AssertionError(f"{error}; there are {names}") from None
         return Trace(self.of_trace(trace_id))
 
     def trace_of(self, answer: RawAnswer, steps: int = STEPS) -> Trace:
