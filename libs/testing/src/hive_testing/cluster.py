@@ -228,6 +228,8 @@ class Cluster(Served):
             with ThreadPoolExecutor(len(self.replicas)) as pool:
                 list(pool.map(Replica.start, self.replicas.values()))
             self._everywhere(lambda: self._lets_in(self.key), "the first key")
+            if "HIVE_BOOTSTRAP_CREDIT_USD" in self.environment:
+                eventually(self._has_credit, SETTLE_SECONDS, "the first credit")
         except BaseException:
             self._end()
             raise
@@ -240,6 +242,10 @@ class Cluster(Served):
         self._end()
         if error is None:
             assert not complaints, "\n".join(complaints)
+
+    def _has_credit(self) -> bool:
+        answer = self.internal.ask("GET", "/api/admin/wallets/default")
+        return answer.status == 200 and float(answer.json["balance_usd"]) > 0
 
     def make_topics(self) -> None:
         """What an operator does before everything else."""

@@ -34,6 +34,7 @@ log = structlog.get_logger(__name__)
 
 FIRST_TENANT = "default"
 BATCH_SECONDS = 0.05
+BOOTSTRAP_SECONDS = 0.5
 EXPIRY_SECONDS = 5.0
 STOP_SECONDS = 10.0
 
@@ -94,7 +95,8 @@ async def at_work(place: Place) -> AsyncIterator[Billing]:
             await _settle_prices(billing.prices)
             work.append(spawn(billing.prices.run(), "billing prices"))
             work.append(spawn(_expire(place.host, billing.lender), "billing leases expire"))
-            await _bootstrap(billing, place.settings)
+            if not await _bootstrap(billing, place.settings):
+                work.append(spawn(_bootstrap_later(place, billing), "billing first credit"))
             await billing.recharger.resume()
             yield billing
     finally:
@@ -159,13 +161,25 @@ async def _settle_prices(prices: PriceList) -> None:
         log.warning("prices are told later", error=error.message)
 
 
-async def _bootstrap(billing: Billing, settings: BillingSettings) -> None:
-    if settings.bootstrap_credit:
-        cause = f"bootstrap:{FIRST_TENANT}"
-        try:
-            await billing.bookkeeper.credit(FIRST_TENANT, settings.bootstrap_credit, cause, "bootstrap")
-        except HiveError as error:
-            log.warning("the first wallet was not credited", error=error.message)
+async def _bootstrap(billing: Billing, settings: BillingSettings) -> bool:
+    """Credit the first wallet, once for ever; false where that is to be tried again."""
+    if not settings.bootstrap_credit:
+        return True
+    cause = f"bootstrap:{FIRST_TENANT}"
+    try:
+        await billing.bookkeeper.credit(FIRST_TENANT, settings.bootstrap_credit, cause, "bootstrap")
+    except HiveError as error:
+        log.info("the first wallet is not credited yet", error=error.message)
+        return False
+    return True
+
+
+async def _bootstrap_later(place: Place, billing: Billing) -> None:
+    """In a cluster that starts for the first time, console may name the tenant after billing is ready."""
+    while True:
+        await place.host.clock.sleep(BOOTSTRAP_SECONDS)
+        if await _bootstrap(billing, place.settings):
+            return
 
 
 async def _expire(host: Host, lender: Lender) -> None:
