@@ -85,7 +85,7 @@ def assert_paid_once(cluster: Cluster, again: set[str], bill: list[BillLine]) ->
     """The tenant pays for the attempt that answered, and for that alone."""
     paid: dict[str, Decimal] = defaultdict(Decimal)
     for posting in posted(cluster):
-        if posting.get("request_id") in again:
-            paid[posting["request_id"]] += Decimal(posting["spent_usd"])
+        if posting["request"] in again:
+            paid[posting["request"]] += Decimal(posting["spent_usd"])
     answered = {line.attempt_id.rsplit("-", 2)[0]: price_of(line) for line in bill}
     assert paid == {request: answered[request] for request in again}
