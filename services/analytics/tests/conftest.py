@@ -1,11 +1,15 @@
-"""Analytics over a real store in its own process, the memory bus and the local channel; billing is a fake."""
+"""Analytics over a real store, the memory bus and the local channel; billing is a fake.
+
+The store is chDB in its own process, or a ClickHouse over HTTP: what asks for `place` or `desk` runs on both.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +23,7 @@ from hive_analytics.settings import AnalyticsSettings
 from hive_host import Process
 from hive_runtime.errors import HiveError, Kind
 from hive_runtime.settings import HostSettings
+from hive_testing.servers.clickhouse import ClickHouse
 from modelhive.analytics.v1 import questions_pb2 as pb
 from modelhive.analytics.v1.questions_pb2_grpc import QuestionsStub
 from modelhive.billing.v1 import books_pb2 as books
@@ -253,6 +258,33 @@ def sums(totals: Iterable[pb.Total]) -> list[tuple[str, str, str, int, int, int]
     ]
 
 
+@dataclass(frozen=True)
+class Place:
+    """A store of a test's own. url: of the server; empty: chDB in the folder."""
+
+    folder: Path
+    url: str = ""
+
+    def settings(self, **changes: Any) -> AnalyticsSettings:
+        return SETTINGS.model_copy(update={"olap_url": self.url, **changes})
+
+    def analytics(self, fake: FakeBooks | None = None, **changes: Any) -> AbstractAsyncContextManager[Desk]:
+        """Started over the store; what an earlier one left there is found again."""
+        return analytics(self.folder, fake, self.settings(**changes))
+
+
+@contextmanager
+def new_place(kind: str, folder: Path, request: pytest.FixtureRequest) -> Iterator[Place]:
+    if kind == "chdb":
+        yield Place(folder)
+        return
+    server: ClickHouse = request.getfixturevalue("clickhouse")
+    url = server.create_database()
+    yield Place(folder, url)
+    server.restore()
+    server.drop_database(url)
+
+
 KIT = SimpleNamespace(
     FakeBooks=FakeBooks,
     DAY=DAY,
@@ -261,6 +293,7 @@ KIT = SimpleNamespace(
     SETTINGS=SETTINGS,
     analytics=analytics,
     decision=decision,
+    new_place=new_place,
     posting=posting,
     request=request,
     sums=sums,
@@ -276,7 +309,20 @@ def kit() -> SimpleNamespace:
     return KIT
 
 
+@pytest.fixture(params=["chdb", "clickhouse"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    with new_place(request.param, tmp_path, request) as place:
+        yield place
+
+
+@pytest.fixture(scope="module", params=["chdb", "clickhouse"])
+def shared_place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """For tests that only ask."""
+    with new_place(request.param, tmp_path_factory.mktemp("store"), request) as place:
+        yield place
+
+
 @pytest.fixture
-async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
-    async with analytics(tmp_path) as running:
+async def desk(place: Place) -> AsyncIterator[Desk]:
+    async with place.analytics() as running:
         yield running

@@ -30,9 +30,9 @@ NO_CALL = {"cache": 0, "calls": 0, "provider": "", "deployment": ""}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def desk(kit: Any, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Any]:
+async def desk(kit: Any, shared_place: Any) -> AsyncIterator[Any]:
     told = [*usage(kit), *postings(kit), *decisions(kit), *requests(kit)]
-    async with kit.analytics(tmp_path_factory.mktemp("store")) as running:
+    async with shared_place.analytics() as running:
         await running.hear(*told, *told)
         yield running
 

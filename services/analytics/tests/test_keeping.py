@@ -90,12 +90,12 @@ async def test_replaying_everything_changes_nothing(kit: Any, desk: Any) -> None
     assert list(totals.problems) == [] and totals.through_sequence == 60
 
 
-async def test_replaying_everything_after_a_restart_changes_nothing(kit: Any, tmp_path: Path) -> None:
+async def test_replaying_everything_after_a_restart_changes_nothing(kit: Any, place: Any) -> None:
     events = some(kit, 20)
-    async with kit.analytics(tmp_path) as desk:
+    async with place.analytics() as desk:
         await desk.hear(*events)
         before = await everything(desk)
-    async with kit.analytics(tmp_path) as desk:
+    async with place.analytics() as desk:
         assert await everything(desk) == before
         await desk.hear(*events)
         assert await everything(desk) == before
@@ -180,8 +180,8 @@ client.close()
         )
 
 
-async def test_receipts_name_what_is_kept_without_a_gap(kit: Any, tmp_path: Path) -> None:
-    async with kit.analytics(tmp_path) as desk:
+async def test_receipts_name_what_is_kept_without_a_gap(kit: Any, place: Any) -> None:
+    async with place.analytics() as desk:
         await desk.hear(
             *(kit.usage(number) for number in (1, 2, 3, 5, 6, 9)), kit.usage(7, holder="routing-2")
         )
@@ -189,7 +189,7 @@ async def test_receipts_name_what_is_kept_without_a_gap(kit: Any, tmp_path: Path
         assert await desk.kept("routing-2") == 0
         await desk.hear(kit.usage(4))
         assert await desk.kept("routing-1") == 6
-    async with kit.analytics(tmp_path) as desk:
+    async with place.analytics() as desk:
         assert await desk.kept("routing-1") == 6
         await desk.hear(kit.usage(8), kit.usage(7))
         assert await desk.kept("routing-1") == 9
@@ -215,9 +215,9 @@ async def test_missing_postings_are_asked_for_at_the_start(kit: Any, tmp_path: P
             await asyncio.sleep(0.05)
 
 
-async def test_a_gap_in_the_ledger_is_filled_from_the_books(kit: Any, tmp_path: Path) -> None:
+async def test_a_gap_in_the_ledger_is_filled_from_the_books(kit: Any, place: Any) -> None:
     fake = kit.FakeBooks()
-    async with kit.analytics(tmp_path, fake) as desk:
+    async with place.analytics(fake) as desk:
         await desk.hear(kit.posting(1))
         assert (await desk.totals()).through_sequence == 1
         fake.postings = [kit.posting(number) for number in range(1, 6)]
@@ -230,6 +230,7 @@ async def test_a_gap_in_the_ledger_is_filled_from_the_books(kit: Any, tmp_path: 
         assert await desk.ask("spend") == [(5000, 3500, 5)]
 
 
+@pytest.mark.parametrize("place", ["chdb"], indirect=True)
 async def test_a_store_killed_while_it_writes_loses_and_doubles_nothing(kit: Any, desk: Any) -> None:
     await desk.hear(kit.usage(1))
     for round in range(4):

@@ -23,8 +23,8 @@ HOSTILE = "o'brien\\'; DROP TABLE usage; --\t{x:String}%s\0\n\"`ü€😀"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def desk(kit: Any, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Any]:
-    async with kit.analytics(tmp_path_factory.mktemp("store")) as running:
+async def desk(kit: Any, shared_place: Any) -> AsyncIterator[Any]:
+    async with shared_place.analytics() as running:
         await running.hear(*events(kit), *events(kit))
         yield running
 

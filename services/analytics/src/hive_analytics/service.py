@@ -39,6 +39,7 @@ async def analytics_service(host: Host, settings: AnalyticsSettings) -> AsyncIte
         threads=settings.analytics_threads,
         clock=host.clock,
         tasks=host.tasks,
+        instance=host.instance,
     )
     store = Store(olap, settings.analytics_question_seconds)
     intake = Intake(store, host.clock)

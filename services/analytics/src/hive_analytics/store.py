@@ -12,6 +12,7 @@ from hive_analytics.asking import Statement
 from hive_analytics.families import FAMILIES, Family
 from hive_analytics.grains import GRAINS
 from hive_analytics.olap import Arrived, Olap
+from hive_analytics.olap.chdb import is_installed
 from hive_analytics.olap.process import ProcessOlap
 from hive_analytics.olap.tables import DIRTY
 from hive_analytics.olap.thread import ThreadOlap
@@ -101,29 +102,31 @@ class Store:
 
 
 def open_store(
-    url: str, folder: Path, *, memory_mb: int, threads: int, clock: Clock, tasks: Tasks
+    url: str, folder: Path, *, memory_mb: int, threads: int, clock: Clock, tasks: Tasks, instance: str = ""
 ) -> tuple[Olap, Path | None]:
     """The store that the URL names, not opened yet, and its folder where it has one. Raises CannotStart.
 
-    folder: where it lies when the URL is empty.
+    folder: where it lies when the URL is empty. instance: this process's name among those that share a server.
     """
     scheme = urlsplit(url).scheme
     if scheme in ("http", "https"):
-        return ThreadOlap(lambda: _on_server(url, memory_mb, threads)), None
+        return ThreadOlap(lambda: _on_server(url, memory_mb, threads, instance)), None
     if url:
         folder = Path(unquote(urlsplit(url).path))
     if url and (scheme != "chdb" or not folder.is_absolute() or urlsplit(url).netloc):
         raise CannotStart(
             f"HIVE_OLAP_URL={_shown(url)}: give chdb:///<folder> or http(s)://…, or leave it empty."
         )
+    if not is_installed():
+        raise CannotStart("HIVE_OLAP_URL is needed: a ClickHouse server, for chDB is not installed here.")
     return ProcessOlap(folder, memory_mb, threads, clock, tasks), folder
 
 
-def _on_server(url: str, memory_mb: int, threads: int) -> Any:
+def _on_server(url: str, memory_mb: int, threads: int, instance: str) -> Any:
     # Not at the top: the client takes 0.4 s and 70 MB, and is not needed where the store has its own process.
-    from hive_analytics.olap.warehouse import http_warehouse
+    from hive_analytics.olap.server import server_warehouse
 
-    warehouse = http_warehouse(url, memory_mb, threads)
+    warehouse = server_warehouse(url, memory_mb, threads, instance)
     for _ in warehouse.catch_up():
         pass
     return warehouse

@@ -1,11 +1,10 @@
-"""Serialized events to columns: runs in the store's own process, not in the gateway's."""
+"""Serialized events to columns, in the order and with the names of `tables.ROWS`; moments are Unix milliseconds."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
-import pyarrow as pa  # type: ignore[import-untyped]
 from google.protobuf.message import DecodeError, Message
 
 from hive_analytics.grains import END_OF_TIME, HOUR
@@ -21,14 +20,6 @@ _MESSAGES: Mapping[str, type[Message]] = {
     "guard": GuardDecided,
     "requests": RequestLogged,
 }
-_TEXT: Final = pa.string()
-_WHOLE: Final = pa.int64()
-_COUNT: Final = pa.uint32()
-_FLAG: Final = pa.bool_()
-_MOMENT: Final = pa.timestamp("ms", "UTC")
-_TEXTS: Final = pa.list_(_TEXT)
-_WHOLES: Final = pa.list_(_WHOLE)
-_UNITS: Final = pa.map_(_TEXT, _WHOLE)
 
 
 def _labels(enum: Any, prefix: str) -> dict[int, str]:
@@ -54,7 +45,7 @@ _FAILED = frozenset(
 
 
 class Decoded:
-    """One batch. hours: Unix seconds of the hours that its rows are of."""
+    """One batch. columns: values by name. hours: Unix seconds of the hours that its rows are of."""
 
     def __init__(self, family: str, rows: Sequence[bytes]) -> None:
         """Raises HiveError `invalid` where a row is no event of its family."""
@@ -63,13 +54,13 @@ class Decoded:
             events: list[Any] = [read(row) for row in rows]
         except DecodeError as error:
             raise HiveError(Kind.INVALID, f"a row is no event of {family}: {error}") from None
-        columns, times = _COLUMNS[family](events)
-        self.table = pa.table(columns)
+        self.columns, times = _COLUMNS[family](events)
         self.hours = {time // HOUR * HOUR // 1000 for time in times}
         self.sequences = _sequences(family, events)
 
 
-Columns = tuple[dict[str, pa.Array], Sequence[int]]
+Columns = tuple[dict[str, list[Any]], list[int]]
+"""The values, and the moments by which the rows belong to hours."""
 
 
 def _usage(events: Sequence[Any]) -> Columns:
@@ -77,22 +68,22 @@ def _usage(events: Sequence[Any]) -> Columns:
     outcomes = [each.outcome for each in events]
     first = [each.first_content_us if each.HasField("first_content_us") else None for each in events]
     return {
-        "started": pa.array(times, _MOMENT),
-        **_texts(events, "request_id"),
-        "attempt": pa.array([each.attempt for each in events], _COUNT),
-        "call": pa.array([each.call for each in events], _COUNT),
-        **_texts(events, "tenant_id", "key_id", "endpoint", "model", "provider", "deployment"),
-        **_wholes(events, "duration_us"),
-        "first_content_us": pa.array(first, _WHOLE),
-        "outcome": pa.array([_OUTCOMES.get(each, str(each)) for each in outcomes], _TEXT),
-        "failed": pa.array([each in _FAILED for each in outcomes], _FLAG),
-        **_texts(events, "error"),
-        **_flags(events, "streamed", "last"),
-        "units": _units(events),
-        **_flags(events, "estimated"),
-        **_texts(events, "holder"),
-        **_wholes(events, "sequence"),
-        **_texts(events, "upstream_request_id"),
+        "started": times,
+        **_fields(events, "request_id"),
+        "attempt": [each.attempt for each in events],
+        "call": [each.call for each in events],
+        **_fields(events, "tenant_id", "key_id", "endpoint", "model", "provider", "deployment"),
+        **_fields(events, "duration_us"),
+        "first_content_us": first,
+        "outcome": [_OUTCOMES.get(each, str(each)) for each in outcomes],
+        "failed": [each in _FAILED for each in outcomes],
+        **_fields(events, "error"),
+        **_fields(events, "streamed", "last"),
+        "units": [dict(each.units) for each in events],
+        **_fields(events, "estimated"),
+        **_fields(events, "holder"),
+        **_fields(events, "sequence"),
+        **_fields(events, "upstream_request_id"),
         "tags": _tags(events),
         **_cached_and_guarded(events),
     }, times
@@ -102,17 +93,17 @@ def _ledger(events: Sequence[Any]) -> Columns:
     times = _moments(events, "occurred_unix_ms")
     entries = [[*each.entries] for each in events]
     return {
-        "occurred": pa.array(times, _MOMENT),
-        "posted": pa.array(_moments(events, "posted_unix_ms"), _MOMENT),
-        **_wholes(events, "sequence"),
-        **_texts(events, "cause"),
-        "kind": pa.array([_POSTINGS.get(each.kind, str(each.kind)) for each in events], _TEXT),
-        **_texts(events, "tenant_id", "key_id", "request_id", "model", "provider", "deployment"),
-        "accounts": pa.array([[entry.account for entry in each] for each in entries], _TEXTS),
-        "amounts": pa.array([[entry.amount_nanos for entry in each] for each in entries], _WHOLES),
-        **_texts(events, "corrects"),
-        **_flags(events, "estimated"),
-        **_wholes(events, "spent_nanos", "provider_cost_nanos"),
+        "occurred": times,
+        "posted": _moments(events, "posted_unix_ms"),
+        **_fields(events, "sequence"),
+        **_fields(events, "cause"),
+        "kind": [_POSTINGS.get(each.kind, str(each.kind)) for each in events],
+        **_fields(events, "tenant_id", "key_id", "request_id", "model", "provider", "deployment"),
+        "accounts": [[entry.account for entry in each] for each in entries],
+        "amounts": [[entry.amount_nanos for entry in each] for each in entries],
+        **_fields(events, "corrects"),
+        **_fields(events, "estimated"),
+        **_fields(events, "spent_nanos", "provider_cost_nanos"),
         "tags": _tags(events),
     }, times
 
@@ -120,14 +111,14 @@ def _ledger(events: Sequence[Any]) -> Columns:
 def _guard(events: Sequence[Any]) -> Columns:
     times = _moments(events, "decided_unix_ms")
     return {
-        "decided": pa.array(times, _MOMENT),
-        **_texts(events, "request_id", "tenant_id", "key_id", "model", "guard"),
-        "stage": pa.array([_STAGES.get(each.stage, str(each.stage)) for each in events], _TEXT),
-        "verdict": pa.array([_VERDICTS.get(each.verdict, str(each.verdict)) for each in events], _TEXT),
-        **_wholes(events, "duration_us"),
-        "categories": pa.array([[*each.categories] for each in events], _TEXTS),
-        **_texts(events, "version"),
-        **_wholes(events, "scanned", "decisions"),
+        "decided": times,
+        **_fields(events, "request_id", "tenant_id", "key_id", "model", "guard"),
+        "stage": [_STAGES.get(each.stage, str(each.stage)) for each in events],
+        "verdict": [_VERDICTS.get(each.verdict, str(each.verdict)) for each in events],
+        **_fields(events, "duration_us"),
+        "categories": [[*each.categories] for each in events],
+        **_fields(events, "version"),
+        **_fields(events, "scanned", "decisions"),
     }, times
 
 
@@ -135,19 +126,19 @@ def _requests(events: Sequence[Any]) -> Columns:
     times = _moments(events, "started_unix_ms")
     first = [each.first_byte_us if each.HasField("first_byte_us") else None for each in events]
     return {
-        "started": pa.array(times, _MOMENT),
-        **_texts(events, "request_id", "tenant_id", "key_id", "method", "path"),
-        "status": pa.array([each.status for each in events], _COUNT),
-        **_texts(events, "error", "error_message"),
-        **_wholes(events, "duration_us"),
-        "first_byte_us": pa.array(first, _WHOLE),
-        **_wholes(events, "request_bytes", "response_bytes"),
-        **_texts(events, "model", "provider", "deployment"),
-        "calls": pa.array([each.calls for each in events], _COUNT),
-        **_flags(events, "client_gone"),
+        "started": times,
+        **_fields(events, "request_id", "tenant_id", "key_id", "method", "path"),
+        "status": [each.status for each in events],
+        **_fields(events, "error", "error_message"),
+        **_fields(events, "duration_us"),
+        "first_byte_us": first,
+        **_fields(events, "request_bytes", "response_bytes"),
+        **_fields(events, "model", "provider", "deployment"),
+        "calls": [each.calls for each in events],
+        **_fields(events, "client_gone"),
         "tags": _tags(events),
         **_cached_and_guarded(events),
-        **_flags(events, "replayed"),
+        **_fields(events, "replayed"),
     }, times
 
 
@@ -164,44 +155,24 @@ def _moments(events: Sequence[Any], name: str) -> list[int]:
     return [min(max(getattr(each, name), 0), END_OF_TIME - 1) for each in events]
 
 
-def _texts(events: Sequence[Any], *names: str) -> dict[str, pa.Array]:
-    return {name: pa.array([getattr(each, name) for each in events], _TEXT) for name in names}
+def _fields(events: Sequence[Any], *names: str) -> dict[str, list[Any]]:
+    return {name: [getattr(each, name) for each in events] for name in names}
 
 
-def _wholes(events: Sequence[Any], *names: str) -> dict[str, pa.Array]:
-    return {name: pa.array([getattr(each, name) for each in events], _WHOLE) for name in names}
-
-
-def _flags(events: Sequence[Any], *names: str) -> dict[str, pa.Array]:
-    return {name: pa.array([getattr(each, name) for each in events], _FLAG) for name in names}
-
-
-def _cached_and_guarded(events: Sequence[Any]) -> dict[str, pa.Array]:
+def _cached_and_guarded(events: Sequence[Any]) -> dict[str, list[Any]]:
     """What usage and requests say alike of the response cache and the guards."""
     verdicts = [each.guard_verdict for each in events]
     return {
-        "cache": pa.array([_CACHES.get(each.cache, str(each.cache)) for each in events], _TEXT),
-        "guards": pa.array([[*each.guards] for each in events], _TEXTS),
-        "guard_verdict": pa.array([_VERDICTS.get(each, str(each)) for each in verdicts], _TEXT),
+        "cache": [_CACHES.get(each.cache, str(each.cache)) for each in events],
+        "guards": [[*each.guards] for each in events],
+        "guard_verdict": [_VERDICTS.get(each, str(each)) for each in verdicts],
     }
 
 
-def _tags(events: Sequence[Any]) -> pa.Array:
+def _tags(events: Sequence[Any]) -> list[list[str]]:
     """In one order and each once, so that the same set of tags is the same value."""
     tags = [each.tags for each in events]
-    return pa.array([sorted({*each}) if each else [] for each in tags], _TEXTS)
-
-
-def _units(events: Sequence[Any]) -> pa.Array:
-    offsets, names, counts = [0], [], []
-    for each in events:
-        for name, count in each.units.items():
-            names.append(name)
-            counts.append(count)
-        offsets.append(len(names))
-    return pa.MapArray.from_arrays(
-        pa.array(offsets, pa.int32()), pa.array(names, _TEXT), pa.array(counts, _WHOLE)
-    ).cast(_UNITS)
+    return [sorted({*each}) if each else [] for each in tags]
 
 
 def _sequences(family: str, events: Sequence[Any]) -> dict[str, list[Span]]:

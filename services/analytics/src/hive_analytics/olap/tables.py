@@ -121,6 +121,18 @@ _ID: Mapping[str, str] = {
 }
 _INDEXES: Mapping[str, str] = {"usage": ", INDEX holders holder TYPE set(64) GRANULARITY 4"}
 DIRTY: Final = "dirty"
+MARKS: Final[Mapping[str, str]] = {
+    "family": _WORD,
+    "hour": "DateTime('UTC')",
+    "writer": _TEXT,
+    "version": "UInt64",
+    "dirty": "UInt8",
+}
+
+
+def types_of(table: str) -> Mapping[str, str]:
+    """The types of the columns of a table that rows are inserted into, by name."""
+    return MARKS if table == DIRTY else ROWS[table]
 
 
 def row_tables() -> Iterator[str]:
@@ -132,9 +144,10 @@ def row_tables() -> Iterator[str]:
         )
         yield f"ALTER TABLE {family.name} {added}"
     # The newest of an hour and writer says whether its rollups are behind.
+    columns = ", ".join(f"{name} {type}" for name, type in MARKS.items())
     yield (
-        f"CREATE TABLE IF NOT EXISTS {DIRTY} (family {_WORD}, hour DateTime('UTC'), writer String,"
-        " version UInt64, dirty UInt8) ENGINE = ReplacingMergeTree(version) ORDER BY (family, hour, writer)"
+        f"CREATE TABLE IF NOT EXISTS {DIRTY} ({columns})"
+        " ENGINE = ReplacingMergeTree(version) ORDER BY (family, hour, writer)"
     )
 
 

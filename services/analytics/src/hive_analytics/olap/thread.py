@@ -7,11 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import structlog
+
 from hive_analytics.olap.port import Arrived
 from hive_runtime.errors import HiveError, Kind
 
 if TYPE_CHECKING:
     from hive_analytics.olap.warehouse import Warehouse
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -70,6 +74,10 @@ class ThreadOlap:
         except HiveError as error:
             self._failure = error.message if error.kind is Kind.UNAVAILABLE else None
             raise
+        except Exception as error:
+            log.error("the analytical store failed", exc_info=error)
+            self._failure = f"the analytical store failed: {type(error).__name__}"
+            raise HiveError(Kind.UNAVAILABLE, self._failure) from error
         self._failure = None
         return result
 

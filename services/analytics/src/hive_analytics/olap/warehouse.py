@@ -1,4 +1,4 @@
-"""The store itself, blocking: the same for `chdb://` and `http(s)://`. One thread writes, one thread reads.
+"""The store itself, blocking: the same in this machine's engine and on a server. One thread writes, one reads.
 
 Which hours have to be rolled up again is written down before the rows are inserted that make it so, and struck
 out after they were rolled up. A crash in between leaves a mark too many, never one too few.
@@ -7,13 +7,9 @@ out after they were rolled up. A crash in between leaves a mark too many, never 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Final
-from uuid import uuid4
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, Protocol
 
-import clickhouse_connect
-import pyarrow as pa  # type: ignore[import-untyped]
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
@@ -25,8 +21,8 @@ from hive_analytics.olap.tables import DIRTY, rollup_tables, row_tables, shape
 from hive_runtime.errors import HiveError, Kind
 
 DATABASE: Final = "hive"
-ABANDONED_SECONDS: Final = 3600
-"""Marks of a writer that did not strike them out for so long are anybody's."""
+ABANDONED_SECONDS: Final = 600
+"""Marks of a writer that did not renew or strike them out for so long are anybody's."""
 MIB: Final = 1024 * 1024
 HOURS_AT_ONCE: Final = 24
 """Hours of a family that are rolled up in one statement while the store is opened."""
@@ -36,19 +32,45 @@ _TIMEOUT_EXCEEDED = 159
 _MEMORY_EXCEEDED = 241
 
 
-class Warehouse:
-    """writer: a name for the marks of who writes beside others; empty: nobody else ever writes to this store."""
+Columns = Mapping[str, list[Any]]
 
-    def __init__(self, connect: Callable[[], Client], writer: str) -> None:
+
+class Engine(Protocol):
+    """What differs between the engine of this machine and a server."""
+
+    def connect(self) -> Client:
+        """A client of the database, which is made where it is missing. Raises ClickHouseError."""
+        ...
+
+    def insert(self, client: Client, table: str, columns: Columns) -> None:
+        """Add rows: all columns of the table's declaration, moments as its type counts them."""
+        ...
+
+    def select(
+        self, client: Client, sql: str, parameters: Mapping[str, Any], seconds: float
+    ) -> Sequence[Sequence[Any]]:
+        """The rows of a SELECT, which ends in so many seconds. Raises ClickHouseError."""
+        ...
+
+
+class Warehouse:
+    """writer: a name of its own for who writes beside others; empty: nobody else ever writes to this store.
+
+    Marks of an earlier start with the same name before the `/` are its own.
+    """
+
+    def __init__(self, engine: Engine, writer: str) -> None:
         """Makes the tables that are missing. Raises HiveError."""
+        self._engine = engine
         self._name = writer
-        self._marked: set[tuple[str, int]] = set()
+        self._marked: dict[tuple[str, int], int] = {}
         try:
-            self._writer, self._reader = connect(), connect()
+            self._writer, self._reader = engine.connect(), engine.connect()
             for statement in row_tables():
                 self._writer.command(statement)
             self._version: int = self._ask(f"SELECT max(version) FROM {DIRTY}")[0][0]
             self._make_rollup_tables()
+            self._adopt()
         except ClickHouseError as error:
             raise _translated(error) from error
 
@@ -61,8 +83,8 @@ class Warehouse:
         """By the writing thread."""
         decoded = Decoded(family, rows)
         try:
-            self._mark({(family, hour) for hour in decoded.hours} - self._marked)
-            self._writer.insert_arrow(family, decoded.table)
+            self._mark({(family, hour) for hour in decoded.hours})
+            self._engine.insert(self._writer, family, decoded.columns)
         except ClickHouseError as error:
             raise _translated(error) from error
         return Arrived(decoded.sequences)
@@ -98,12 +120,10 @@ class Warehouse:
     def _select(
         self, client: Client, sql: str, parameters: Mapping[str, Any], seconds: float
     ) -> list[list[Any]]:
-        limits = {"max_execution_time": seconds, "timeout_overflow_mode": "throw"}
         try:
-            result = client.query(sql, parameters=dict(parameters), settings=limits)
+            return [list(row) for row in self._engine.select(client, sql, parameters, seconds)]
         except ClickHouseError as error:
             raise _translated(error) from error
-        return [list(row) for row in result.result_rows]
 
     def _ask(self, sql: str) -> Sequence[Sequence[Any]]:
         rows: Sequence[Sequence[Any]] = self._writer.query(sql).result_rows
@@ -143,29 +163,42 @@ class Warehouse:
         )
         return [(family, hour, writer) for family, hour, writer in found]
 
+    def _adopt(self) -> None:
+        """Take the marks of earlier starts of this process for its own: it does not roll up any more."""
+        name = self._name.partition("/")[0]
+        if not name:
+            return
+        found = self._ask(
+            f"SELECT family, toUnixTimestamp(hour), writer FROM {DIRTY} FINAL WHERE dirty"
+            f" AND startsWith(writer, '{name}/') AND writer != '{self._name}'"
+        )
+        self._mark({(family, hour) for family, hour, _ in found})
+        self._write_marks([(family, hour, writer) for family, hour, writer in found], dirty=False)
+
     def _mark(self, hours: Iterable[tuple[str, int]]) -> None:
-        marks = [(family, hour, self._name) for family, hour in sorted(hours)]
-        self._write_marks(marks, dirty=True)
-        self._marked.update(hours)
+        """A mark that is half as old as an abandoned one is written again."""
+        old = time.time_ns() - ABANDONED_SECONDS * 10**9 // 2
+        due = sorted(hour for hour in hours if self._marked.get(hour, 0) < old)
+        self._write_marks([(family, hour, self._name) for family, hour in due], dirty=True)
+        self._marked.update(dict.fromkeys(due, self._version))
 
     def _strike(self, marks: Sequence[tuple[str, int, str]]) -> None:
         self._write_marks(marks, dirty=False)
-        self._marked.difference_update((family, hour) for family, hour, _ in marks)
+        for family, hour, _ in marks:
+            self._marked.pop((family, hour), None)
 
     def _write_marks(self, marks: Sequence[tuple[str, int, str]], *, dirty: bool) -> None:
         if not marks:
             return
         families, hours, writers = zip(*marks, strict=True)
-        table = pa.table(
-            {
-                "family": pa.array(families, pa.string()),
-                "hour": pa.array(hours, pa.timestamp("s", "UTC")),
-                "writer": pa.array(writers, pa.string()),
-                "version": pa.array([self._next_version()] * len(marks), pa.uint64()),
-                "dirty": pa.array([int(dirty)] * len(marks), pa.uint8()),
-            }
-        )
-        self._writer.insert_arrow(DIRTY, table)
+        columns: Columns = {
+            "family": [*families],
+            "hour": [*hours],
+            "writer": [*writers],
+            "version": [self._next_version()] * len(marks),
+            "dirty": [int(dirty)] * len(marks),
+        }
+        self._engine.insert(self._writer, DIRTY, columns)
 
     def _roll_up(self, family: Family, hours: Sequence[int]) -> None:
         """Rows into minutes, minutes into hours, hours into days: of these hours (Unix seconds), all anew."""
@@ -210,33 +243,7 @@ class Warehouse:
             )
 
 
-def chdb_warehouse(folder: Path, memory_mb: int, threads: int) -> Warehouse:
-    """The folder is this process's alone."""
-    # Bounds of the whole engine, not of one statement. The caches' defaults are made for large machines.
-    engine = {"max_server_memory_usage": str(memory_mb * MIB), "mark_cache_size": str(memory_mb * MIB // 16)}
-
-    def connect() -> Client:
-        client = clickhouse_connect.get_client(
-            interface="chdb", path=str(folder), settings=_settings(memory_mb, threads), chdb_options=engine
-        )
-        client.command(f"CREATE DATABASE IF NOT EXISTS {DATABASE} ENGINE = Atomic")
-        client.database = DATABASE
-        return client
-
-    return Warehouse(connect, "")
-
-
-def http_warehouse(url: str, memory_mb: int, threads: int) -> Warehouse:
-    """A server, where others may write too; the database that the URL names has to be there."""
-
-    def connect() -> Client:
-        settings = _settings(memory_mb, threads)
-        return clickhouse_connect.get_client(dsn=url, settings=settings, autogenerate_session_id=False)
-
-    return Warehouse(connect, uuid4().hex)
-
-
-def _settings(memory_mb: int, threads: int) -> dict[str, Any]:
+def settings_of(memory_mb: int, threads: int) -> dict[str, Any]:
     """Of each statement."""
     return {
         "max_memory_usage": memory_mb * MIB * 3 // 4,
@@ -247,6 +254,11 @@ def _settings(memory_mb: int, threads: int) -> dict[str, Any]:
         "max_partitions_per_insert_block": 0,
         "do_not_merge_across_partitions_select_final": 1,
     }
+
+
+def limits_of(seconds: float) -> dict[str, Any]:
+    """Of a question."""
+    return {"max_execution_time": seconds, "timeout_overflow_mode": "throw"}
 
 
 def _among(column: str, start_of: str, starts: Sequence[int], length: int, moment: str) -> str:

@@ -105,7 +105,7 @@ class Output:
 def serve(source: BinaryIO, output: Output, folder: Path, memory_mb: int, threads: int) -> None:
     """Returns when it was told to leave, or the source ends."""
     # Here and not above: it takes most of a second and most of the memory, and is for this process alone.
-    from hive_analytics.olap.warehouse import chdb_warehouse
+    from hive_analytics.olap.chdb.engine import chdb_warehouse
 
     frames = read(source)
     _take_incoming(folder)
