@@ -23,6 +23,7 @@ from hive_runtime import blobs, tracing
 from hive_runtime.blobs import Blobs
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError
+from hive_runtime.health import Health
 from hive_runtime.settings import HostSettings
 from hive_runtime.telemetry import Metrics, Requests, report_lost_task
 from hive_runtime.valkey import Valkey
@@ -44,6 +45,7 @@ class Surroundings:
     data_dir: Path
     clock: Clock
     metrics: Metrics
+    health: Health
 
     @property
     def name(self) -> str:
@@ -75,6 +77,8 @@ async def opened_bus(around: Surroundings, network: Network) -> AsyncIterator[Bu
     bus = SnapshotBus(kafka, folder, owned, around.clock, _report_state)
     away = around.metrics.gauge("hive_bus_away", "1 while no broker answers.")
     away.set_function(lambda: float(kafka.is_away))
+    around.health.note("bus", lambda: kafka.trouble)
+    around.health.note("snapshots", lambda: "; ".join(f"{k}: {v}" for k, v in bus.notes.items()) or None)
     try:
         await kafka.start()
         yield MeasuredBus(bus, around.metrics, around.clock, kafka.lags)

@@ -163,7 +163,9 @@ class Process:
         self.mounts["internal"].add("/metrics", metrics_app(self.metrics))
         self._hosts: list[Host] = []
         self.callers: list[Caller] = []
-        around = Surroundings(settings, service or "", self.instance, self.data_dir, self.clock, self.metrics)
+        around = Surroundings(
+            settings, service or "", self.instance, self.data_dir, self.clock, self.metrics, self.health
+        )
         self.network = network_of(around)
         self.blobs = blobs_of(around)
         self.valkey = valkey_of(around)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 import structlog
 
@@ -36,6 +37,7 @@ class Office:
         host.serve(ReceiptsDoor.attach, door("receipts"))
         host.serve(StateDoor.attach, StateDoor(self._prices, host.clock))
         host.health.add("billing", self._complaint)
+        host.health.note("billing's records", self._note)
 
     async def settled(self, turns: asyncio.Task[None]) -> None:
         """Returns when this process works, or has seen that another one does. Raises why it can do neither."""
@@ -110,5 +112,11 @@ class Office:
     def _complaint(self) -> str | None:
         if self.billing is None:
             return "standby: another process keeps the books"
-        found = [f"{name}: {type(it).__name__}: {it}" for name, it in self.billing.failures().items() if it]
-        return "; ".join(found) or None
+        return _words(self.billing.failures())
+
+    def _note(self) -> str | None:
+        return None if self.billing is None else _words(self.billing.delays())
+
+
+def _words(failures: Mapping[str, Exception | None]) -> str | None:
+    return "; ".join(f"{name}: {type(it).__name__}: {it}" for name, it in failures.items() if it) or None

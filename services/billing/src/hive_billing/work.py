@@ -59,11 +59,11 @@ class Billing:
     def failures(self) -> Mapping[str, Exception | None]:
         """What does not go on by itself, by part."""
         heard = {name: subscription.failure for name, subscription in self.hears.items()}
-        return heard | {
-            "writer": self.writer.failure,
-            "publisher": self.publisher.failure,
-            "prices": self.prices.failure,
-        }
+        return heard | {"writer": self.writer.failure}
+
+    def delays(self) -> Mapping[str, Exception | None]:
+        """What is told later, by part: it waits in the books, and the books go on."""
+        return {"publisher": self.publisher.failure, "prices": self.prices.failure}
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,7 +141,8 @@ def _watch(host: Host, name: str, snapshot: Subscription) -> None:
 
 
 def _measure(host: Host, usage: JournaledLog, purse: Purse) -> None:
-    host.health.add("routing's usage log", lambda: usage.trouble or None)
+    host.health.add("routing's journal", lambda: usage.failure or None)
+    host.health.note("routing's usage log", lambda: usage.trouble or None)
     figures = {
         "hive_routing_usage_unkept": ("Usage events that not all who keep them have.", lambda: usage.unkept),
         "hive_routing_attempts_open": ("Calls to models that are under way.", lambda: usage.open_attempts),

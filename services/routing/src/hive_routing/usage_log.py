@@ -118,5 +118,10 @@ class JournaledLog(UsageLog):
 
     @property
     def trouble(self) -> str:
-        """Why usage cannot be written or told; empty while it can. For health."""
+        """Why usage is told later; empty while it is told at once. Nothing is lost by it."""
         return self._teller.trouble
+
+    @property
+    def failure(self) -> str:
+        """Why nothing can be written, so that no provider may be asked; empty while it can."""
+        return self._journal.failure
