@@ -316,7 +316,8 @@ async def test_an_owner_that_falls_silent_is_asked_anew(world: World) -> None:
     async with world.process() as process:
         world.owner.mute = True
         await eventually(lambda: bool(process.failures), "the silence is noticed")
-        assert isinstance(process.failures[0][1], TimeoutError)
+        silence = process.failures[0][1]
+        assert isinstance(silence, HiveError) and silence.kind is Kind.UNAVAILABLE
         world.owner.retire("a")
         world.owner.mute = False
         await process.until()

@@ -55,6 +55,9 @@ def test_headers_tell_when_to_retry() -> None:
     assert dict(error_headers(HiveError(Kind.RATE_LIMITED, "words", retry_after=1.4)))[b"retry-after"] == b"2"
     assert dict(error_headers(error))[b"x-should-retry"] == b"false"
     assert b"retry-after" not in dict(error_headers(HiveError(Kind.INTERNAL, "words")))
+    assert dict(error_headers(HiveError(Kind.UNAVAILABLE, "words")))[b"retry-after"] == b"1"
+    never = HiveError(Kind.UNAVAILABLE, "words", should_retry=False)
+    assert b"retry-after" not in dict(error_headers(never))
 
 
 def test_kinds_are_found_by_label_and_status() -> None:

@@ -52,6 +52,9 @@ _GOOGLE_STATUSES = {
     Kind.TIMEOUT: "DEADLINE_EXCEEDED",
 }
 
+AWAY_SECONDS = 1.0
+"""When to come again where something is away and nobody knows for how long."""
+
 _JSONRPC_CODES = {Kind.INVALID: -32602, Kind.METHOD_NOT_ALLOWED: -32601, Kind.NOT_FOUND: -32601}
 
 
@@ -70,10 +73,13 @@ def error_event(dialect: Dialect, error: HiveError, request_id: str = "") -> byt
 
 
 def error_headers(error: HiveError) -> list[tuple[bytes, bytes]]:
-    """The headers that tell an SDK what to do next."""
+    """The headers that tell an SDK what to do next. What is away now is worth another try, whoever says so."""
     headers = [(b"content-type", b"application/json")]
-    if error.retry_after is not None:
-        headers.append((b"retry-after", str(max(1, math.ceil(error.retry_after))).encode()))
+    retry_after = error.retry_after
+    if retry_after is None and error.kind is Kind.UNAVAILABLE and error.should_retry is not False:
+        retry_after = AWAY_SECONDS
+    if retry_after is not None:
+        headers.append((b"retry-after", str(max(1, math.ceil(retry_after))).encode()))
     if error.should_retry is not None:
         headers.append((b"x-should-retry", b"true" if error.should_retry else b"false"))
     return headers

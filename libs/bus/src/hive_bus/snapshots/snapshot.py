@@ -171,7 +171,7 @@ class Snapshot(Generic[M]):
             failures += 1
 
     async def _listen(self) -> None:
-        """Take in what the owner tells, until it ends. TimeoutError where it is silent."""
+        """Take in what the owner tells, until it ends. HiveError `unavailable` where it is silent."""
         assert self._watch is not None
         whole, held = True, list[Record[M]]()
         async with aclosing(self._watch()) as portions:
@@ -185,9 +185,13 @@ class Snapshot(Generic[M]):
                 self._consider()
 
     async def _next(self, portions: Any) -> Portion[M] | None:
-        async with asyncio.timeout(self._patience.silence):
-            portion: Portion[M] | None = await anext(portions, None)
-            return portion
+        seconds = self._patience.silence
+        try:
+            async with asyncio.timeout(seconds):
+                portion: Portion[M] | None = await anext(portions, None)
+        except TimeoutError:
+            raise HiveError(Kind.UNAVAILABLE, f"The owner said nothing for {seconds:g} s.") from None
+        return portion
 
     # The disk
 
