@@ -72,6 +72,8 @@ class FakeBank:
         self.away = False
         self.known = True
         self.lends = 0
+        self.renewals = 0
+        self.sleeps_after_renewal = 0.0
         self.returned: list[tuple[dict[str, int], bool]] = []
 
     async def lend(self, tenant_id: str, key_id: str, wanted: int, wants: Mapping[str, int] | None) -> Lent:
@@ -91,7 +93,10 @@ class FakeBank:
 
     async def renew(self, leases: Mapping[str, Lease]) -> float | None:
         self._require()
-        return self.clock.monotonic() + self.valid if self.known else None
+        self.renewals += 1
+        until = self.clock.monotonic() + self.valid if self.known else None
+        await self.clock.sleep(self.sleeps_after_renewal)
+        return until
 
     async def give_back(self, slices: Mapping[str, int], last: bool) -> None:
         self._require()

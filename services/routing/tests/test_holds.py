@@ -171,6 +171,46 @@ async def test_leases_that_billing_has_forgotten_are_gone(purse: Purse, bank: An
     assert held.settle(10) == 5, "billing finds the money for the rest"
 
 
+async def test_who_slept_past_its_time_asks_first_what_is_still_its_own(
+    purse: Purse, bank: Any, clock: StillClock
+) -> None:
+    """Billing has lent the money to others meanwhile; all that it has left is what it lends now."""
+    bank.surplus = 50
+    (await hold(purse, 100)).release()
+    clock.time += 700
+    bank.known, bank.free[WALLET] = False, 120
+    (await hold(purse, 120)).settle(120)
+    assert "Remaining: $0.00," in (await refused(purse, 1)).message
+
+
+async def test_who_slept_past_its_time_keeps_what_billing_still_has_booked(
+    purse: Purse, bank: Any, clock: StillClock
+) -> None:
+    (await hold(purse, 100)).release()
+    clock.time += 70
+    (await hold(purse, DOLLAR)).release()
+    assert bank.renewals == 1
+
+
+async def test_money_that_came_while_it_slept_is_not_added_to_what_lapsed(
+    purse: Purse, bank: Any, clock: StillClock
+) -> None:
+    """It slept between being told that all is still its own, and asking for more."""
+    bank.surplus = 50
+    (await hold(purse, 100)).release()
+    clock.time += 70
+    bank.sleeps_after_renewal = 700.0
+    bank.free[WALLET] = 120
+    (await hold(purse, 120)).settle(120)
+    assert "Remaining: $0.00," in (await refused(purse, 1)).message
+
+
+async def test_leases_are_renewed_at_the_pace_of_the_lender(purse: Purse, bank: Any) -> None:
+    bank.valid = 6.0
+    await hold(purse, 1)
+    assert purse.span == 6.0
+
+
 async def test_recalled_money_is_idle_money_only(purse: Purse) -> None:
     await hold(purse, 600_000_000)
     assert purse.recall({WALLET: 2 * DOLLAR, "wallet:other": 5}) == {WALLET: 400_000_000}

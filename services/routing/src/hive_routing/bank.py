@@ -65,7 +65,7 @@ class RpcBank:
             for scope, lease in held.items()
         ]
         request = leases.RenewRequest(holder=self._holder, address=self._address, positions=positions)
-        answer = await self._stub.Renew(request, timeout=RENEW_SECONDS)
+        answer = await self._patience.call(lambda: self._stub.Renew(request, timeout=RENEW_SECONDS))
         return asked + answer.valid_seconds if answer.known else None
 
     async def give_back(self, slices: Mapping[str, int], last: bool) -> None:

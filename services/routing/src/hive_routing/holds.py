@@ -15,6 +15,8 @@ from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError, Kind
 from hive_runtime.money import show_usd
 
+USUAL_SPAN = 60.0
+SHORTEST_SPAN = 1.0
 MOST_ROUNDS = 5
 """How often a hold asks for more before it says that there is not enough: others take of the same leases."""
 
@@ -133,6 +135,9 @@ class Purse:
         self._clock = clock
         self._keys: dict[str, _Key] = {}
         self._leases: dict[str, Lease] = {}
+        self._confirming = asyncio.Lock()
+        self.span = USUAL_SPAN
+        """Seconds for which money is lent: a third of it is the time between two calls of `renew`."""
 
     async def terms(self, tenant_id: str, key_id: str, now_ms: int) -> Terms:
         """How the key spends at this moment; asks billing where that is not known."""
@@ -143,8 +148,7 @@ class Purse:
             return terms
         async with key.lock:
             if (terms := self._known(key, now_ms)) is None:
-                lent = await self._bank.lend(tenant_id, key_id, 0, None)
-                terms = self._take(key, lent)
+                terms = self._take(key, await self._lend(tenant_id, key_id, None))
         return terms
 
     async def hold(self, tenant_id: str, key_id: str, terms: Terms, amount: int) -> Hold:
@@ -194,8 +198,7 @@ class Purse:
             await self._bank.give_back(unused, last=False)
         until = await self._bank.renew(self._leases)
         if until is None:
-            for lease in self._leases.values():
-                lease.amount = 0
+            self._drop_money()
             self.forget_all()
             return
         for lease in self._leases.values():
@@ -241,13 +244,37 @@ class Purse:
                 wants = {
                     scope: max(0, amount - lease.idle) for scope, lease in zip(scopes, leases, strict=True)
                 }
-                lent = await self._bank.lend(tenant_id, key_id, 0, wants)
+                lent = await self._lend(tenant_id, key_id, wants)
                 self._take(key, lent)
                 if lent.short:
                     lease = self._leases.get(lent.short)
                     idle = max(0, lease.idle) if lease is not None else 0
                     raise insufficient(lent.free + idle, estimate)
         raise HiveError(Kind.UNAVAILABLE, "The budget of this API key is in great demand.", retry_after=1)
+
+    async def _lend(self, tenant_id: str, key_id: str, wants: Mapping[str, int] | None) -> Lent:
+        """Ask for more. Where leases have lapsed, the first question is whether they are still ours.
+
+        A process that slept for long had its money lent to others meanwhile; what is lent to it now would make
+        it believe that it has that money too.
+        """
+        if self._have_lapsed(self._clock.monotonic()):
+            async with self._confirming:
+                if self._have_lapsed(self._clock.monotonic()):
+                    await self.renew()
+        asked = self._clock.monotonic()
+        lent = await self._bank.lend(tenant_id, key_id, 0, wants)
+        self.span = max(SHORTEST_SPAN, lent.terms.until - self._clock.monotonic())
+        if self._have_lapsed(asked):  # it slept after it was told so
+            self._drop_money()
+        return lent
+
+    def _have_lapsed(self, now: float) -> bool:
+        return any(lease.amount > 0 and lease.until <= now for lease in self._leases.values())
+
+    def _drop_money(self) -> None:
+        for lease in self._leases.values():
+            lease.amount = 0
 
     def _take(self, key: _Key, lent: Lent) -> Terms:
         key.terms = lent.terms

@@ -51,8 +51,8 @@ log = structlog.get_logger(__name__)
 
 KEEPERS = ("billing", "analytics")
 """Who keeps usage for good: the journal forgets what both have."""
-RENEW_SECONDS = 20.0
-"""A third of the time for which billing lends."""
+LOOK_SECONDS = 0.5
+"""How often it is looked whether the leases have to be renewed: at a third of the time for which billing lends."""
 STOP_SECONDS = 5.0
 SWEEP_SECONDS = 3600.0
 MIB = 1024 * 1024
@@ -154,8 +154,12 @@ def _measure(host: Host, usage: JournaledLog, purse: Purse) -> None:
 
 
 async def _renew(host: Host, purse: Purse) -> None:
+    renewed = host.clock.monotonic()
     while True:
-        await host.clock.sleep(RENEW_SECONDS)
+        await host.clock.sleep(LOOK_SECONDS)
+        if host.clock.monotonic() - renewed < purse.span / 3:
+            continue
+        renewed = host.clock.monotonic()
         try:
             await purse.renew()
         except HiveError as error:
