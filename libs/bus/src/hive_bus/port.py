@@ -149,6 +149,14 @@ class Bus(Protocol):
 
     async def publish(self, message: Message) -> None: ...
 
+    async def publish_all(self, messages: Sequence[Message]) -> int:
+        """Publish them in this order, on a network many at a time: far cheaper than one after another.
+
+        Returns how many of them, from the first on, were taken: fewer where one was refused. Of those behind it
+        some may have been taken too. Raises what `publish` does where the first one is refused.
+        """
+        ...
+
     async def retire(self, kind: type[Message], key: str, fields: Mapping[str, str] | None = None) -> None:
         """STATE: the key has no value any more."""
         ...

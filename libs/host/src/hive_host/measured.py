@@ -44,6 +44,9 @@ class MeasuredBus:
     async def publish(self, message: Message) -> None:
         await self._bus.publish(message)
 
+    async def publish_all(self, messages: Sequence[Message]) -> int:
+        return await self._bus.publish_all(messages)
+
     async def retire(self, kind: type[Message], key: str, fields: Mapping[str, str] | None = None) -> None:
         await self._bus.retire(kind, key, fields)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,6 @@ import structlog
 
 from hive_bus import Bus
 from hive_routing.journal import Journal
-from hive_runtime import tracing
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError
 from modelhive.billing.v1.leases_pb2 import ReturnResponse, SettleRequest, SettleResponse
@@ -29,8 +28,8 @@ from modelhive.events.v1.usage_pb2 import UsageRecorded
 log = structlog.get_logger(__name__)
 
 _CALL_SECONDS = 10.0
-_BREATH = 32
-"""So many events are published before others get a turn."""
+_TOGETHER = 64
+"""So many events are published at a time; then others get a turn."""
 
 
 class Receipts(Protocol):
@@ -222,12 +221,10 @@ class Teller:
             while self.told >= self._journal.tellable:
                 self._tellable.clear()
                 await self._tellable.wait()
-            for count, (sequence, event) in enumerate(await self._events(self.told), 1):
-                await self._publish(event)
-                self.told = sequence
-                self._waiting.pop(sequence, None)
-                if count % _BREATH == 0:
-                    await asyncio.sleep(0)
+            events = await self._events(self.told)
+            while events:
+                del events[: await self._publish(events[:_TOGETHER])]
+                await asyncio.sleep(0)
             self._advanced.set()
 
     async def _events(self, after: int) -> list[Event]:
@@ -256,15 +253,13 @@ class Teller:
             self.told = max(self.told, through)
         return found
 
-    async def _publish(self, event: bytes) -> None:
-        """Returns once the bus has it."""
+    async def _publish(self, events: Sequence[Event]) -> int:
+        """Returns once the bus has the first of them, how many it has."""
         failures = 0
-        message = UsageRecorded.FromString(event)
-        words = message.traceparent
+        messages = [UsageRecorded.FromString(event) for _, event in events]
         while True:
             try:
-                with tracing.within(tracing.parent(words)) if words else tracing.OFF:
-                    await self._bus.publish(message)
+                taken = await self._bus.publish_all(messages)
             except HiveError as error:
                 pause = error.retry_after
                 if pause is None:
@@ -280,7 +275,10 @@ class Teller:
                 await asyncio.Event().wait()
             else:
                 self._away = False
-                return
+                for sequence, _ in events[:taken]:
+                    self._waiting.pop(sequence, None)
+                    self.told = sequence
+                return taken
 
     async def _settle(self) -> None:
         """Hand to billing what has not been told, as far as it was not handed over before."""
@@ -337,11 +335,12 @@ class Teller:
             reading = self._journal.reading(after, self._pace.chunk)
             try:
                 events = await asyncio.to_thread(reading.events)
-                for count, (sequence, event) in enumerate(events, 1):
-                    if sequence <= through:
-                        await self._bus.publish(UsageRecorded.FromString(event))
-                    if count % _BREATH == 0:
-                        await asyncio.sleep(0)
+                messages = [
+                    UsageRecorded.FromString(event) for sequence, event in events if sequence <= through
+                ]
+                while messages:
+                    del messages[: await self._bus.publish_all(messages[:_TOGETHER])]
+                    await asyncio.sleep(0)
             except (HiveError, OSError, RuntimeError) as error:
                 log.warning("usage could not be told again", error=str(error))
                 return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -140,6 +140,16 @@ class FakeBus:
         self.published.append(message)
         for receiver in self._receivers:
             receiver.take(message)
+
+    async def publish_all(self, messages: Sequence[UsageRecorded]) -> int:
+        for taken, message in enumerate(messages):
+            try:
+                await self.publish(message)
+            except HiveError:
+                if not taken:
+                    raise
+                return taken
+        return len(messages)
 
 
 class World:

@@ -73,6 +73,16 @@ class EventConformance(BusConformance):
             assert sequences(done, f"key-{remainder}") == list(range(remainder, 60, 6))
         assert len(first.got) + len(second.got) == 60
 
+    async def test_what_is_published_together_keeps_its_order(self, bus: Bus, lane: str, group: str) -> None:
+        listener = Listener[ProbeEvent]()
+        await bus.subscribe_events(ProbeEvent, group, listener, in_lane(lane))
+        together = [event(lane, f"key-{number % 3}", number) for number in range(100)]
+        assert await bus.publish_all(together) == 100
+        assert await bus.publish_all([]) == 0
+        await listener.until_done(100)
+        for remainder in range(3):
+            assert sequences(listener.done, f"key-{remainder}") == list(range(remainder, 100, 3))
+
     async def test_keys_run_side_by_side_and_each_in_order(self, bus: Bus, lane: str, group: str) -> None:
         slow, quick = Listener[ProbeEvent](), Listener[ProbeEvent]()
         slow.hold()

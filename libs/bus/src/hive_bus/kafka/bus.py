@@ -125,10 +125,27 @@ class KafkaBus:
         route = route_of(type(message))
         topic = self._known(route.topic_of(message), route)
         key, value = route.key_of(message).encode(), message.SerializeToString()
+        headers = self._headers(message)
         if route.delivery == DELIVERY_REQUEST:
-            await self._requests.publish(topic, key, value, self._hooks.headers(), ordered=False)
+            await self._requests.publish(topic, key, value, headers, ordered=False)
         else:
-            await self._durable.publish(topic, key, value, self._hooks.headers(), ordered=True)
+            await self._durable.publish(topic, key, value, headers, ordered=True)
+
+    async def publish_all(self, messages: Sequence[Message]) -> int:
+        # They are handed to the producer in this order before the first of them is acknowledged.
+        done = await asyncio.gather(*map(self.publish, messages), return_exceptions=True)
+        for taken, error in enumerate(done):
+            if isinstance(error, BaseException):
+                if not taken:
+                    raise error
+                return taken
+        return len(done)
+
+    def _headers(self, message: Message) -> list[tuple[str, bytes]]:
+        """Of a message that says itself which trace it belongs to, that one: whoever publishes may be in none."""
+        if traceparent := getattr(message, "traceparent", ""):
+            return [("traceparent", traceparent.encode())]
+        return self._hooks.headers()
 
     async def retire(self, kind: type[Message], key: str, fields: Mapping[str, str] | None = None) -> None:
         topic = self._topic(kind, fields or {}, DELIVERY_STATE)

@@ -17,6 +17,7 @@ from hive_bus.memory.state import StateSubscription, StateTopic
 from hive_bus.port import Batch, M, Options, StateChange, Subscription
 from hive_bus.topics import route_of
 from hive_runtime.clock import Clock
+from hive_runtime.errors import HiveError
 from hive_runtime.tasks import OnFailure
 from modelhive.options.v1.options_pb2 import DELIVERY_EVENT, DELIVERY_REQUEST, DELIVERY_STATE, Delivery
 
@@ -72,6 +73,16 @@ class MemoryBus:
             await self._event_topic(topic).publish(message, route.key_of(message))
         else:
             self._state_topic(topic).change(route.key_of(message), message)
+
+    async def publish_all(self, messages: Sequence[Message]) -> int:
+        for taken, message in enumerate(messages):
+            try:
+                await self.publish(message)
+            except HiveError:
+                if not taken:
+                    raise
+                return taken
+        return len(messages)
 
     async def retire(self, kind: type[Message], key: str, fields: Mapping[str, str] | None = None) -> None:
         topic = self._topic_name(kind, fields or {}, DELIVERY_STATE)

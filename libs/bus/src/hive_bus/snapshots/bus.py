@@ -68,6 +68,9 @@ class SnapshotBus:
     async def publish(self, message: Message) -> None:
         await self._inner.publish(message)
 
+    async def publish_all(self, messages: Sequence[Message]) -> int:
+        return await self._inner.publish_all(messages)
+
     async def retire(self, kind: type[Message], key: str, fields: Mapping[str, str] | None = None) -> None:
         await self._inner.retire(kind, key, fields)
 
