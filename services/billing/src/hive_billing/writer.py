@@ -143,7 +143,9 @@ class Writer:
         except (SQLAlchemyError, HiveError, OSError) as error:
             self._forget()
             self.failure = error
-            log.error(
+            # A HiveError says that the database is away, or the books another's: that passes, and health tells.
+            tell = log.warning if isinstance(error, HiveError) else log.error
+            tell(
                 "the books cannot be written", error=repr(error), cause=repr(error.__cause__), jobs=len(jobs)
             )
             self._answer(jobs, [_refused()] * len(jobs))
