@@ -14,7 +14,7 @@ COMPILE := $(RESOLVE) --group build
 IMAGES := edge routing routing-local console billing guardrails analytics embedded
 lock_image = $(RESOLVE) -c requirements/dev.lock $(patsubst %,--extra %,cluster $(wordlist 2,9,$(1))) services/$(firstword $(1))/pyproject.toml -o $(2)
 
-.PHONY: help run test check protos docs bench lock format clean isolated images lock-images
+.PHONY: help run test check protos docs bench lock format clean isolated images lock-images chaos
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ protos: .venv/dev.stamp ## lint the protos and generate libs/contracts from them
 
 bench: .venv/dev.stamp ## measure this gateway beside the budget it has to keep
 	$(BIN)/python -m benchmarks.run
+
+chaos: .venv/dev.stamp ## five minutes of traffic while a cluster is broken again and again (ARGS="--seed 7")
+	$(BIN)/python -m hive_testing.chaos $(ARGS)
 
 isolated: .venv/dev.stamp ## install each service alone from its own lock, and start it
 	$(BIN)/python -m pytest tests/isolated --install -s
