@@ -308,11 +308,12 @@ async def test_head_and_preamble_are_held_until_content(tmp_path: Path) -> None:
 
 
 async def test_closing_a_call_cancels_the_app(tmp_path: Path) -> None:
-    cancelled = asyncio.Event()
+    begun, cancelled = asyncio.Event(), asyncio.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await exchange_of(scope).go()
         try:
+            begun.set()
             await asyncio.Event().wait()
         finally:
             cancelled.set()
@@ -320,7 +321,7 @@ async def test_closing_a_call_cancels_the_app(tmp_path: Path) -> None:
     async with rig_of(tmp_path) as rig:
         instance = await rig.instance(app)
         call = await rig.caller.call(request())
-        await until(lambda: instance.responder.in_flight == 1 and call.link is not None)
+        await until(begun.is_set)
         call.close()
         async with asyncio.timeout(5):
             await cancelled.wait()

@@ -71,7 +71,10 @@ def test_each_plain_status_has_a_nearest_kind(code: StatusCode) -> None:
     assert error.message
 
 
-@pytest.mark.parametrize("code", [StatusCode.UNAVAILABLE, StatusCode.INTERNAL, StatusCode.UNKNOWN])
+@pytest.mark.parametrize(
+    "code",
+    [StatusCode.UNAVAILABLE, StatusCode.INTERNAL, StatusCode.UNKNOWN, StatusCode.RESOURCE_EXHAUSTED],
+)
 def test_the_words_of_the_transport_stay_inside(code: StatusCode) -> None:
     assert "10.0.0.7" not in error_of_rpc(rpc_error(code, "10.0.0.7:4711: connection reset")).message
 

@@ -37,7 +37,8 @@ CODES = {
 """What gRPC itself is told of a kind."""
 
 # The way back for a status that brings no Failure. UNIMPLEMENTED is not the client's wrong method but two
-# releases of ours that do not fit; CANCELLED was not asked for by the caller, who would not see it.
+# releases of ours that do not fit; CANCELLED was not asked for by the caller, who would not see it; what is
+# exhausted without a Failure is a bound of the transport, such as that of a message, and no limit of the caller's.
 NEAREST = {
     StatusCode.CANCELLED: Kind.UNAVAILABLE,
     StatusCode.UNKNOWN: Kind.INTERNAL,
@@ -46,7 +47,7 @@ NEAREST = {
     StatusCode.NOT_FOUND: Kind.NOT_FOUND,
     StatusCode.ALREADY_EXISTS: Kind.CONFLICT,
     StatusCode.PERMISSION_DENIED: Kind.FORBIDDEN,
-    StatusCode.RESOURCE_EXHAUSTED: Kind.RATE_LIMITED,
+    StatusCode.RESOURCE_EXHAUSTED: Kind.INTERNAL,
     StatusCode.FAILED_PRECONDITION: Kind.CONFLICT,
     StatusCode.ABORTED: Kind.CONFLICT,
     StatusCode.OUT_OF_RANGE: Kind.INVALID,

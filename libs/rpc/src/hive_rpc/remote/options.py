@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-MESSAGE_BYTES = 8 * 1024 * 1024
-"""Largest message: an envelope has at most 256 KiB of body, a batch of frames a few times that."""
+MESSAGE_BYTES = 64 * 1024 * 1024
+"""Largest message. Most have some KiB; one to the guards has all the text of a body."""
 
 CONNECT_SECONDS = 2.0
 LONGEST_BACKOFF_SECONDS = 1.0

@@ -22,7 +22,7 @@ from hive_rpc.remote.tls import Tls
 from hive_runtime.clock import Clock
 from hive_runtime.tasks import OnFailure, Tasks
 
-_LAST_WORDS_SECONDS = 0.1
+_LAST_WORDS_SECONDS = 0.2
 _STOP_SECONDS = 5.0
 
 

@@ -114,6 +114,7 @@ class Methods(grpc.GenericRpcHandler):
         task = asyncio.current_task()
         assert task is not None
         self.running[task] = name in _LASTING
+        task.add_done_callback(self._ended)  # not when the handler ends: its answer has to be sent as well
         try:
             return await run(request, context)
         except asyncio.CancelledError:
@@ -128,8 +129,9 @@ class Methods(grpc.GenericRpcHandler):
             if not isinstance(error, HiveError):
                 self._on_failure(name, error)
             await _tell(context, error)
-        finally:
-            del self.running[task]
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self.running.pop(task, None)
 
 
 class Context:
