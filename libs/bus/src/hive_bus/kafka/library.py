@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
+from itertools import chain
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, OffsetAndMetadata
@@ -100,11 +101,21 @@ async def abandon(producer: AIOKafkaProducer, sending: Sending, error: Exception
     if sender.sender_task is not None:
         sender.sender_task.cancel()
     sending.give_up()
-    producer._message_accumulator.fail_all(error)
+    _fail_all(producer._message_accumulator, error)
     producer._closed = True
     for ending in (producer.client.close(), sender.close()):
         with suppress(Exception, asyncio.CancelledError):
             await asyncio.wait_for(ending, DISPOSE_SECONDS)
+
+
+def _fail_all(accumulator: Any, error: Exception) -> None:
+    """Each record's own future tells of it. Those of whole batches have nobody who looks at them: nobody need."""
+    batches = [*chain.from_iterable(accumulator._batches.values()), *accumulator._pending_batches]
+    accumulator.fail_all(error)
+    for batch in batches:
+        for future in (batch.future, batch._drain_waiter):
+            if future.done() and not future.cancelled():
+                future.exception()
 
 
 async def dispose(consumer: AIOKafkaConsumer) -> None:
