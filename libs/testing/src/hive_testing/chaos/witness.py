@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import httpx2
@@ -49,16 +50,23 @@ class Witness(httpx2.AsyncBaseTransport):
 
 
 class WitnessedStream(httpx2.AsyncByteStream):
-    """A body that is looked at as it passes."""
+    """A body that is looked at as it passes. No generator: nothing of it is left to the garbage collector."""
 
     def __init__(self, inner: httpx2.AsyncByteStream, seen: Seen) -> None:
         self._inner = inner
+        self._parts = inner.__aiter__()
         self._seen = seen
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for data in self._inner:
-            self._seen.tail = (self._seen.tail + data)[-TAIL_BYTES:]
-            yield data
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        data = await anext(self._parts)
+        self._seen.tail = (self._seen.tail + data)[-TAIL_BYTES:]
+        return data
 
     async def aclose(self) -> None:
         await self._inner.aclose()
+        if isinstance(self._parts, AsyncGenerator):
+            with suppress(RuntimeError):  # whoever reads it now ends it
+                await self._parts.aclose()
