@@ -14,10 +14,10 @@ COMPILE := $(RESOLVE) --group build
 IMAGES := edge routing routing-local console billing guardrails analytics embedded
 lock_image = $(RESOLVE) -c requirements/dev.lock $(patsubst %,--extra %,cluster $(wordlist 2,9,$(1))) services/$(firstword $(1))/pyproject.toml -o $(2)
 
-.PHONY: help run test check protos docs bench lock format clean isolated images lock-images chaos
+.PHONY: help run test check protos docs bench lock format clean isolated images lock-images chaos test-cluster bench-cluster
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/run.stamp: requirements/run.lock pyproject.toml $(addsuffix /pyproject.toml,$(MEMBERS))
 	@echo "Setting up .venv from requirements/run.lock (hash-checked; about a minute the first time)"
@@ -40,6 +40,9 @@ run: .venv/run.stamp ## set up what is missing and serve on http://127.0.0.1:808
 test: .venv/dev.stamp tests/node/node_modules/.stamp ## the whole suite, set-up included
 	$(BIN)/python -m pytest
 
+test-cluster: .venv/dev.stamp tests/node/node_modules/.stamp ## the scenarios against a cluster on real Kafka, PostgreSQL and Redis
+	$(BIN)/python -m pytest tests/integration --cluster
+
 check: .venv/dev.stamp ## format, lint, types, import contracts, protos, freshness of generated files
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -60,6 +63,9 @@ bench: .venv/dev.stamp ## measure this gateway beside the budget it has to keep
 
 chaos: .venv/dev.stamp ## five minutes of traffic while a cluster is broken again and again (ARGS="--seed 7")
 	$(BIN)/python -m hive_testing.chaos $(ARGS)
+
+bench-cluster: .venv/dev.stamp ## the same figures through Kafka and gRPC
+	$(BIN)/python -m benchmarks.cluster
 
 isolated: .venv/dev.stamp ## install each service alone from its own lock, and start it
 	$(BIN)/python -m pytest tests/isolated --install -s

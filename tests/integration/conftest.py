@@ -78,10 +78,10 @@ def launch(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """Starts what the scenarios run against: the embedded gateway, or with `--cluster` processes on real servers."""
     if request.config.getoption("--cluster"):
         ground: Ground = request.getfixturevalue("ground")
-        return lambda name, catalogue=None, **settings: Cluster(
-            tmp_path_factory.mktemp(name), ground.fresh(), catalogue, **settings
+        return lambda name, catalogue=None, services=None, /, **settings: Cluster(
+            tmp_path_factory.mktemp(name), ground.fresh(), catalogue, services, **settings
         )
-    return lambda name, catalogue=None, **settings: Gateway(
+    return lambda name, catalogue=None, services=None, /, **settings: Gateway(
         tmp_path_factory.mktemp(name), catalogue, **settings
     )
 

@@ -105,7 +105,7 @@ def test_a_model_comes_and_goes(gateway: Gateway, client: openai.OpenAI, simulat
     assert answer.choices[0].message.content == "Echo: hi"
 
     gateway.admin("DELETE", f"/models/{name}")
-    eventually(lambda: gateway.public.ask("GET", f"/v1/models/{name}").status == 404)
+    gateway.everywhere(lambda: gateway.public.ask("GET", f"/v1/models/{name}").status == 404, "its end")
     assert name not in listed(gateway, gateway.key)
 
 

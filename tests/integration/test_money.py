@@ -10,7 +10,7 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletionMessageParam
 
-from hive_testing.gateway import Door, Launch, Served, eventually
+from hive_testing.gateway import Launch, Served, eventually
 from hive_testing.simulator import SimulatorThread
 
 HELLO: list[ChatCompletionMessageParam] = [{"role": "user", "content": "hello"}]
@@ -35,11 +35,9 @@ def bank(catalogue: dict[str, Any], launch: Launch) -> Iterator[Served]:
 @pytest.fixture
 def key(bank: Served, simulator: SimulatorThread) -> dict[str, Any]:
     """A key with $0.05 of its own, known to the gateway; the provider counts `USAGE` for it."""
-    made = bank.admin("POST", "/keys", {"tenant": "default", "name": "thrifty", "budget_usd": "0.05"})
-    door = Door(bank.url, made["key"])
-    eventually(lambda: door.ask("GET", "/v1/models").status == 200, what="the key")
+    made = bank.add_key(budget_usd="0.05")
     simulator.script(usage=USAGE)
-    return dict(made)
+    return made
 
 
 def test_what_an_answer_cost_stands_in_its_headers(bank: Served, key: dict[str, Any]) -> None:

@@ -36,7 +36,7 @@ def told(catalogue: dict[str, Any], provider: SimulatorThread, launch: Launch) -
         for each in catalogue["providers"]
     ]
     everything = {"providers": patient, "models": [*catalogue["models"], *further]}
-    with launch("node", everything) as running:
+    with launch("node", everything, {"edge": 1, "routing": 1}) as running:
         yield running
 
 

@@ -144,7 +144,7 @@ def settings(collector_url: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def traced(catalogue: dict[str, Any], launch: Launch, collector: Collector) -> Iterator[Served]:
-    with launch("traced", catalogue, **settings(collector.url)) as running:
+    with launch("traced", catalogue, {"edge": 1, "routing": 1}, **settings(collector.url)) as running:
         yield running
 
 

@@ -14,13 +14,13 @@ export async function provider(path) {
   return (await fetch(`${process.env.SCENARIO_PROVIDER}/_sim/${path}`)).json();
 }
 
-// The first truthy value that `probe` gives; fails after five seconds.
+// The first truthy value that `probe` gives; fails after twenty seconds.
 export async function eventually(probe) {
-  const deadline = Date.now() + 5_000;
+  const deadline = Date.now() + 20_000;
   for (;;) {
     const found = await probe();
     if (found) return found;
-    if (Date.now() > deadline) throw new Error('it did not come about within 5 s');
+    if (Date.now() > deadline) throw new Error('it did not come about within 20 s');
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }

@@ -28,7 +28,7 @@ from hive_testing.servers.process import Process
 from hive_testing.servers.redis import Redis
 from hive_testing.servers.server import Server
 
-SERVICES: Mapping[str, int] = {
+SERVICES = {
     "console": 1,
     "billing": 1,
     "analytics": 1,
@@ -167,7 +167,8 @@ class Replica:
 class Cluster(Served):
     """`with Cluster(folder, backing, catalogue) as cluster:` starts everything; leaving it stops all by SIGTERM.
 
-    services: how many processes of each. settings: environment variables of all processes.
+    services: how many processes of each, where that differs from `SERVICES`.
+    settings: environment variables of all processes.
     """
 
     looks = 6
@@ -177,10 +178,11 @@ class Cluster(Served):
         folder: Path,
         backing: Backing,
         catalogue: Mapping[str, Any] | None = None,
-        services: Mapping[str, int] = SERVICES,
+        services: Mapping[str, int] | None = None,
         **settings: str,
     ) -> None:
         super().__init__(folder, catalogue, settings)
+        services = SERVICES | dict(services or {})
         processes = Path(tempfile.mkdtemp(prefix="hive-cluster-"))
         self.backing = backing
         self._processes = processes
@@ -209,6 +211,13 @@ class Cluster(Served):
         """The processes of a service."""
         return [replica for replica in self.replicas.values() if replica.service == service]
 
+    def processes(self, service: str) -> int:
+        return len(self.of(service))
+
+    @property
+    def doors(self) -> Sequence[Door]:
+        return [Door(f"http://{HOST}:{each.port}", self.key) for each in self.of("edge")]
+
     def __getitem__(self, name: str) -> Replica:
         """A process by its name, such as `routing-1`."""
         return self.replicas[name]
@@ -227,7 +236,7 @@ class Cluster(Served):
             self.make_topics()
             with ThreadPoolExecutor(len(self.replicas)) as pool:
                 list(pool.map(Replica.start, self.replicas.values()))
-            self._everywhere(lambda: self._lets_in(self.key), "the first key")
+            self.wait_for_key(self.key)
             if "HIVE_BOOTSTRAP_CREDIT_USD" in self.environment:
                 eventually(self._has_credit, SETTLE_SECONDS, "the first credit")
         except BaseException:

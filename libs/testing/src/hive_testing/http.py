@@ -17,7 +17,7 @@ T = TypeVar("T")
 TIMEOUT = 20.0
 
 
-def eventually(probe: Callable[[], T], seconds: float = 5.0, what: str = "it") -> T:
+def eventually(probe: Callable[[], T | None], seconds: float = 20.0, what: str = "it") -> T:
     """The first truthy value of `probe`, asked again and again; raises AssertionError with the last one."""
     deadline = time.monotonic() + seconds
     while not (found := probe()):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -16,10 +17,10 @@ import httpx2
 import openai
 import yaml
 
-from hive_testing.http import TIMEOUT, Connection, Door, eventually
+from hive_testing.http import TIMEOUT, Connection, Door, RawAnswer, eventually
 
 COMMAND = Path(sys.executable).with_name("modelhive")
-COMMAND_SECONDS = 30.0
+COMMAND_SECONDS = 60.0
 PRICE = {"prompt": "2.50", "completion": "10", "per": 1_000_000}
 """What every model of a test costs: $2.50 and $10 per million tokens."""
 KEY = "sk-hive-scenario-key-of-tenant-default"
@@ -81,6 +82,15 @@ class Served:
         return Door(self.url, self.key)
 
     @property
+    def doors(self) -> Sequence[Door]:
+        """The listeners for callers of all processes that have one."""
+        return [self.public]
+
+    def processes(self, service: str) -> int:
+        """How many there are of a service."""
+        return 1
+
+    @property
     def internal(self) -> Door:
         """The listener for operators."""
         return Door(self.internal_url, self.admin_token)
@@ -107,9 +117,14 @@ class Served:
 
     def admin(self, method: str, path: str, body: object = None) -> Any:
         """A call of the admin API that must succeed."""
-        answer = self.internal.ask(method, f"/api/admin{path}", body)
+        answer = eventually(lambda: self._administered(method, path, body), what=f"{method} {path}")
         assert answer.status == 200, answer
         return answer.json
+
+    def _administered(self, method: str, path: str, body: object) -> RawAnswer | None:
+        """None where it is to be asked again, as many at once are while it is busy."""
+        answer = self.internal.ask(method, f"/api/admin{path}", body)
+        return None if answer.status == 503 and "retry-after" in answer.headers else answer
 
     def add_model(
         self, *, provider: str = "sim", model: str = "", fallbacks: Sequence[str] = (), mode: str = "chat"
@@ -125,25 +140,37 @@ class Served:
         }
         wanted["price"] = PRICE
         self.admin("POST", "/models", wanted)
-        self._everywhere(lambda: self.public.ask("GET", f"/v1/models/{id}").status == 200, f"model {id}")
+        self.wait_for_model(id)
         return id
 
-    def add_key(self, tenant: str = "default", models: Sequence[str] | None = None) -> dict[str, Any]:
+    def add_key(
+        self, tenant: str = "default", models: Sequence[str] | None = None, **fields: Any
+    ) -> dict[str, Any]:
         """An API key that callers can use when this returns."""
-        body = {"tenant": tenant, "name": "own", "models": models}
+        body = {"tenant": tenant, "name": "own", "models": models, **fields}
         made: dict[str, Any] = self.admin("POST", "/keys", body)
-        self._everywhere(lambda: self._lets_in(made["key"]), "the new key")
+        self.wait_for_key(made["key"])
         return made
 
     def metrics(self) -> dict[str, float]:
         """The samples of /metrics by their names and labels."""
         return samples(self.internal.ask("GET", "/metrics").body.decode())
 
-    def _everywhere(self, probe: Callable[[], bool], what: str) -> None:
-        eventually(lambda: all(probe() for _ in range(self.looks)), what=what)
+    def wait_for_model(self, id: str) -> None:
+        """Until all processes know it."""
+        self.everywhere(lambda: self.public.ask("GET", f"/v1/models/{id}").status == 200, f"model {id}")
 
-    def _lets_in(self, key: str) -> bool:
-        return self.public.asked_by(key).ask("GET", "/v1/models").status == 200
+    def wait_for_key(self, secret: str) -> None:
+        """Until all processes that callers may come to know it. For each of them that is a request of the key."""
+        for door in self.doors:
+            eventually(partial(self._lets_in, door, secret), what="the key")
+
+    def _lets_in(self, door: Door, secret: str) -> bool:
+        return door.asked_by(secret).ask("GET", "/v1/models").status in (200, 429)
+
+    def everywhere(self, probe: Callable[[], bool], what: str) -> None:
+        """Wait until it is so, whichever processes answer."""
+        eventually(lambda: all(probe() for _ in range(self.looks)), what=what)
 
     def _client_options(self, options: dict[str, Any]) -> dict[str, Any]:
         defaults = {"base_url": f"{self.url}/v1", "api_key": self.key, "max_retries": 0, "timeout": TIMEOUT}
@@ -178,8 +205,16 @@ def _samples(page: str) -> Iterator[tuple[str, float]]:
 
 
 class Launch(Protocol):
-    """Starts a gateway of the kind that the scenarios run against: one process, or a cluster."""
+    """Starts a gateway of the kind that the scenarios run against: one process, or a cluster.
+
+    services: how many processes of each it has then, where that differs from the usual.
+    """
 
     def __call__(
-        self, name: str, catalogue: Mapping[str, Any] | None = None, **settings: str
+        self,
+        name: str,
+        catalogue: Mapping[str, Any] | None = None,
+        services: Mapping[str, int] | None = None,
+        /,
+        **settings: str,
     ) -> AbstractContextManager[Served]: ...

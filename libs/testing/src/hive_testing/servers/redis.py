@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 
 from hive_testing.servers.commands import command
@@ -12,6 +13,8 @@ from hive_testing.servers.ports import HOST, free_port
 from hive_testing.servers.process import Process
 from hive_testing.servers.server import Server
 
+BOUND = {"maxmemory": "256mb", "maxmemory-policy": "volatile-lru"}
+"""As it is deployed: it makes room among what has a time to live."""
 IMAGE = "valkey/valkey:9.1.1-alpine3.24"
 
 
@@ -40,8 +43,9 @@ def start_redis(folder: Path) -> Redis:
         "appendfsync": "no",  # a killed process loses nothing that the kernel has
         "save": "",
         "loglevel": "warning",
+        **BOUND,
     }
-    arguments = [part for name, value in settings.items() for part in (f"--{name}", value)]
+    arguments = _arguments(settings)
     process = Process(
         "Redis", [command("redis-server", "redis-server"), *arguments], folder, lambda: _pongs(port)
     )
@@ -52,10 +56,15 @@ def start_redis(folder: Path) -> Redis:
 def redis_in_container() -> Redis:
     """The one of the cluster on a laptop. Raises ServerUnavailable, ServerFailed."""
     port = free_port()
-    command = ["valkey-server", "--appendonly", "yes", "--appendfsync", "no", "--save", ""]
+    settings = {"appendonly": "yes", "appendfsync": "no", "save": "", **BOUND}
+    command = ["valkey-server", *_arguments(settings)]
     container = Container("Redis", Image(IMAGE, {6379: port}, command=command), lambda: _pongs(port))
     container.start()
     return Redis(f"redis://{HOST}:{port}/0", "testcontainers", container)
+
+
+def _arguments(settings: Mapping[str, str]) -> list[str]:
+    return [part for name, value in settings.items() for part in (f"--{name}", value)]
 
 
 def _pongs(port: int) -> bool:
