@@ -73,6 +73,20 @@ async def test_a_broken_change_is_blamed_alone(house: Any) -> None:
     assert await house.balance("wallet:t") == ALL - 11
 
 
+@pytest.mark.parametrize("poison", [{"cost": 2**63}, {"cost": 1, "model": "half\ud800"}])
+async def test_what_the_tables_cannot_hold_holds_up_nobody(house: Any, poison: dict[str, Any]) -> None:
+    done = await asyncio.gather(
+        house.settle(house.usage(5)),
+        house.settle(house.usage(**poison)),
+        house.settle(house.usage(6)),
+        return_exceptions=True,
+    )
+    assert [done[0], done[2]] == [None, None]
+    assert isinstance(done[1], Exception) and not isinstance(done[1], HiveError)
+    assert await house.balance("wallet:t") == ALL - 11
+    assert house.writer.failure is None
+
+
 async def test_a_posting_that_does_not_sum_to_zero_is_none(house: Any) -> None:
     def unbalanced(books: Any, found: Any) -> None:
         books.post(1, "x", (("wallet:t", 5), ("revenue", -4)), tenant_id="t", account="wallet:t")

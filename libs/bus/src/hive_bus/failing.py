@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from hive_bus.port import DeadLetterLimit, Retry
+from hive_runtime.errors import HiveError, Kind
 from modelhive.events.v1.dead_letter_pb2 import DeadLetter
 
 T = TypeVar("T")
@@ -20,15 +21,18 @@ async def attempts(
     pause: Callable[[float], Awaitable[None]],
 ) -> Exception | None:
     """Call the handler until it succeeds (None) or no try is left (the last error)."""
-    error = await _outcome(handler, argument)
-    if error is None:
-        return None
-    for seconds in retry.pauses():
-        await pause(seconds)
-        error = await _outcome(handler, argument)
-        if error is None:
-            return None
-    return error
+    failures = pauses = 0
+    while (error := await _outcome(handler, argument)) is not None:
+        failures += not (retry.outwaits_absence and _is_absence(error))
+        if failures >= retry.tries:
+            return error
+        await pause(retry.pause_after(pauses))
+        pauses += 1
+    return None
+
+
+def _is_absence(error: Exception) -> bool:
+    return isinstance(error, HiveError) and error.kind is Kind.UNAVAILABLE
 
 
 async def _outcome(handler: Callable[[T], Awaitable[None]], argument: T) -> Exception | None:

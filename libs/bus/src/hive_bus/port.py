@@ -51,11 +51,15 @@ class StateChange(Generic[M]):
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How often a handler is tried; the pause doubles from `first_pause` to `longest_pause` seconds."""
+    """How often a handler is tried; the pause doubles from `first_pause` to `longest_pause` seconds.
+
+    outwaits_absence: a HiveError `unavailable` is no try: what the handler needs is away, however long that takes.
+    """
 
     tries: int = 5
     first_pause: float = 0.1
     longest_pause: float = 10.0
+    outwaits_absence: bool = False
 
     def __post_init__(self) -> None:
         if self.tries < 1:

@@ -3,12 +3,14 @@
 from hive_sql.database import Database, open_database
 from hive_sql.engine import reader_engine, writer_engine
 from hive_sql.migrations import SchemaTooNew, Waiting, await_schema, migrate, schema_version
+from hive_sql.postgres import is_of_data
 
 __all__ = [
     "Database",
     "SchemaTooNew",
     "Waiting",
     "await_schema",
+    "is_of_data",
     "migrate",
     "open_database",
     "reader_engine",

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, event, text
 from sqlalchemy.engine import URL, ExceptionContext, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from hive_runtime.errors import HiveError, Kind
@@ -100,6 +100,13 @@ def refusal(error: BaseException) -> HiveError | None:
     return None
 
 
+def is_of_data(error: BaseException) -> bool:
+    """Whether the database, of either kind, will never take these values, however often it is asked."""
+    return any(
+        isinstance(each, DataError | OverflowError) or _state(each).startswith("22") for each in _chain(error)
+    )
+
+
 def prepare_migration(connection: Connection, schema: str | None) -> None:
     """In the transaction of a migration: one at a time for each schema, which is made where it is missing."""
     name = schema or "public"
@@ -139,8 +146,14 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 def _is_away(error: BaseException) -> bool:
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
+    state = _state(error)
+    return state in _AWAY or state.startswith(_AWAY_CLASSES)
+
+
+def _state(error: BaseException) -> str:
+    """The server's code of the error; empty where it is none of the server's."""
     state: Any = getattr(error, "sqlstate", None)
-    return isinstance(state, str) and (state in _AWAY or state.startswith(_AWAY_CLASSES))
+    return state if isinstance(state, str) else ""
 
 
 def _drivers(url: str) -> URL:

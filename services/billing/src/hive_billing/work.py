@@ -38,8 +38,9 @@ BOOTSTRAP_SECONDS = 0.5
 EXPIRY_SECONDS = 5.0
 STOP_SECONDS = 10.0
 
-# No attempt may get lost because the database was away for long: it waits for weeks before settling fails.
-PATIENT = Options(retry=Retry(tries=1_000_000, longest_pause=5.0))
+# No attempt may get lost because the database was away for long. One that the books refuse must not hold up the
+# others: it is a dead letter.
+PATIENT = Options(retry=Retry(longest_pause=5.0, outwaits_absence=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from hive_billing.rooms import Room
 from hive_billing.writing import write
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError, Kind
+from hive_sql import is_of_data
 
 log = structlog.get_logger(__name__)
 
@@ -142,6 +143,9 @@ class Writer:
             raise
         except (SQLAlchemyError, HiveError, OSError) as error:
             self._forget()
+            if is_of_data(error):
+                await self._blame(jobs, error)
+                return
             self.failure = error
             # A HiveError says that the database is away, or the books another's: that passes, and health tells.
             tell = log.warning if isinstance(error, HiveError) else log.error
