@@ -38,7 +38,8 @@ def prove(gateway: Served, bill: Sequence[BillLine], credit: Decimal, tenant: st
 
     bill: all that the provider billed. credit: what the tenant's wallet began with.
     Each billed attempt has exactly one provider-cost posting, equal to the nano-dollar where its usage reached us
-    and else an estimate; no cause is posted twice; what the wallet lost is what was spent; doctor finds nothing.
+    and else an estimate; no cause is posted twice; what the wallet and the budgets from it lost is what was spent;
+    doctor finds nothing.
     """
     eventually(lambda: kept(gateway), 60, "all usage is kept by all who keep it")
     found = examined(gateway)
@@ -59,7 +60,8 @@ def prove(gateway: Served, bill: Sequence[BillLine], credit: Decimal, tenant: st
     spent = sum((Decimal(each["spent_usd"]) for each in postings), Decimal())
     wallet = gateway.admin("GET", f"/wallets/{tenant}")
     assert Decimal(wallet["used_usd"]) == spent
-    assert Decimal(wallet["balance_usd"]) == credit - spent
+    left = Decimal(wallet["balance_usd"]) + Decimal(wallet["budgets_usd"])
+    assert left == credit - spent, (wallet, spent)
     return Proof(len(bill), exact, len(postings), spent)
 
 
