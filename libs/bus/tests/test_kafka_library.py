@@ -16,6 +16,7 @@ from aiokafka.structs import TopicPartition
 from hive_bus.kafka.library import abandon
 
 SECONDS = 5.0
+WHERE = TopicPartition("topic", 0)
 
 
 class Closed:
@@ -37,11 +38,14 @@ class Holding:
         self._closed = False
 
     async def send(self) -> asyncio.Future[Any]:
-        where = TopicPartition("topic", 0)
         future: asyncio.Future[Any] = await self._message_accumulator.add_message(
-            where, b"key", b"value", SECONDS
+            WHERE, b"key", b"value", SECONDS
         )
         return future
+
+    def fail_and_try_again(self) -> None:
+        """As the sender does where the broker's connection breaks."""
+        self._message_accumulator.reenqueue(self._message_accumulator._pop_batch(WHERE))
 
 
 @pytest.fixture
@@ -54,9 +58,14 @@ async def complaints() -> AsyncIterator[list[str]]:
     loop.set_exception_handler(None)
 
 
-async def test_a_producer_that_is_abandoned_tells_its_senders_and_nobody_else(complaints: list[str]) -> None:
+@pytest.mark.parametrize("failures", [0, 1, 2])
+async def test_a_producer_that_is_abandoned_tells_its_senders_and_nobody_else(
+    complaints: list[str], failures: int
+) -> None:
     producer = Holding()
     records = [await producer.send(), await producer.send()]
+    for _ in range(failures):
+        producer.fail_and_try_again()
     await abandon(producer, SimpleNamespace(give_up=lambda: None), ConnectionError("away"))  # type: ignore[arg-type]
     for record in records:
         with pytest.raises(ConnectionError):

@@ -110,7 +110,10 @@ async def abandon(producer: AIOKafkaProducer, sending: Sending, error: Exception
 
 def _fail_all(accumulator: Any, error: Exception) -> None:
     """Each record's own future tells of it. Those of whole batches have nobody who looks at them: nobody need."""
-    batches = [*chain.from_iterable(accumulator._batches.values()), *accumulator._pending_batches]
+    queued, sent = [*chain.from_iterable(accumulator._batches.values())], accumulator._pending_batches
+    # One that is queued again after a failure is taken out of these when it ends, whether or not it is in them.
+    sent.update(batch for batch in queued if batch.retry_count)
+    batches = {*queued, *sent}
     accumulator.fail_all(error)
     for batch in batches:
         for future in (batch.future, batch._drain_waiter):
