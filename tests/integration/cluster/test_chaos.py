@@ -16,7 +16,7 @@ from hive_testing.simulator import SimulatorThread
 pytestmark = pytest.mark.cluster
 
 SEED = 5
-SECONDS, EVERY = 60, 9
+SECONDS, EVERY = 60, 8
 KEEP = 100_000
 
 

@@ -33,7 +33,7 @@ class Fault:
 BROKER, REDIS, POSTGRES = SERVERS = ("kafka", "redis", "postgres")
 FIRST = 3.0
 # One after the other in an order of the seed's, so that a short run has one of each.
-ROUND = ("kill", "kill", "pause", "broker", "partition", "store")
+ROUND = ("kill", "kill", "pause", "partition", BROKER, REDIS, POSTGRES)
 
 
 def planned(
@@ -68,9 +68,7 @@ def _fault(
             return Fault(at, Blow.KILL, random.choice(processes), shortly)
         case "pause":
             return Fault(at, Blow.PAUSE, random.choice(processes), lasts)
-        case "broker":
-            return Fault(at, Blow.KILL, BROKER, shortly)
         case "partition":
             return Fault(at, random.choice([Blow.CUT, Blow.SILENCE]), random.choice(parted), lasts)
         case _:
-            return Fault(at, Blow.KILL, random.choice([REDIS, POSTGRES]), shortly)
+            return Fault(at, Blow.KILL, kind, shortly)
