@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -31,10 +32,8 @@ MOST_SEEDS = 10_000
 
 def main(arguments: list[str]) -> int:
     options = _options(arguments)
+    folder = options.folder or Path(tempfile.mkdtemp(prefix="hive-chaos-"))
     with ExitStack() as stack:
-        folder = options.folder or Path(
-            stack.enter_context(tempfile.TemporaryDirectory(prefix="hive-chaos-"))
-        )
         ground = _ground(stack)
         provider = stack.enter_context(SimulatorThread(keep=KEEP))
         cluster = Cluster(folder, ground.fresh(), catalogue(provider.url, PRICE), SERVICES, **SETTINGS)
@@ -43,6 +42,10 @@ def main(arguments: list[str]) -> int:
     path = options.report / f"chaos-{options.seed}.json"
     report.write(path)
     print(f"also in {path}")
+    if report.problems or options.folder:
+        print(f"logs of all processes: {folder}")
+    else:
+        shutil.rmtree(folder)
     return 1 if report.problems else 0
 
 
@@ -74,7 +77,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--report", type=Path, default=Path("benchmarks/results"), help="folder of the report"
     )
-    parser.add_argument("--folder", type=Path, help="where the logs of all processes are left")
+    parser.add_argument("--folder", type=Path, help="where logs are left, also of a good run")
     return parser.parse_args(arguments)
 
 
