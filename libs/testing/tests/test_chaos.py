@@ -46,6 +46,10 @@ def test_a_short_run_has_one_of_each(seed: int) -> None:
     ("error", "ending"),
     [
         (failed(503), Ending(How.ERROR, "503 some_error")),
+        (
+            failed(503, message="Gone for 2.5 s: 7 wait. Try again."),
+            Ending(How.ERROR, "503 some_error Gone for … s: … wait"),
+        ),
         (failed(502, reason="attempt_lost"), Ending(How.ERROR, "502 some_error attempt_lost")),
         (openai.APIConnectionError(request=REQUEST), Ending(How.CONNECTION_LOST, "APIConnectionError")),
         (httpx2.RemoteProtocolError("cut"), Ending(How.CONNECTION_LOST, "RemoteProtocolError")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -25,13 +26,14 @@ class How(StrEnum):
 
 
 PLEASANT = (How.ANSWERED, How.LEFT)
+FIGURES = re.compile(r"\S*\d\S*")
 AWAY = (502, 503, 504)
 """What a cluster may say while a part of it is away; the official client has asked again before."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """detail: status, type and reason of an error."""
+    """detail: status, type, reason and words of an error."""
 
     how: How
     detail: str = ""
@@ -63,5 +65,7 @@ def of_error(error: Exception, further: tuple[int, ...], reasons: tuple[str, ...
 
 
 def _said(body: Mapping[str, Any]) -> str:
-    words = [body.get("type"), body.get("reason")]
+    """Type, reason, and the first sentence without its figures."""
+    sentence = str(body.get("message", "")).partition(". ")[0]
+    words = [body.get("type"), body.get("reason"), FIGURES.sub("…", sentence)]
     return " ".join(str(word) for word in words if word)
