@@ -22,6 +22,9 @@ from hive_rpc.remote.tls import Tls
 from hive_runtime.clock import Clock
 from hive_runtime.tasks import OnFailure, Tasks
 
+_LEAVE_SECONDS = 0.05
+"""Callers by name have left the round by then; a call that meets a closing connection is lost."""
+
 _LAST_WORDS_SECONDS = 0.2
 _STOP_SECONDS = 5.0
 
@@ -49,6 +52,7 @@ class RemoteServer:
         self._address(port)  # raises where it cannot be known
         self._tls = tls
         self._keepalive = keepalive
+        self._clock = clock
         self._methods = Methods(hooks, on_failure, clock)
         self._health = health.HealthServicer()
         self._server: grpc.aio.Server | None = None
@@ -71,8 +75,12 @@ class RemoteServer:
         self._stopped = True
         if self._server is None:
             return
+        first = not self._methods.stopping
+        self._methods.stopping = True
         await self._health.enter_graceful_shutdown()
         await self._methods.settle(grace)
+        if first:
+            await self._clock.sleep(_LEAVE_SECONDS)
         # Not earlier: what comes while grpc.aio's own grace lasts may wait for its end instead of being refused.
         stopping = asyncio.ensure_future(self._server.stop(_LAST_WORDS_SECONDS))
         await asyncio.wait([stopping], timeout=_LAST_WORDS_SECONDS + _STOP_SECONDS)
