@@ -147,6 +147,7 @@ class Run:
                 request = call.header(b"x-client-request-id").rsplit("-", 2)[0]
                 if b"messages" in call.body and len(call.body) < SMALL and spent[request]:
                     paid[call.json["messages"][-1]["content"]].add(request)
+            assert not names or any(paid[name] for name in names), "no call with an Idempotency-Key was paid"
             twice = {name: paid[name] for name in names if len(paid[name]) > 1}
             assert not twice, f"paid more than once in spite of their Idempotency-Key: {twice}"
 
