@@ -86,7 +86,11 @@ async def ends(cluster: Cluster, numbers: Sequence[int]) -> Counter[str]:
     async with AsyncExitStack() as stack:
         clients = [
             await stack.enter_async_context(
-                cluster.async_client(base_url=f"http://{HOST}:{edge.port}/v1", timeout=60)
+                cluster.async_client(
+                    base_url=f"http://{HOST}:{edge.port}/v1",
+                    timeout=60,
+                    max_retries=openai.DEFAULT_MAX_RETRIES,
+                )
             )
             for edge in cluster.of("edge")
         ]

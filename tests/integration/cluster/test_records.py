@@ -36,6 +36,7 @@ MAX_POLL_MS = 6_000
 LONG = "stream"
 """Its answer takes 20 s: more than three times as long."""
 AT_ONCE = 8
+RETRIES = openai.DEFAULT_MAX_RETRIES
 SHORT = 50
 BOUND = 60.0
 FLOOD = 15
@@ -75,7 +76,7 @@ async def say(client: openai.AsyncOpenAI, text: str, model: str = "plain") -> st
 async def say_all(cluster: Cluster, count: int) -> None:
     """So many calls, a few at a time; all must be answered."""
     turns = asyncio.Semaphore(AT_ONCE)
-    async with cluster.async_client(timeout=60) as client:
+    async with cluster.async_client(timeout=60, max_retries=RETRIES) as client:
 
         async def one(number: int) -> str:
             async with turns:
@@ -89,7 +90,7 @@ async def say_all(cluster: Cluster, count: int) -> None:
 async def test_a_call_longer_than_a_poll_may_be_in_front_of_short_ones(
     cluster: Cluster, simulator: SimulatorThread
 ) -> None:
-    async with cluster.async_client(timeout=120) as client:
+    async with cluster.async_client(timeout=120, max_retries=RETRIES) as client:
         events = await client.chat.completions.create(
             model=LONG, messages=[{"role": "user", "content": "long"}], stream=True
         )
