@@ -214,8 +214,8 @@ def test_an_image_has_the_versions_that_the_tests_run_with(image: str) -> None:
 
 
 HEAVY = {
-    "chdb-core-lite": {"analytics", "embedded"},
-    "pyarrow": {"analytics", "embedded"},
+    "chdb-core-lite": {"embedded"},
+    "pyarrow": {"embedded"},
     "pandas": set(),
     "numpy": {"embedded", "guardrails", "routing-local"},
     "onnxruntime": {"embedded", "routing-local"},

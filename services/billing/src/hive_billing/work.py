@@ -176,7 +176,7 @@ async def _bootstrap(billing: Billing, settings: BillingSettings) -> bool:
 
 
 async def _bootstrap_later(place: Place, billing: Billing) -> None:
-    """In a cluster that starts for the first time, console may name the tenant after billing is ready."""
+    """Where all services start for the first time, console may name the tenant after billing is ready."""
     while True:
         await place.host.clock.sleep(BOOTSTRAP_SECONDS)
         if await _bootstrap(billing, place.settings):

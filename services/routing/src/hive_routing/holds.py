@@ -15,8 +15,8 @@ from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError, Kind
 from hive_runtime.money import show_usd
 
-USUAL_SPAN = 60.0
-SHORTEST_SPAN = 1.0
+USUAL_SPAN = 60
+SHORTEST_SPAN = 1
 MOST_ROUNDS = 5
 """How often a hold asks for more before it says that there is not enough: others take of the same leases."""
 
