@@ -60,7 +60,10 @@ def figures(cluster: Cluster, since: str, until: str) -> dict[str, Any]:
         for question in QUESTIONS
     }
     causes = [(each["cause"], each["spent_usd"], each["provider_cost_usd"]) for each in posted(cluster)]
-    return {**asked, "postings": causes, "wallets": cluster.admin("GET", "/wallets")["data"]}
+    wallets = cluster.admin("GET", "/wallets")["data"]
+    # What is held moves by itself, as leases of processes that died run out.
+    settled = [{name: said for name, said in each.items() if name != "held_usd"} for each in wallets]
+    return {**asked, "postings": causes, "wallets": settled}
 
 
 async def _all_of(kafka: Kafka) -> list[ConsumerRecord]:

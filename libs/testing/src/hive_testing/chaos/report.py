@@ -31,6 +31,7 @@ class Report:
     spent_usd: str = ""
     replayed: int = 0
     rounds_until_well: int = 0
+    slow_proofs: int = 0
     problems: list[str] = field(default_factory=list)
 
     def take(self, tally: Tally, seconds: float, requests: int) -> None:
@@ -68,6 +69,8 @@ class Report:
             f"money: {self.billed} attempts billed by the provider, {self.exact} posted to the nano-dollar,"
             f" {self.billed - self.exact} as estimates; {self.postings} postings, ${self.spent_usd} spent"
         )
+        if self.slow_proofs:
+            yield f"{self.slow_proofs} times a proof was begun again: the admin API did not answer in time"
         yield f"replay: {self.replayed} records of usage told again"
         yield f"{len(self.problems)} problems" if self.problems else "no problem: all that was promised held"
         yield from (f"  {problem}" for problem in self.problems)
