@@ -32,6 +32,8 @@ _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _AWAY_CLASSES = ("08", "28", "53", "57", "58")
 # Locks and conflicts that are over at the next try, a transaction that lay still, a server that is only a copy.
 _AWAY = frozenset({"25006", "25P03", "40001", "40P01", "55P03", "3D000"})
+_CONFUSED = "InternalClientError"
+"""The driver's, where a connection breaks off in the middle of its work."""
 
 
 def is_postgres(url: str) -> bool:
@@ -126,7 +128,7 @@ def _in_words(context: ExceptionContext) -> BaseException | None:
     original = context.original_exception
     if context.is_pre_ping or not isinstance(original, Exception):
         return None  # the pool connects anew; or it was cancelled, and whoever cancels knows
-    if isinstance(original, OSError | TimeoutError):
+    if isinstance(original, OSError | TimeoutError) or type(original).__name__ == _CONFUSED:
         context.is_disconnect = True  # nobody knows what the connection would say next
     return refusal(ConnectionError() if context.is_disconnect else original)
 
