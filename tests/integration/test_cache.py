@@ -86,4 +86,4 @@ def test_operators_see_and_clear_it(caching: Served, simulator: SimulatorThread)
         (row,) = json.loads(shown.stdout)["data"]
         return int(row["hits"]) >= 2 and int(row["misses"]) >= 2
 
-    eventually(rate, 20, "hits and misses in the usage")
+    eventually(rate, 60, "hits and misses in the usage")

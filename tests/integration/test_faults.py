@@ -20,6 +20,8 @@ from hive_testing.gateway import PRICE, Door, Gateway, RawAnswer
 from hive_testing.simulator import SimulatorThread
 
 CHAT = "/v1/chat/completions"
+TRIALS_SECONDS = 240.0
+pytestmark = pytest.mark.timeout(TRIALS_SECONDS + 60)
 SAID = "Echo: hello hello hello"
 DONE = "done"
 BROKEN = "error event"
@@ -200,7 +202,7 @@ def outcomes(gateway: Gateway, provider: SimulatorThread) -> Iterator[dict[Trial
     provider.reset()
     with ThreadPoolExecutor(12) as pool:
         made = {trial: pool.submit(attempt, gateway, provider, trial) for trial in trials}
-        wait(made.values(), 60)
+        wait(made.values(), TRIALS_SECONDS)
         yield made
 
 

@@ -176,4 +176,4 @@ def test_verdicts_are_counted(guarded: Served, simulator: SimulatorThread) -> No
         found = rows.get("prompt-injection", {})
         return (found.get("decisions"), found.get("blocked")) == (2, 1)
 
-    eventually(counted, 20, "two decisions, one of them to block")
+    eventually(counted, 60, "two decisions, one of them to block")
