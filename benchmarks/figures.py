@@ -17,6 +17,7 @@ class Quantiles(msgspec.Struct, frozen=True):
 
     p50: float = 0.0
     p90: float = 0.0
+    p95: float = 0.0
     p99: float = 0.0
     worst: float = 0.0
 
@@ -33,8 +34,8 @@ def quantiles(seconds: Iterable[float]) -> Quantiles:
     ordered = sorted(each * 1000 for each in seconds)
     if not ordered:
         return Quantiles()
-    p50, p90, p99 = (percentile(ordered, share) for share in (0.5, 0.9, 0.99))
-    return Quantiles(p50, p90, p99, worst=ordered[-1])
+    p50, p90, p95, p99 = (percentile(ordered, share) for share in (0.5, 0.9, 0.95, 0.99))
+    return Quantiles(p50, p90, p95, p99, worst=ordered[-1])
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float:

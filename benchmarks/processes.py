@@ -78,7 +78,7 @@ class Gateway:
         self._log = folder / "gateway.log"
         self._process: subprocess.Popen[bytes] | None = None
         config = folder / "modelhive.yaml"
-        config.write_text(json.dumps(_catalogue(upstream_port)))
+        config.write_text(json.dumps(catalogue(upstream_port)))
         self._environment = {
             "PATH": "/usr/bin:/bin",
             "HOME": str(folder),
@@ -163,7 +163,7 @@ def generate_load(plan: Plan, when_held: Callable[[], None] | None = None) -> Ou
     return msgspec.json.decode(answer, type=Outcome)
 
 
-def _catalogue(upstream_port: int) -> dict[str, object]:
+def catalogue(upstream_port: int) -> dict[str, object]:
     base_url = f"http://127.0.0.1:{upstream_port}/v1"
     price = {"prompt": "2.50", "completion": "10.00", "per": 1_000_000}
 

@@ -32,15 +32,15 @@ BUSY = 0.25
 WORDS = {True: "ok", False: "over", None: ""}
 
 
-def machine() -> dict[str, Any]:
-    """What the figures depend on beside the gateway's code."""
+def machine(further: Sequence[str] = ()) -> dict[str, Any]:
+    """What the figures depend on beside the gateway's code. further: packages whose versions count too."""
     return {
         "moment": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "processor": _processor(),
         "processors": os.cpu_count(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
-        "packages": {name: version for name in PACKAGES if (version := _version(name))},
+        "packages": {name: version for name in (*PACKAGES, *further) if (version := _version(name))},
     }
 
 
@@ -76,10 +76,10 @@ def show(facts: dict[str, Any], made: Table, faults: Sequence[str]) -> None:
         out.print(f"[red]wrong answers:[/red] {fault}", markup=True, soft_wrap=True)
 
 
-def save(content: dict[str, Any]) -> Path:
+def save(content: dict[str, Any], prefix: str = "") -> Path:
     """Write the raw figures; returns where, seen from the root of the repository."""
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / time.strftime("%Y%m%d-%H%M%S.json", time.gmtime())
+    path = RESULTS / time.strftime(f"{prefix}%Y%m%d-%H%M%S.json", time.gmtime())
     path.write_text(json.dumps(content, indent=1) + "\n")
     return path.relative_to(RESULTS.parents[1])
 

@@ -9,6 +9,7 @@ import pytest
 from benchmarks import answers
 from benchmarks.bodies import LARGE_BYTES, SMALL_BYTES, Kind, requests
 from benchmarks.budget import Row, verdicts
+from benchmarks.cluster import Spent
 from benchmarks.exchange import exchange
 from benchmarks.figures import medians, percentile, quantiles, slope
 from benchmarks.hotspots import Spot, describe, module_name, read_samples
@@ -42,6 +43,13 @@ def test_percentile_of_nothing_is_an_error() -> None:
 def test_quantiles_are_milliseconds() -> None:
     found = quantiles([0.004, 0.001, 0.003, 0.002])
     assert (found.p50, found.p90, found.p99, found.worst) == (2, 4, 4, 4)
+
+
+def test_what_was_spent_is_said_of_each_process_and_in_all() -> None:
+    spent = Spent({"edge-0": 0.2, "routing-0": 0.4}, {"Kafka": 0.1})
+    assert spent.figures(100, "cpu_ms", 1000) == pytest.approx(
+        {"cpu_ms": 6, "servers_cpu_ms": 1, "of edge-0": 2, "of routing-0": 4, "of Kafka": 1}
+    )
 
 
 def test_slope_and_medians() -> None:
