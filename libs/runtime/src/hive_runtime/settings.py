@@ -35,7 +35,9 @@ class HostSettings(Settings):
     max_body_mb: int = Field(16, ge=1, description="Largest body of a JSON route, in MiB; above: 413.")
     drain_seconds: float = Field(25, ge=0, description="How long running requests may go on after SIGTERM.")
     drain_delay_seconds: float = Field(
-        0, ge=0, description="How long before that the process goes on while `/readyz` says no; in a cluster 5."
+        0,
+        ge=0,
+        description="How long before that the process goes on while `/readyz` says no; in a cluster 5.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least that is told."
