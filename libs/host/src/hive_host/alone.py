@@ -24,6 +24,7 @@ from pydantic import ValidationError
 from hive_host.adapters import CannotStart, make_topics
 from hive_host.host import Host, Process
 from hive_host.listener import CannotListen
+from hive_runtime.errors import HiveError
 from hive_runtime.otel import configure_tracing
 from hive_runtime.settings import HostSettings
 from hive_runtime.telemetry import configure_logging
@@ -69,7 +70,7 @@ class Alone:
                 _say(f"HIVE_{'_'.join(map(str, each['loc'])).upper()}: {each['msg']}")
             sys.exit(CANNOT_START)
         except Exception as error:
-            if not isinstance(error, (CannotStart, CannotListen, *self.mendable)):
+            if not isinstance(error, (CannotStart, CannotListen, HiveError, *self.mendable)):
                 raise
             _say(str(error))
             sys.exit(CANNOT_START)
