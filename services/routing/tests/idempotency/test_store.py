@@ -144,6 +144,24 @@ async def test_what_became_of_a_call_is_unknown_where_its_process_died(cluster: 
     assert new.running == set()
 
 
+@pytest.mark.parametrize("dispatch", [False, True])
+async def test_one_that_ends_while_it_is_asked_for_is_not_taken_for_lost(
+    cluster: Any, dispatch: bool
+) -> None:
+    """Between the look at its row and the look at its process."""
+    store = cluster.start("a")
+    record = await fresh(cluster, store)
+    if dispatch:
+        await store.dispatched(record)
+
+    async def ends_now(owner: str) -> bool:
+        await store.done(record, 200, HEADERS, (b"{}",), False)
+        return False
+
+    other = IdempotencyStore(cluster.database, ends_now, cluster.clock)
+    assert await replayed(cluster, other, "b") == Replay(200, HEADERS, b"{}", False)
+
+
 async def test_a_request_that_its_own_process_lost_does_not_run(cluster: Any) -> None:
     """The same owner's name, and a store that knows nothing of it."""
     await fresh(cluster, cluster.start("a"))

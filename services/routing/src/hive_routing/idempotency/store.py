@@ -119,7 +119,10 @@ class IdempotencyStore:
             if not is_expired(found, now_ms):
                 if (answer := replay(found, body_hash)) is not None:
                     return answer
-                take_over(found, await self._runs(found.record, record.owner))
+                alive = await self._runs(found.record, record.owner)
+                if not alive and await self._has_moved(found):
+                    continue  # it ended after it was found, and before it was asked for
+                take_over(found, alive)
             if await self._replace(found, record, body_hash, now_ms):
                 return Fresh(record)
         message = "Too many requests with this `Idempotency-Key` at a time. Try again in a moment."
@@ -138,6 +141,11 @@ class IdempotencyStore:
     async def _replace(self, found: Found, record: Record, body_hash: bytes, now_ms: int) -> bool:
         """Take what was found, unless somebody changed it since."""
         return await self._change(found.record, _row(record, body_hash, now_ms), found.state)
+
+    async def _has_moved(self, found: Found) -> bool:
+        async with self._database.read() as connection:
+            now = await _find(connection, found.record.scope)
+        return now is None or (now.record.claim, now.state) != (found.record.claim, found.state)
 
     async def _runs(self, record: Record, asking: str) -> bool:
         if record.claim in self.running:
