@@ -366,6 +366,11 @@ def test_routing_keeps_its_journal(release: Release) -> None:
     }
 
 
+def test_billing_knows_how_many_processes_borrow(release: Release) -> None:
+    settings = variables_of(release.workload("billing")["spec"]["template"])
+    assert settings["HIVE_BILLING_HOLDERS"] == str(release.workload("routing")["spec"].get("replicas", 2))
+
+
 def test_credentials_are_for_those_who_need_them(release: Release) -> None:
     holders: dict[str, set[str]] = {}
     for name, pod in release.own_pods():
