@@ -208,7 +208,7 @@ async def test_money_that_came_while_it_slept_is_not_added_to_what_lapsed(
 async def test_leases_are_renewed_at_the_pace_of_the_lender(purse: Purse, bank: Any) -> None:
     bank.valid = 6.0
     await hold(purse, 1)
-    assert purse.span == 6.0
+    assert purse.lent_seconds == 6.0
 
 
 async def test_recalled_money_is_idle_money_only(purse: Purse) -> None:

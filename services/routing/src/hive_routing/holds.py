@@ -15,8 +15,8 @@ from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError, Kind
 from hive_runtime.money import show_usd
 
-USUAL_SPAN = 60
-SHORTEST_SPAN = 1
+USUAL_SECONDS = 60.0
+SHORTEST_SECONDS = 1.0
 MOST_ROUNDS = 5
 """How often a hold asks for more before it says that there is not enough: others take of the same leases."""
 
@@ -136,7 +136,7 @@ class Purse:
         self._keys: dict[str, _Key] = {}
         self._leases: dict[str, Lease] = {}
         self._confirming = asyncio.Lock()
-        self.span = USUAL_SPAN
+        self.lent_seconds: float = USUAL_SECONDS
         """Seconds for which money is lent: a third of it is the time between two calls of `renew`."""
 
     async def terms(self, tenant_id: str, key_id: str, now_ms: int) -> Terms:
@@ -264,7 +264,7 @@ class Purse:
                     await self.renew()
         asked = self._clock.monotonic()
         lent = await self._bank.lend(tenant_id, key_id, 0, wants)
-        self.span = max(SHORTEST_SPAN, lent.terms.until - self._clock.monotonic())
+        self.lent_seconds = max(SHORTEST_SECONDS, lent.terms.until - self._clock.monotonic())
         if self._have_lapsed(asked):  # it slept after it was told so
             self._drop_money()
         return lent

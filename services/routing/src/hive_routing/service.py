@@ -157,7 +157,7 @@ async def _renew(host: Host, purse: Purse) -> None:
     renewed = host.clock.monotonic()
     while True:
         await host.clock.sleep(LOOK_SECONDS)
-        if host.clock.monotonic() - renewed < purse.span / 3:
+        if host.clock.monotonic() - renewed < purse.lent_seconds / 3:
             continue
         renewed = host.clock.monotonic()
         try:
