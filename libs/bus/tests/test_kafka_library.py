@@ -13,7 +13,7 @@ from aiokafka.cluster import ClusterMetadata
 from aiokafka.producer.message_accumulator import MessageAccumulator
 from aiokafka.structs import TopicPartition
 
-from hive_bus.kafka.library import abandon
+from hive_bus.kafka.library import abandon, is_absence
 
 SECONDS = 5.0
 WHERE = TopicPartition("topic", 0)
@@ -74,3 +74,12 @@ async def test_a_producer_that_is_abandoned_tells_its_senders_and_nobody_else(
     gc.collect()
     await asyncio.sleep(0)
     assert complaints == []
+
+
+def test_a_connection_closed_under_the_librarys_hands_is_an_absence_and_a_mistake_is_none() -> None:
+    torn = (
+        "unable to perform operation on <TCPTransport closed=True reading=False 0x1>; the handler is closed"
+    )
+    assert is_absence(RuntimeError(torn)) and is_absence(ConnectionResetError())
+    assert not is_absence(RuntimeError("dictionary changed size during iteration"))
+    assert not is_absence(ValueError(torn))

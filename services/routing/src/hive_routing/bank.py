@@ -8,6 +8,7 @@ from hive_routing.holds import Lease, Lent, Purse, Terms
 from hive_rpc import Channel
 from hive_rpc.patience import Patience
 from hive_runtime.clock import Clock
+from hive_runtime.errors import HiveError, Kind
 from modelhive.billing.v1 import leases_pb2 as leases
 from modelhive.billing.v1.leases_pb2_grpc import (
     LeaseHolderServicer,
@@ -83,9 +84,9 @@ class HolderDoor(LeaseHolderServicer):
         self._holder = holder
 
     async def Recall(self, request: leases.RecallRequest, context: object) -> leases.RecallResponse:
-        """What is asked of an earlier start of this process is not here."""
+        """HiveError `not_found` for an earlier start of this process: what it had is in its journal, and not here."""
         if request.holder != self._holder:
-            return leases.RecallResponse()
+            raise HiveError(Kind.NOT_FOUND, f"{request.holder} has ended; {self._holder} took its place.")
         given = self._purse.recall({want.scope: want.amount_nanos for want in request.wants})
         return leases.RecallResponse(slices=_slices(given))
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, OffsetAndMetadata
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import CommitFailedError
+from aiokafka.errors import CommitFailedError, KafkaError
 
 DISPOSE_SECONDS = 5.0
 
@@ -135,3 +135,15 @@ async def dispose(consumer: AIOKafkaConsumer) -> None:
     for ending in (*([fetcher.close()] if fetcher is not None else []), consumer._client.close()):
         with suppress(Exception, asyncio.CancelledError):
             await asyncio.wait_for(ending, DISPOSE_SECONDS)
+
+
+ABSENCE = (KafkaError, OSError, TimeoutError, RuntimeError)
+"""What a call of the library ends with where the broker is away. RuntimeError: the event loop has no other word for
+a connection that was closed under the library's hands."""
+
+
+def is_absence(error: Exception) -> bool:
+    """Whether an error says that the broker is away, and not that something of ours is wrong."""
+    if isinstance(error, RuntimeError):
+        return "handler is closed" in str(error)
+    return isinstance(error, ABSENCE)

@@ -19,7 +19,7 @@ from aiokafka.errors import KafkaError
 
 from hive_bus.kafka.assignor import KeepingAssignor
 from hive_bus.kafka.client import Client
-from hive_bus.kafka.library import commit_once, dispose, is_member, to_the_end
+from hive_bus.kafka.library import ABSENCE, commit_once, dispose, is_absence, is_member, to_the_end
 
 POLL_MS = 500
 FETCH_WAIT_MS = 500
@@ -103,7 +103,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
             try:
                 await self._session()
             except Exception as error:
-                if not isinstance(error, KafkaError | OSError | TimeoutError):
+                if not is_absence(error):
                     self._client.on_failure(f"{self._topic} in group {self._group}: consumer", error)
                 self.trouble = str(error) or type(error).__name__
                 self._reach.doubt()
@@ -127,7 +127,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
         try:
             async with asyncio.timeout(COMMIT_SECONDS):
                 await commit_once(consumer, offsets)
-        except (KafkaError, TimeoutError) as error:
+        except ABSENCE as error:
             self.trouble = f"offsets could not be noted: {error!r}"
             self._reach.doubt()
             return False
@@ -234,7 +234,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 await self._enter(list(assigned))
-        except (KafkaError, TimeoutError) as error:
+        except ABSENCE as error:
             self._broken = KafkaError(f"the share of {self._group} could not be read: {error!r}")
 
     async def _enter(self, assigned: list[Any]) -> None:

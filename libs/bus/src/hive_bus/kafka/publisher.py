@@ -22,7 +22,7 @@ from aiokafka.errors import (
 )
 
 from hive_bus.kafka.client import Client
-from hive_bus.kafka.library import DISPOSE_SECONDS, Sending, abandon, to_the_end
+from hive_bus.kafka.library import ABSENCE, DISPOSE_SECONDS, Sending, abandon, is_absence, to_the_end
 from hive_runtime.errors import HiveError, Kind
 from hive_runtime.tasks import Tasks
 
@@ -121,16 +121,24 @@ class Publisher:
         except KafkaError as error:
             raise self._refusal(topic, size, error) from error
         else:
-            try:
-                await delivered
-            except KafkaError as error:
-                if producer is self._producer and not isinstance(error, TopicAuthorizationFailedError):
-                    # The broker counts records per producer: after one that failed, none is in order.
-                    self._give_up()
-                raise self._refusal(topic, size, error) from error
+            await self._acknowledged(delivered, producer, topic, size)
         finally:
             del self._pending[number]
             self._bytes -= size
+
+    async def _acknowledged(self, delivered: Any, producer: Any, topic: str, size: int) -> None:
+        try:
+            await delivered
+        except KafkaError as error:
+            if producer is self._producer and not isinstance(error, TopicAuthorizationFailedError):
+                # The broker counts records per producer: after one that failed, none is in order.
+                self._give_up()
+            raise self._refusal(topic, size, error) from error
+        except RuntimeError as error:
+            if not is_absence(error):
+                raise
+            self._give_up()
+            raise self._reach.error() from error
 
     def _refusal(self, topic: str, size: int, error: KafkaError) -> HiveError:
         if isinstance(error, MessageSizeTooLargeError | RecordListTooLargeError):
@@ -175,7 +183,7 @@ class Publisher:
             async with asyncio.timeout(self._patience if self._create is None else MADE_SECONDS):
                 partitions: set[int] = await producer.partitions_for(topic)
                 return partitions
-        except (KafkaError, OSError, TimeoutError):
+        except ABSENCE:
             self._reach.doubt()
         if len(self._missing) > MOST_MISSING:
             self._missing.clear()
@@ -215,7 +223,7 @@ class Publisher:
         try:
             async with asyncio.timeout(START_SECONDS):
                 await producer.start()
-        except (KafkaError, OSError, TimeoutError):
+        except ABSENCE:
             await to_the_end(abandon(producer, sending, GivenUp("it could not be opened")))
             return False
         except BaseException:

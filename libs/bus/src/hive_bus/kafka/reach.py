@@ -8,10 +8,10 @@ from contextlib import suppress
 from typing import Any
 
 from aiokafka.conn import create_conn
-from aiokafka.errors import KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
 
 from hive_bus.kafka.address import Address
+from hive_bus.kafka.library import ABSENCE
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError, Kind
 
@@ -86,7 +86,7 @@ class Reach:
         for host, port in dict.fromkeys([*self._servers(), *self._others]):
             try:
                 connection = await create_conn(host, port, **self._arguments())
-            except (KafkaError, OSError, TimeoutError) as failed:
+            except ABSENCE as failed:
                 error = failed
                 continue
             error = await self._asked(connection)
@@ -99,7 +99,7 @@ class Reach:
     async def _asked(self, connection: Any) -> Exception | None:
         try:
             answer = await connection.send(MetadataRequest([]))
-        except (KafkaError, OSError, TimeoutError) as error:
+        except ABSENCE as error:
             return error
         self._others = [(host, port) for _, host, port, *_ in answer.brokers]
         return None
