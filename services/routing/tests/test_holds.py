@@ -16,8 +16,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from hive_routing.bank import HolderDoor
 from hive_routing.holds import Hold, Purse, insufficient
 from hive_runtime.errors import HiveError, Kind
+from modelhive.billing.v1 import leases_pb2 as leases
 
 WALLET, CAP = "wallet:t", "cap:key/k:day:2026-11-25"
 DOLLAR = 1_000_000_000
@@ -90,6 +92,18 @@ async def test_the_refusal_has_the_promised_words(purse: Purse) -> None:
 )
 def test_what_remains_is_rounded_down_and_the_estimate_up(remaining: int, estimate: int, words: str) -> None:
     assert insufficient(remaining, estimate).message == words
+
+
+async def test_what_an_earlier_start_held_is_not_given_back_by_a_later_one(purse: Purse) -> None:
+    held = await hold(purse, 40)
+    door = HolderDoor(purse, "routing-0-now")
+    for scope in held.scopes:
+        wants = [leases.Want(scope=scope, amount_nanos=1)]
+        with pytest.raises(HiveError) as ended:
+            await door.Recall(leases.RecallRequest(holder="routing-0-before", wants=wants), None)
+        assert ended.value.kind is Kind.NOT_FOUND
+        given = await door.Recall(leases.RecallRequest(holder="routing-0-now", wants=wants), None)
+        assert [each.scope for each in given.slices] == [scope]
 
 
 async def test_what_is_settled_is_used_up_and_the_rest_is_free(purse: Purse, bank: Any) -> None:
