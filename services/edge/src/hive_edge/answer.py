@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from hive_edge.durations import go_duration, milliseconds
 from hive_edge.limits import Rate, Refused, Standing
 from hive_relay import Call
@@ -34,22 +36,26 @@ class Answer:
         self._clock = clock
         self._streaming = False
 
-    async def relay(self, call: Call) -> None:
-        """Pass the service's answer on as it comes; credit follows what the client takes."""
+    async def relay(self, call: Call, before_end: Callable[[], Awaitable[None]]) -> None:
+        """Pass the service's answer on as it comes; credit follows what the client takes.
+
+        before_end: done when all of it is here, before the client gets its last byte.
+        """
         status, headers = await call.head()
         data, complete = await call.read()
         if complete and not any(name == b"content-length" for name, _ in headers):
             headers.append((b"content-length", str(len(data)).encode()))
         self._streaming = any(name == b"content-type" and b"event-stream" in value for name, value in headers)
         await self._start(status, headers)
-        await self._pass(data, complete)
         while not complete:
+            await self._pass(data)
             call.taken(len(data))
             data, complete = await call.read()
-            await self._pass(data, complete)
+        await before_end()
+        await self._pass(data, complete=True)
         self.complete = True
 
-    async def _pass(self, data: bytes, complete: bool) -> None:
+    async def _pass(self, data: bytes, *, complete: bool = False) -> None:
         self.sent += len(data)
         if self._streaming:
             self.events += data.count(b"\n\n")

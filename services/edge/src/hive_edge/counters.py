@@ -104,13 +104,14 @@ class Counters:
 class Admitted:
     """An `Entry` of `Counters`, with what it has taken of them."""
 
-    __slots__ = ("_counters", "_prompt", "_request", "standing", "used")
+    __slots__ = ("_counters", "_has_left", "_prompt", "_request", "standing", "used")
 
     def __init__(
         self, counters: Counters, request: Claim | None, prompt: Claim | None, standing: Standing
     ) -> None:
         self.used = 0
         self.standing = standing
+        self._has_left = False
         self._counters = counters
         self._request = request
         self._prompt = prompt
@@ -131,12 +132,21 @@ class Admitted:
             self._prompt = counters.tokens.take(tokens, now)
             self.standing = counters.standing(now)
 
+    async def leave(self) -> None:
+        self._leave()
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._has_left:
+            return
+        self._has_left = True
         self._counters.running -= 1
         if self._prompt is not None:
             self._prompt.settle(self.used, self._counters.now())

@@ -177,31 +177,53 @@ class Gateway:
         visit.tenant_id, visit.key_id = holder.tenant_id, holder.key_id
         with await self._limiter.enter(holder.key_id, holder.limits, head.length) as entry:
             answer.standing = entry.standing
-            if not route.served:
-                raise HiveError(Kind.NOT_FOUND, f"{path[:200]} is not enabled on this deployment.")
-            if head.encoding not in ("", "identity"):
-                said = f"Content-Encoding {head.encoding[:40]!r} is not taken here: send the body as it is."
-                raise HiveError(Kind.UNSUPPORTED_MEDIA, said)
-            body = await read_body(receive, self._blobs, answer.request_id, head.length, self._max_body)
-            blob = body.path if isinstance(body, BlobReference) else None
-            visit.size = _size(body)
             try:
-                if head.length is None:
-                    await entry.weigh(visit.size)
-                    answer.standing = entry.standing
-                request = _request(scope, path, route, head, holder, answer.request_id, body)
-                request.traceparent = visit.span.traceparent or head.traceparent
-                call = visit.call = await self._caller.call(request)
-                del body, request  # an answer may take long, and nobody needs them any more
-                await self._exchange(call, receive, answer, entry)
-            finally:
-                if blob is not None:
-                    await self._blobs.delete(blob)
+                await self._admitted(scope, receive, path, route, visit, head, holder, entry)
+            except HiveError:
+                await entry.leave()
+                raise
+
+    async def _admitted(
+        self,
+        scope: Scope,
+        receive: Receive,
+        path: str,
+        route: Route,
+        visit: Visit,
+        head: Head,
+        holder: Holder,
+        entry: Entry,
+    ) -> None:
+        answer = visit.answer
+        if not route.served:
+            raise HiveError(Kind.NOT_FOUND, f"{path[:200]} is not enabled on this deployment.")
+        if head.encoding not in ("", "identity"):
+            said = f"Content-Encoding {head.encoding[:40]!r} is not taken here: send the body as it is."
+            raise HiveError(Kind.UNSUPPORTED_MEDIA, said)
+        body = await read_body(receive, self._blobs, answer.request_id, head.length, self._max_body)
+        blob = body.path if isinstance(body, BlobReference) else None
+        visit.size = _size(body)
+        try:
+            if head.length is None:
+                await entry.weigh(visit.size)
+                answer.standing = entry.standing
+            request = _request(scope, path, route, head, holder, answer.request_id, body)
+            request.traceparent = visit.span.traceparent or head.traceparent
+            call = visit.call = await self._caller.call(request)
+            del body, request  # an answer may take long, and nobody needs them any more
+            await self._exchange(call, receive, answer, entry)
+        finally:
+            if blob is not None:
+                await self._blobs.delete(blob)
 
     async def _exchange(self, call: Call, receive: Receive, answer: Answer, entry: Entry) -> None:
+        async def leave() -> None:
+            entry.used = _tokens_used(call, answer, 0)
+            await entry.leave()
+
         watch = self._tasks.spawn(_watch(receive, call), "client")
         try:
-            await answer.relay(call)
+            await answer.relay(call, leave)
         except HiveError:
             if watch.done():
                 raise ClientGone from None

@@ -67,6 +67,13 @@ class Entry(Protocol):
         """Reserve tokens for a body whose size was not known at `enter`; raises Refused."""
         ...
 
+    async def leave(self) -> None:
+        """It ends now, with `used`: before the caller hears of that, so that a next request finds its place free.
+
+        Waits no longer than one call of a server may take. Leaving the block does nothing more then.
+        """
+        ...
+
     def __enter__(self) -> Self: ...
 
     def __exit__(

@@ -305,3 +305,23 @@ async def test_buckets_that_are_free_again_are_kept_by_nobody(redis: Any, key_of
     assert 31_000 < left <= 61_000, "as long as the bucket that needs longest"
     await limiter.close()
     await valkey.close()
+
+
+async def test_who_has_its_answer_finds_its_place_free_at_every_process(
+    redis: Any, key_of: Any, clock: Any, shared_limiter: Callable[..., Any]
+) -> None:
+    limits = Limits(tokens=100, concurrency=1)
+    async with shared_limiter(redis.url, clock) as (one, _), shared_limiter(redis.url, clock) as (other, _):
+        name = key_of(one, limits).name
+        for limiter in [one, other] * 10:
+            with await limiter.enter(name, limits, 40) as entry:
+                await entry.leave()
+        with await one.enter(name, limits, 40) as entry:
+            entry.used = 100
+            await entry.leave()
+            try:
+                await other.enter(name, limits, 40)
+            except Refused as refused:
+                assert refused.standing.tokens is not None and refused.standing.tokens.remaining == 0
+            else:
+                raise AssertionError("the tokens of the first were not known")

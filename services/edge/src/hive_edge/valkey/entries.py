@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self
@@ -13,7 +14,7 @@ MOST_TOKENS = 10**12
 """Of one request, whatever it says that it used."""
 
 Weigh = Callable[["Counted", int], Awaitable[Reply | None]]
-Leave = Callable[["Counted"], None]
+Leave = Callable[["Counted"], asyncio.Task[bool] | None]
 
 
 class Unlimited:
@@ -27,6 +28,9 @@ class Unlimited:
         self.used = 0
 
     async def weigh(self, body_bytes: int) -> None:
+        return None
+
+    async def leave(self) -> None:
         return None
 
     def __enter__(self) -> Self:
@@ -45,6 +49,7 @@ class Counted:
     """
 
     __slots__ = (
+        "_has_left",
         "_leave",
         "_weigh",
         "key_id",
@@ -70,6 +75,7 @@ class Counted:
         self.used = 0
         self._weigh = weigh
         self._leave = leave
+        self._has_left = False
 
     async def weigh(self, body_bytes: int) -> None:
         if self.limits.tokens is None:
@@ -82,13 +88,25 @@ class Counted:
             raise reply.refusal(self.limits, 0, tokens)
         self.prompt, self.reserved, self.standing = reply.tokens, tokens, reply.standing
 
+    async def leave(self) -> None:
+        if (telling := self._left()) is not None:
+            await asyncio.wait(
+                [telling]
+            )  # a call of the server has a bound, and ends at once while it is away
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._leave(self)
+        self._left()
+
+    def _left(self) -> asyncio.Task[bool] | None:
+        if self._has_left:
+            return None
+        self._has_left = True
+        return self._leave(self)
 
     def settlement(self) -> list[str] | None:
         """Arguments for `LEAVE`; None where there is nothing to say."""

@@ -28,7 +28,7 @@ class ValkeyLimiter:
     """A `Limiter` whose counters are at a server, by whose time they run.
 
     A key without limits is not asked about. A request of a limited one makes one call, and one more where it is
-    left behind that it runs no more, or used other tokens than were reserved; nobody waits for that one.
+    left behind that it runs no more, or used other tokens than were reserved; its answer ends after that one.
 
     instead: counts in this process while the server is away, so that N processes let in N times as much at most.
     Without it limited requests are refused meanwhile, with HiveError `unavailable`.
@@ -156,17 +156,17 @@ class ValkeyLimiter:
             return None
         return Reply.of(reply, limits)
 
-    def _leave(self, entry: Counted) -> None:
+    def _leave(self, entry: Counted) -> asyncio.Task[bool] | None:
+        """The task that tells the server of it, where there is something to tell."""
         if (names := self._leased.get(entry.key_id)) is not None:
             names.discard(entry.name)
             if not names:
                 del self._leased[entry.key_id]
-        if (arguments := entry.settlement()) is not None:
-            self._tell(entry.key_id, arguments)
+        arguments = entry.settlement()
+        return None if arguments is None else self._tell(entry.key_id, arguments)
 
-    def _tell(self, key_id: str, arguments: list[str]) -> None:
-        if not self._closed:
-            self._tasks.spawn(self._told(key_id, arguments), "leave")
+    def _tell(self, key_id: str, arguments: list[str]) -> asyncio.Task[bool] | None:
+        return None if self._closed else self._tasks.spawn(self._told(key_id, arguments), "leave")
 
     async def _told(self, key_id: str, arguments: list[str]) -> bool:
         """Where the server does not hear of it, the lease ends by itself, and what was reserved flows back."""
