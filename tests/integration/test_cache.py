@@ -75,7 +75,8 @@ def test_operators_see_and_clear_it(caching: Served, simulator: SimulatorThread)
         for _ in range(2):
             client.chat.completions.create(model="gpt-4o", messages=user("clear me"))
         stats = json.loads(caching.command("cache", "stats", "--json").stdout)
-        assert stats["entries"] >= 1 and stats["hits"] >= 1 and 0 < stats["bytes"] <= stats["max_bytes"]
+        assert stats["entries"] >= 1 and stats["hits"] >= 1 and stats["bytes"] > 0
+        assert stats["max_bytes"] == 0 or stats["bytes"] <= stats["max_bytes"]  # 0: a server without a bound
         assert caching.command("cache", "clear").returncode == 0
         answer = client.chat.completions.with_raw_response.create(model="gpt-4o", messages=user("clear me"))
     assert answer.headers["x-hive-cache"] == "miss" and len(simulator.calls) == 2

@@ -13,8 +13,6 @@ from hive_testing.servers.ports import HOST, free_port
 from hive_testing.servers.process import Process
 from hive_testing.servers.server import Server
 
-BOUND = {"maxmemory": "256mb", "maxmemory-policy": "volatile-lru"}
-"""As it is deployed: it makes room among what has a time to live."""
 IMAGE = "valkey/valkey:9.1.1-alpine3.24"
 
 
@@ -43,7 +41,6 @@ def start_redis(folder: Path) -> Redis:
         "appendfsync": "no",  # a killed process loses nothing that the kernel has
         "save": "",
         "loglevel": "warning",
-        **BOUND,
     }
     arguments = _arguments(settings)
     process = Process(
@@ -56,7 +53,7 @@ def start_redis(folder: Path) -> Redis:
 def redis_in_container() -> Redis:
     """The one of the cluster on a laptop. Raises ServerUnavailable, ServerFailed."""
     port = free_port()
-    settings = {"appendonly": "yes", "appendfsync": "no", "save": "", **BOUND}
+    settings = {"appendonly": "yes", "appendfsync": "no", "save": ""}
     command = ["valkey-server", *_arguments(settings)]
     container = Container("Redis", Image(IMAGE, {6379: port}, command=command), lambda: _pongs(port))
     container.start()
