@@ -28,11 +28,12 @@ from benchmarks.processes import KEY, RunFailed, Upstream, generate_load, raise_
 from benchmarks.subjects import Subject, cluster, embedded
 
 CONNECTIONS = 32
-LIGHT_RATE = 20.0
-STREAM_RATE = 10.0
+LIGHT_RATE = 50.0
+STREAM_RATE = 20.0
 AFTERMATH = 1.5
 """Seconds after the last answer whose CPU time still counts: usage, ledger and rows are written behind it."""
 REST = 3.0
+ORDER = ("gateway", "edge", "routing", "guardrails", "billing", "analytics", "console")
 PACKAGES = ("aiokafka", "grpcio", "protobuf", "asyncpg", "valkey-glide", "clickhouse-connect")
 ROWS = (
     ("start", "start_s", "start, its servers running: until a caller is answered", "s"),
@@ -248,9 +249,8 @@ def _figures(found: Mapping[str, Mapping[str, Figures]]) -> Table:
 def _processes(found: Mapping[str, Mapping[str, Figures]]) -> Table:
     """What a request costs each process, a chunk of a stream, and what it holds when idle."""
     made = _table("process", "", *found)
-    names = {
-        figure[3:]: None for all_ in found.values() for figure in all_["saturated"] if figure[:3] == "of "
-    }
+    figures = {figure for all_ in found.values() for figure in all_["saturated"]}
+    names = sorted((figure[3:] for figure in figures if figure.startswith("of ")), key=_place)
     columns = (
         ("saturated", "of {}", "ms a chat"),
         ("streams", "of {}", "µs a chunk"),
@@ -262,6 +262,12 @@ def _processes(found: Mapping[str, Mapping[str, Figures]]) -> Table:
             cells = ["" if value is None else report.number(value) for value in values]
             made.add_row(name if unit == "ms a chat" else "", unit, *cells)
     return made
+
+
+def _place(name: str) -> tuple[int, str]:
+    """Processes in the order in which a request comes to them, then what they stand on."""
+    service = name.partition("-")[0]
+    return ORDER.index(service) if service in ORDER else len(ORDER), name
 
 
 def _table(first: str, unit: str, *names: str) -> Table:
