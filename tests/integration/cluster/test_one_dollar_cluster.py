@@ -134,7 +134,8 @@ async def test_a_budget_of_a_dollar(cluster: Cluster, simulator: SimulatorThread
             assert spenders.answered + spenders.refused == BEFORE + AFTER and spenders.refused
             await asyncio.to_thread(cluster.restore)
             await asyncio.to_thread(assert_never_above, cluster, made["id"])
-            async with asyncio.timeout(60):  # what the dead and the sleeping were lent comes back within a while
+            # What the dead and the sleeping were lent comes back within a while.
+            async with asyncio.timeout(60):
                 while BUDGET - spenders.answered * COST >= HELD:
                     await spenders.make(1)
                     await asyncio.sleep(0.2)
