@@ -106,6 +106,15 @@ async def test_what_an_earlier_start_held_is_not_given_back_by_a_later_one(purse
         assert [each.scope for each in given.slices] == [scope]
 
 
+async def test_a_hold_of_nothing_carries_nothing_of_what_was_given_back(
+    purse: Purse, bank: Any, clock: StillClock
+) -> None:
+    nothing = await hold(purse, 0)
+    clock.time += 3600
+    await purse.renew()
+    assert nothing.settle(1) == 0
+
+
 async def test_what_is_settled_is_used_up_and_the_rest_is_free(purse: Purse, bank: Any) -> None:
     first = await hold(purse, DOLLAR)
     assert first.settle(300_000_000) == 300_000_000

@@ -302,7 +302,13 @@ class Purse:
         """Leases that no known key spends from and no attempt holds, taken off the books here."""
         used = {scope for key in self._keys.values() if key.terms is not None for scope in key.terms.scopes}
         names = [name for name, lease in self._leases.items() if name not in used and not lease.held]
-        return {name: lease.amount for name in names if (lease := self._leases.pop(name)).amount > 0}
+        given = {}
+        for name in names:
+            lease = self._leases.pop(name)
+            if lease.amount > 0:
+                given[name] = lease.amount
+            lease.amount = 0  # a hold of nothing may point at it still: it carries nothing any more
+        return given
 
 
 def insufficient(remaining: int, estimate: int) -> HiveError:
