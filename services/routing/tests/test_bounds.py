@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from hive_routing.bounds import IMAGE_MOST, SMALL_MODEL_IMAGE_MOST, Bound, bound_of, worst_cost
 from hive_routing.endpoints import CHAT, COMPLETIONS, EMBEDDINGS, Endpoint
+from hive_routing.estimates import prompt_of
 from hive_routing.request import Request
 from hive_routing.splice import attach_documents
 from hive_routing.tokens import TokenCounter
-from hive_routing.usage import prompt_of
 from hive_runtime.money import Tariff
 
 COUNTER = TokenCounter()

@@ -29,7 +29,7 @@ from hive_runtime.errors import HiveError, Kind
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 Json = dict[str, Any]
-CHAT, TEXT, VECTORS = "chat/completions", "completions", "embeddings"
+CHAT, TEXT, VECTORS = "chat", "completions", "embeddings"
 NEVER_END = {"0": -100, "2": -100}  # forbids the tokens that end an answer
 WEATHER: Json = {
     "type": "function",
@@ -621,7 +621,7 @@ BODY = json.dumps({"messages": [{"role": "user", "content": "word " * 3900}]}).e
 
 async def main():
     provider = LocalProvider()
-    call = ProviderCall("chat/completions", "smollm2-135m", BODY, True, "attempt", Timeouts())
+    call = ProviderCall("chat", "smollm2-135m", BODY, True, "attempt", Timeouts())
     answering = asyncio.ensure_future(provider.send(call))
     while provider.models.chat.process.pid is None:
         await asyncio.sleep(0.01)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hive_routing.estimates import prompt_of
 from hive_routing.request import Request
 from hive_routing.tokens import Countable, TokenCounter, is_exact
-from hive_routing.usage import prompt_of
 from hive_runtime.money import Tariff, price_of
 
 PER_MESSAGE_MOST = 8

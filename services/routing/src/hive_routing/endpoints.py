@@ -54,13 +54,14 @@ class MessagesField(Field):
 class Endpoint:
     """One hot endpoint.
 
-    path: below `/v1/`, at the providers too.
+    path: below `/v1/`. operation: what it is in the provider port.
     refused_mode: models of this mode cannot be asked here; `instead` says where they can.
     read: checks the fields against each other; gives the number of choices that the answer will have.
     bounds: the fields that bound the output of a choice, the one that gateways add first; none: it has no bound.
     """
 
     path: str
+    operation: str
     fields: Mapping[str, Field]
     read: Callable[[Mapping[str, Any], Mapping[str, Raw]], int]
     refused_mode: str
@@ -225,6 +226,7 @@ def _texts_or_tokens(name: str, given: Any) -> int:
 
 CHAT = Endpoint(
     "chat/completions",
+    "chat",
     _CHAT_FIELDS,
     _read_chat,
     "embedding",
@@ -232,9 +234,17 @@ CHAT = Endpoint(
     ("max_tokens", "max_completion_tokens"),
 )
 COMPLETIONS = Endpoint(
-    "completions", _COMPLETION_FIELDS, _read_completion, "embedding", "/v1/embeddings", ("max_tokens",)
+    "completions",
+    "completions",
+    _COMPLETION_FIELDS,
+    _read_completion,
+    "embedding",
+    "/v1/embeddings",
+    ("max_tokens",),
 )
-EMBEDDINGS = Endpoint("embeddings", _EMBEDDING_FIELDS, _read_embedding, "chat", "/v1/chat/completions")
+EMBEDDINGS = Endpoint(
+    "embeddings", "embeddings", _EMBEDDING_FIELDS, _read_embedding, "chat", "/v1/chat/completions"
+)
 
 ENDPOINTS = (CHAT, COMPLETIONS, EMBEDDINGS)
 ACTED_ON = frozenset({"model", *(name for endpoint in ENDPOINTS for name in endpoint.fields)})

@@ -20,6 +20,7 @@ from hive_routing.caching.hive import Asked, HiveCache, Keeping
 from hive_routing.catalogue import Catalogue, Deployment, Model
 from hive_routing.dispatch import Dispatcher
 from hive_routing.endpoints import Endpoint, invalid
+from hive_routing.estimates import estimate
 from hive_routing.guarding.guarding import guard
 from hive_routing.guarding.port import Asker, Guards
 from hive_routing.once import Once
@@ -29,7 +30,7 @@ from hive_routing.spending import Bill, Spending
 from hive_routing.splice import attach_documents, splice
 from hive_routing.stream import StreamRelay
 from hive_routing.tokens import TokenCounter
-from hive_routing.usage import Usage, estimate
+from hive_routing.usage import Usage
 from hive_routing.visit import Caller, Spent, Visit
 from hive_runtime import tracing
 from hive_runtime.clock import Clock
@@ -185,7 +186,7 @@ class Pipeline:
         """One call to one deployment, up to its whole answer or to the first content of its stream."""
         await bill.cover(model)
         call = ProviderCall(
-            endpoint=request.endpoint.path,
+            operation=request.endpoint.operation,
             model=deployment.model,
             body=splice(request, deployment.model, deployment.bound_field, bill.output_bound),
             stream=request.stream,

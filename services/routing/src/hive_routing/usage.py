@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 from msgspec import Raw
-
-from hive_routing.request import Request
-from hive_routing.tokens import Countable, TokenCounter
 
 MOST_TOKENS = 1_000_000_000
 """A figure above is a provider's mistake, and counts as none."""
@@ -125,30 +121,3 @@ def _divide(units: dict[str, int], whole: str, count: int, parts: dict[str, int 
 
 def _can_be(count: int | None) -> bool:
     return count is None or 0 <= count <= MOST_TOKENS
-
-
-async def estimate(request: Request, output: Countable, model: str, counter: TokenCounter) -> Usage:
-    """Usage by our own count."""
-    prompt = await counter.count(prompt_of(request), model)
-    return Usage.counted(prompt, await counter.count(output, model))
-
-
-def prompt_of(request: Request) -> Countable:
-    """What a model is asked, for counting."""
-    counted = Countable()
-    for name in ("tools", "functions", "response_format"):
-        if name in request.fields:
-            counted.add_json(_value(request, name))
-    if "messages" in request.fields:
-        counted.add_messages(_value(request, "messages"))
-    for name in ("prompt", "suffix", "input"):
-        if name in request.fields:
-            counted.add_tokens(_value(request, name))
-    return counted
-
-
-def _value(request: Request, name: str) -> Any:
-    try:
-        return msgspec.json.decode(request.fields[name])
-    except (msgspec.DecodeError, RecursionError):
-        return None

@@ -13,10 +13,17 @@ from hive_runtime import tracing
 from hive_runtime.errors import HiveError
 
 USER_AGENT = "modelhive/0.1.0"
+_PATHS = {
+    "chat": "chat/completions",
+    "completions": "completions",
+    "embeddings": "embeddings",
+}
 
 
 class OpenAIProvider:
-    """Calls `<base_url>/<endpoint>` with our credential and, of the client's headers, `call.headers` alone."""
+    """Calls `<base_url>/<path>` with our credential and, of the client's headers, `call.headers` alone."""
+
+    speaks = ("chat", "completions", "embeddings")
 
     def __init__(
         self,
@@ -59,7 +66,7 @@ class OpenAIProvider:
             lines += f"traceparent: {span.traceparent}\r\n"
         accept = "text/event-stream" if call.stream else "application/json"
         head = (
-            f"POST {self._path}/{call.endpoint} HTTP/1.1\r\n{self._fixed}accept: {accept}\r\n{lines}"
+            f"POST {self._path}/{_PATHS[call.operation]} HTTP/1.1\r\n{self._fixed}accept: {accept}\r\n{lines}"
             f"x-client-request-id: {call.attempt_id}\r\ncontent-length: {len(call.body)}\r\n\r\n"
         )
         answer = await self._client.send(head.encode("latin-1"), call.body, call.timeouts)

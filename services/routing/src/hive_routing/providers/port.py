@@ -1,8 +1,8 @@
-"""The provider port: one call to one model, answered in the OpenAI dialect as raw bytes."""
+"""The provider port: one call to one model, in a dialect that the provider speaks, answered as raw bytes."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -21,14 +21,14 @@ class Timeouts:
 class ProviderCall:
     """One attempt at one deployment.
 
-    endpoint: `chat/completions`, `completions` or `embeddings`.
+    operation: what is asked, one of those that the provider `speaks`.
     model: the provider's own name.
-    body: the client's JSON with the closed list of splices done.
+    body: JSON in the dialect of the operation, ready to be sent.
     attempt_id: unique per attempt; the provider gets it as `x-client-request-id`.
     headers: those of the client's headers that a provider may read.
     """
 
-    endpoint: str
+    operation: str
     model: str
     body: bytes
     stream: bool
@@ -59,6 +59,16 @@ class ProviderAnswer:
 
 
 class Provider(Protocol):
+    @property
+    def speaks(self) -> Sequence[str]:
+        """Operations, those that it does best first.
+
+        The dialects of conversations: `chat`, `messages`, `responses`, `gemini`, `converse`; and `completions`,
+        `embeddings`, `rerank`, `moderations`, whose bodies and answers are in OpenAI's form (Cohere's for `rerank`).
+        Answers of streams are server-sent events in the dialect, whatever the provider's own framing is.
+        """
+        ...
+
     async def send(self, call: ProviderCall) -> ProviderAnswer:
         """Returns when the head of the answer is there.
 

@@ -43,7 +43,7 @@ _LOGPROBS = "token probabilities are not reported"
 _GUARDRAILS = "the model does not moderate; configure guardrails on the gateway"
 
 REFUSED: Final[dict[str, tuple[Refusal, ...]]] = {
-    "chat/completions": (
+    "chat": (
         Refusal("logprobs", _LOGPROBS, (None, False)),
         Refusal("top_logprobs", _LOGPROBS, (None, 0)),
         Refusal("modalities", "the model writes text only", (None, [], ["text"])),
@@ -80,7 +80,7 @@ REFUSED_COMBINATIONS: Final[dict[str, str]] = {
 
 #: What a reader of the documentation should know beside the tables.
 NOTES: Final[dict[str, tuple[str, ...]]] = {
-    "chat/completions": (
+    "chat": (
         "`tool_choice: auto` is decided by the similarity of the last message to the tools' names and "
         "descriptions, not by the chat model; the answer to a tool's result is always text.",
         "An answer holds one tool call at most. Its arguments follow the tool's schema.",
@@ -104,7 +104,7 @@ _EVERYWHERE = ("user", "safety_identifier", "metadata", "store", "service_tier",
 
 #: Accepted, without effect.
 IGNORED: Final[dict[str, tuple[str, ...]]] = {
-    "chat/completions": (
+    "chat": (
         *_EVERYWHERE,
         "parallel_tool_calls",  # an answer holds one call at most
         "prompt_cache_options",

@@ -42,6 +42,8 @@ class LocalProvider:
     threads: for the native code of each model; chosen by the number of cores if None.
     """
 
+    speaks = ("chat", "completions", "embeddings")
+
     def __init__(self, threads: int | None = None, clock: Clock | None = None) -> None:
         self.models = LocalModels(threads)
         self._clock = clock or SystemClock()
@@ -49,13 +51,13 @@ class LocalProvider:
     async def send(self, call: ProviderCall) -> ProviderAnswer:
         """Returns when the whole answer is there, or, of a stream, its first token. Raises HiveError."""
         patience = Patience(call.timeouts)
-        if call.endpoint == "embeddings":
+        if call.operation == "embeddings":
             return await self._embed(_for(call, EMBEDDING_MODEL), patience)
-        if call.endpoint == "completions":
+        if call.operation == "completions":
             return await self._complete(_for(call, CHAT_MODEL), patience)
-        if call.endpoint == "chat/completions":
+        if call.operation == "chat":
             return await self._chat(_for(call, CHAT_MODEL), patience)
-        raise HiveError(Kind.INVALID, f"local models do not serve {call.endpoint!r}", "model")
+        raise HiveError(Kind.INVALID, f"local models do not serve {call.operation!r}", "model")
 
     async def close(self) -> None:
         """Calls in flight fail; returns when the model processes are gone."""
@@ -112,7 +114,7 @@ def _for(call: ProviderCall, model: str) -> ProviderCall:
     if call.model not in (CHAT_MODEL, EMBEDDING_MODEL):
         raise HiveError(Kind.NOT_FOUND, f"there is no local model {call.model!r}", "model")
     if call.model != model:
-        message = f"{call.endpoint} is not possible with {call.model!r}; use {model!r}"
+        message = f"{call.operation} is not possible with {call.model!r}; use {model!r}"
         raise HiveError(Kind.INVALID, message, "model")
     return call
 

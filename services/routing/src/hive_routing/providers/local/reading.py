@@ -29,7 +29,7 @@ _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 def read_chat(body: bytes, stream: bool) -> ChatRequest:
     """Raises HiveError `invalid` with the field that is to blame, like the two below."""
-    request = _read(body, "chat/completions", _chat)
+    request = _read(body, "chat", _chat)
     _check_sampling(request, stream)
     for place, message in enumerate(request.messages):
         _check_message(f"messages[{place}]", message)

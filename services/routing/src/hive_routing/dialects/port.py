@@ -1,0 +1,131 @@
+"""What a dialect of conversations promises: to read and write prompts, answers and streams, and to show its texts."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, NamedTuple, NoReturn, Protocol
+
+from msgspec import Raw
+
+from hive_routing.dialects.form import Answer, Event, Prompt, Untranslatable
+from hive_routing.usage import Usage
+from hive_runtime.errors import Kind
+
+
+class Frame(NamedTuple):
+    """One server-sent event: its name (empty: none) and its data lines."""
+
+    name: str
+    data: bytes
+
+
+class Place(NamedTuple):
+    """A text in a decoded event of a stream, and where it stands.
+
+    channel: names the text that it is a piece of, hashable. is_json: of JSON source. is_again: not a piece, but the
+    whole text of the channel up to here once more.
+    """
+
+    channel: tuple[Any, ...]
+    place: Any
+    key: Any
+    is_json: bool = False
+    is_again: bool = False
+
+
+class Reader(Protocol):
+    """Reads one stream of a provider. No method is called after one that raised."""
+
+    def feed(self, frame: Frame) -> list[Event]:
+        """What it says. Raises msgspec.DecodeError, UnicodeDecodeError or RecursionError where it cannot be read."""
+        ...
+
+    def end(self) -> list[Event]:
+        """The provider has closed its stream: `Ended`, in dialects whose streams just end; else nothing."""
+        ...
+
+
+class Writer(Protocol):
+    """Writes one stream for a client, in the exact order of events of its dialect."""
+
+    def write(self, event: Event) -> bytes:
+        """What can go out now; empty for what is told later. `Failed` and `Ended` write nothing."""
+        ...
+
+    def finish(self, usage: Usage | None) -> bytes:
+        """How the stream ends, after all choices stopped: what says that it is complete, and the usage."""
+        ...
+
+
+class Dialect(Protocol):
+    """One dialect; it has no state."""
+
+    name: str
+    """`chat`, `messages`, `responses`, `gemini`, `converse`, `interactions`."""
+
+    def read_prompt(self, fields: Mapping[str, Raw]) -> Prompt:
+        """The body of a request. Raises HiveError `invalid` that names the field (as a path) where it is wrong.
+
+        What the form has no place for is kept: parts and tools as `Opaque`, members as `rest`.
+        """
+        ...
+
+    def write_prompt(self, prompt: Prompt) -> dict[str, Any]:
+        """The body for a provider, `model` and the sign for a stream included where the body holds them.
+
+        Raises Untranslatable for what this dialect cannot say.
+        """
+        ...
+
+    def read_answer(self, body: bytes) -> Answer:
+        """A whole answer of a provider. Raises msgspec.DecodeError (or a subclass) where it is none."""
+        ...
+
+    def write_answer(self, answer: Answer, prompt: Prompt) -> bytes:
+        """A whole answer for a client that asked `prompt`."""
+        ...
+
+    def reader(self) -> Reader: ...
+
+    def writer(self, prompt: Prompt) -> Writer: ...
+
+    def prompt_texts(self, fields: Mapping[str, Raw]) -> Mapping[str, Any]:
+        """`hive_routing.guarding.texts.Document` by member of the body: where guards find the caller's words."""
+        ...
+
+    def answer_texts(self, value: Any) -> Iterator[Any]:
+        """`hive_routing.guarding.texts.Slot` of each text in a decoded answer."""
+        ...
+
+    def event_texts(self, value: Any) -> Iterator[Place]:
+        """The texts in a decoded event of a stream."""
+        ...
+
+
+def untranslatable(param: str, what: str, dialect: str) -> Untranslatable:
+    """The error for something that a dialect cannot say. param: where the caller said it. what: in words."""
+    message = f"{what} cannot be passed on: the provider of this model speaks {SPOKEN.get(dialect, dialect)}."
+    return Untranslatable(Kind.INVALID, message, param, reason="not_translatable")
+
+
+def refuse(param: str, what: str, dialect: str) -> NoReturn:
+    raise untranslatable(param, what, dialect)
+
+
+def refuse_rest(prompt: Prompt, dialect: str, harmless: Collection[str]) -> None:
+    """Raises Untranslatable for members of another dialect's body, but for those that change nothing in an answer."""
+    if prompt.dialect == dialect:
+        return
+    for name, value in prompt.rest.items():
+        if name not in harmless and value is not None:
+            refuse(name, f"`{name}`", dialect)
+
+
+SPOKEN = {
+    "chat": "OpenAI's chat completions",
+    "messages": "Anthropic's messages",
+    "responses": "OpenAI's responses",
+    "gemini": "Google's generateContent",
+    "converse": "Amazon's Converse",
+    "interactions": "Google's interactions",
+}
