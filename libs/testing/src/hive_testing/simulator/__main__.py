@@ -18,7 +18,7 @@ async def serve(options: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with Simulator(options.host, options.port, keep=options.keep) as simulator:
+    async with Simulator(options.host, options.port, keep=options.keep, strict=options.strict) as simulator:
         simulator.require_key(options.api_key)
         print(json.dumps({"url": simulator.url}), flush=True)
         await stop.wait()
@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0, help="0 takes any free one")
     parser.add_argument("--api-key", help="answer 401 to calls without it")
     parser.add_argument("--keep", type=int, default=KEEP, help="calls and bill lines to remember")
+    parser.add_argument("--strict", action="store_true", help="refuse in chat too what OpenAI refuses")
     uvloop.run(serve(parser.parse_args()))
 
 

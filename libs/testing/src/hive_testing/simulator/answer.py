@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from http import HTTPStatus
@@ -59,7 +59,7 @@ def head(
     length: int | None,
     number: int,
     keep_alive: bool = True,
-    headers: dict[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> bytes:
     """The status line and the headers; without a length the body is chunked."""
     if status == 200 and content_type is JSON and length is not None and keep_alive and not headers:
@@ -76,6 +76,8 @@ def head(
     return f"HTTP/1.1 {status} {REASONS.get(status, 'Unknown')}\r\n{lines}\r\n".encode("latin-1")
 
 
-def plain(status: int, body: bytes, number: int, keep_alive: bool = True) -> Answer:
+def plain(
+    status: int, body: bytes, number: int, keep_alive: bool = True, headers: Mapping[str, str] | None = None
+) -> Answer:
     """A JSON answer that nothing disturbs."""
-    return Answer(head(status, JSON, len(body), number, keep_alive), (Step(body),))
+    return Answer(head(status, JSON, len(body), number, keep_alive, headers), (Step(body),))

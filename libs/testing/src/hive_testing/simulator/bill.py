@@ -11,6 +11,7 @@ class BillLine(msgspec.Struct):
     """What one call costs.
 
     `attempt_id` is the request's `x-client-request-id`; `finished` says that everything was generated.
+    The tokens are all of them, those of caches and of thinking too, however the dialect counts them.
     """
 
     attempt_id: str
@@ -18,6 +19,7 @@ class BillLine(msgspec.Struct):
     prompt_tokens: int
     completion_tokens: int = 0
     finished: bool = False
+    search_units: int = 0
 
 
 class Bill:

@@ -10,29 +10,13 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from hive_testing.simulator import logprobs, text, tokens, tools
+from hive_testing.simulator import logprobs, text, tokens
 from hive_testing.simulator.behaviour import Behaviour
+from hive_testing.simulator.model import Choice
 from hive_testing.simulator.reply import CREATED, DONE, Event, Usage, encode, finish_usage
-from hive_testing.simulator.tools import ToolCall
 
 FINGERPRINT = "fp_sim1"
 Delta = dict[str, Any]
-
-
-@dataclass(slots=True)
-class Choice:
-    """One of the answers to a request; `content` is None where tools are called."""
-
-    index: int
-    content: str | None
-    reasoning: str
-    calls: list[ToolCall]
-    finish: str
-
-    @property
-    def tokens(self) -> int:
-        """Completion tokens, reasoning included."""
-        return tokens.count(self.content or "") + tokens.count(self.reasoning) + tools.count(self.calls)
 
 
 class WireMessage(msgspec.Struct):
@@ -40,7 +24,7 @@ class WireMessage(msgspec.Struct):
     reasoning_content: str | UnsetType = UNSET
     tool_calls: list[Delta] | UnsetType = UNSET
     role: str = "assistant"
-    refusal: None = None
+    refusal: str | None = None
     annotations: list[Delta] = []
 
 
@@ -109,7 +93,7 @@ class Rendering:
         return events if self.behaviour.no_done else [*events, DONE]
 
     def _whole(self, choice: Choice) -> WireChoice:
-        message = WireMessage(choice.content)
+        message = WireMessage(choice.content, refusal=choice.refusal or None)
         if choice.reasoning:
             message.reasoning_content = choice.reasoning
         if choice.calls:
@@ -127,6 +111,8 @@ class Rendering:
         for piece, first, end in text.pieces(choice.content or "", self.behaviour):
             scores = self._logprobs(choice, first, end)
             yield self._event(choice.index, {"content": piece}, end - first, logprobs=scores)
+        for piece, first, end in text.pieces(choice.refusal, self.behaviour):
+            yield self._event(choice.index, {"refusal": piece}, end - first)
         for place, call in enumerate(choice.calls):
             for fragment, count in call.fragments(place):
                 yield self._event(choice.index, {"tool_calls": [fragment]}, count)

@@ -15,7 +15,6 @@ from hive_testing.simulator.behaviour import Behaviour
 from hive_testing.simulator.reply import (
     CREATED,
     DONE,
-    Endpoint,
     Event,
     InvalidRequest,
     Reply,
@@ -115,7 +114,7 @@ def _from_numbers(numbers: list[int]) -> tuple[str, int]:
 
 def _sample(request: CompletionRequest, behaviour: Behaviour, prompt: str, index: int) -> Sample:
     said = f"Echo: {prompt}" if behaviour.content is None else behaviour.content
-    said = text.sized(text.stopped(said, request.stop), behaviour)
+    said = text.sized(text.stopped(said, request.stop)[0], behaviour)
     limit = DEFAULT_LIMIT if request.max_tokens is None else request.max_tokens
     kept, finish = text.limited(said, limit)
     return Sample(index, prompt if request.echo else "", kept, behaviour.finish_reason or finish)
@@ -184,4 +183,4 @@ class Rendering:
         return TextCompletion(self.id, self.request.model, [choice], usage)
 
 
-ENDPOINT = Endpoint(msgspec.json.Decoder(CompletionRequest), answer)
+DECODER = msgspec.json.Decoder(CompletionRequest)

@@ -30,16 +30,18 @@ class Controlled(Protocol):
 
     def script(self, behaviour: Behaviour, *, model: str | None, once: bool) -> None: ...
     def require_key(self, key: str | None) -> None: ...
+    def be_strict(self, strict: bool) -> None: ...
     def reset(self) -> None: ...
 
 
 class Order(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of POST /_sim/script; an empty `require_key` lets every key in again."""
+    """The body of POST /_sim/script; an empty `require_key` lets every key in again; `strict` as `be_strict`."""
 
     behaviour: Behaviour | None = None
     model: str | None = None
     once: bool = False
     require_key: str | None = None
+    strict: bool | None = None
 
 
 def answer(simulator: Controlled, call: Call) -> Answer:
@@ -70,6 +72,8 @@ def _obey(simulator: Controlled, call: Call) -> dict[str, Any] | None:
 def _script(simulator: Controlled, order: Order) -> dict[str, Any]:
     if order.require_key is not None:
         simulator.require_key(order.require_key or None)
+    if order.strict is not None:
+        simulator.be_strict(order.strict)
     if order.behaviour is not None:
         simulator.script(order.behaviour, model=order.model, once=order.once)
     return {}

@@ -14,7 +14,7 @@ from msgspec import UNSET, UnsetType
 
 from hive_testing.simulator.behaviour import Behaviour
 from hive_testing.simulator.completions import read_texts
-from hive_testing.simulator.reply import Endpoint, InvalidRequest, Reply, encode
+from hive_testing.simulator.reply import InvalidRequest, Reply, encode
 
 NATIVE_DIMENSIONS = 1536
 LARGE_DIMENSIONS = 3072  # of a model with "large" in its name
@@ -90,4 +90,4 @@ def _stated(counted: int, behaviour: Behaviour) -> int:
     return int((behaviour.usage or {}).get("prompt_tokens", counted))
 
 
-ENDPOINT = Endpoint(msgspec.json.Decoder(EmbeddingRequest), answer)
+DECODER = msgspec.json.Decoder(EmbeddingRequest)

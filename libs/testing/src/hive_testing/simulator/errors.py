@@ -18,17 +18,17 @@ USUAL: dict[int, tuple[str, str | None]] = {
 SERVER_ERROR = ("server_error", None)
 
 
-def error(status: int, message: str, param: str | None = None) -> dict[str, Any]:
-    """The inner object of an error body."""
-    kind, code = USUAL.get(status, USUAL[400] if status < 500 else SERVER_ERROR)
-    return {"message": message, "type": kind, "param": param, "code": code}
+def error(status: int, message: str, param: str | None = None, code: str | None = None) -> dict[str, Any]:
+    """The inner object of an error body; an empty code is none, without one it is the usual of the status."""
+    kind, usual_code = USUAL.get(status, USUAL[400] if status < 500 else SERVER_ERROR)
+    return {
+        "message": message,
+        "type": kind,
+        "param": param,
+        "code": usual_code if code is None else code or None,
+    }
 
 
 def body(inner: dict[str, Any]) -> bytes:
     """The error body around an inner object."""
     return msgspec.json.encode({"error": inner})
-
-
-def scripted(status: int) -> dict[str, Any]:
-    """The inner object for a status that the script asked for without saying which error."""
-    return error(status, f"The simulator was told to answer {status}.")

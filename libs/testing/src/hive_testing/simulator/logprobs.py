@@ -1,4 +1,4 @@
-"""Log probabilities of made-up certainty, in the shapes of both text endpoints."""
+"""Log probabilities of made-up certainty, in the shapes of OpenAI's text endpoints and of Google's answers."""
 
 from __future__ import annotations
 
@@ -28,6 +28,18 @@ def of_text(said: list[str], top: int, offset: int = 0, starts_prompt: bool = Fa
     if starts_prompt and said:
         certainties[0] = rivals[0] = None
     return {"tokens": said, "token_logprobs": certainties, "top_logprobs": rivals, "text_offset": offsets}
+
+
+def of_gemini(said: list[str], top: int) -> dict[str, Any]:
+    """`logprobsResult` of a candidate."""
+    return {
+        "chosenCandidates": [_google(_token(each, 0)) for each in said],
+        "topCandidates": [{"candidates": [_google(rival) for rival in _top(each, top)]} for each in said],
+    }
+
+
+def _google(token: dict[str, Any]) -> dict[str, Any]:
+    return {"token": token["token"], "tokenId": 7, "logProbability": token["logprob"]}
 
 
 def _top(token: str, top: int) -> list[dict[str, Any]]:

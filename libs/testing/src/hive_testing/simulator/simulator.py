@@ -10,32 +10,20 @@ from types import TracebackType
 
 import msgspec
 
-from hive_testing.simulator import (
-    chat,
-    completions,
-    control,
-    embeddings,
-    errors,
-    faults,
-    models,
-)
+from hive_testing.simulator import control, faults, models, routes
 from hive_testing.simulator.answer import Answer, plain
 from hive_testing.simulator.behaviour import Behaviour, Script
 from hive_testing.simulator.bill import Bill, BillLine, Meter
 from hive_testing.simulator.calls import Call
 from hive_testing.simulator.connection import Connection
-from hive_testing.simulator.reply import Endpoint, InvalidRequest
+from hive_testing.simulator.dialect import OPENAI, Dialect
+from hive_testing.simulator.reply import InvalidRequest
+from hive_testing.simulator.routes import Route
 
 log = logging.getLogger(__name__)
 
 KEEP = 10_000
 CLOSE_TIMEOUT = 5.0
-
-ENDPOINTS: dict[str, Endpoint] = {
-    "/v1/chat/completions": chat.ENDPOINT,
-    "/v1/completions": completions.ENDPOINT,
-    "/v1/embeddings": embeddings.ENDPOINT,
-}
 
 
 class Simulator:
@@ -52,12 +40,14 @@ class Simulator:
         *,
         keep: int = KEEP,
         listed: Sequence[str] = models.LISTED,
+        strict: bool = False,
     ) -> None:
-        """`port` 0 takes any free one; `listed` are the models of GET /v1/models."""
+        """`port` 0 takes any free one; `listed` are the models of GET /v1/models; `strict` as `be_strict`."""
         self._host = host
         self._port = port
         self._keep = keep
         self._listed = listed
+        self._strict_at_first = strict
         self._connections: set[Connection] = set()
         self._script = Script()
         self._arrived = asyncio.Event()
@@ -93,12 +83,12 @@ class Simulator:
 
     @property
     def control_url(self) -> str:
-        """The address below which `/_sim/…` is."""
+        """The address below which everything is: every dialect's paths, and `/_sim/…`."""
         return f"http://{self._host}:{self._port}"
 
     @property
     def calls(self) -> list[Call]:
-        """What arrived below /v1, oldest first."""
+        """What arrived but at `/_sim/`, oldest first."""
         return list(self._calls)
 
     @property
@@ -133,15 +123,26 @@ class Simulator:
         self._script.add(behaviour or msgspec.convert(fields, Behaviour), model, once)
 
     def require_key(self, key: str | None) -> None:
-        """Answer 401 to calls without this API key; None lets every call in."""
+        """Refuse calls without this API key, as each dialect shows it; None lets every call in.
+
+        For Amazon it is `access key:secret`, by which the request has to be signed.
+        """
         self._key = key
 
+    def be_strict(self, strict: bool = True) -> None:
+        """Refuse what OpenAI refuses, by its SDK's types, in its chat and embeddings too; it makes them slower.
+
+        The other dialects are always strict.
+        """
+        self._strict = strict
+
     def reset(self) -> None:
-        """Forget calls, bill, script and required key; answers under way go on unseen."""
+        """Forget calls, bill, script, required key and strictness; answers under way go on unseen."""
         self._total = 0
         self._calls: deque[Call] = deque(maxlen=self._keep)
         self._bill = Bill(self._keep)
         self._key = None
+        self._strict = self._strict_at_first
         self._script.clear()
 
     async def wait_for_calls(self, count: int, timeout: float = 5.0) -> list[Call]:
@@ -159,15 +160,21 @@ class Simulator:
         if call.path.startswith(control.PREFIX):
             return control.answer(self, call)
         self._record(call)
+        route = routes.FIXED.get(call.path) or routes.find(call)
         try:
-            return self._answer(call)
+            if self._key is not None:
+                _dialect(route).check_key(call, self._key)
+            if route and call.method == "POST":
+                return self._generate(call, route)
+            return self._listing(call, route)
         except msgspec.DecodeError as error:
-            return _refusal(call, 400, f"The body does not fit {call.path}: {error}")
+            refusal = InvalidRequest(f"The body does not fit {call.path}: {error}")
         except InvalidRequest as error:
-            return _refusal(call, 400, str(error), error.param)
+            refusal = error
         except Exception as error:
             log.exception("no answer to %s", call)
-            return _refusal(call, 500, f"The simulator failed: {error!r}")
+            refusal = InvalidRequest(f"The simulator failed: {error!r}", status=500)
+        return _refused(call, _dialect(route), refusal)
 
     def _record(self, call: Call) -> None:
         self._total += 1
@@ -175,29 +182,35 @@ class Simulator:
         self._calls.append(call)
         self._arrived.set()
 
-    def _answer(self, call: Call) -> Answer:
-        if self._key is not None and call.header(b"authorization") != f"Bearer {self._key}":
-            return _refusal(call, 401, f"Incorrect API key provided: {call.header(b'authorization')!r}.")
-        endpoint = ENDPOINTS.get(call.path)
-        if endpoint is None and (call.path == models.PATH or call.path.startswith(f"{models.PATH}/")):
-            return models.answer(call, self._listed) if call.method == "GET" else _wrong_method(call)
-        if endpoint is None:
-            return _refusal(call, 404, f"Unknown request URL: {call.method} {call.path}.")
-        return self._generate(call, endpoint) if call.method == "POST" else _wrong_method(call)
+    def _listing(self, call: Call, route: Route | None) -> Answer:
+        """What is no POST to an endpoint."""
+        is_listing = call.path == models.PATH or call.path.startswith(f"{models.PATH}/")
+        if route or (is_listing and call.method != "GET"):
+            raise InvalidRequest(f"{call.path} does not take {call.method}.", status=405)
+        if is_listing:
+            return models.answer(call, self._listed)
+        raise InvalidRequest(f"Unknown request URL: {call.method} {call.path}.", status=404)
 
-    def _generate(self, call: Call, endpoint: Endpoint) -> Answer:
-        request = endpoint.decoder.decode(call.body)
+    def _generate(self, call: Call, route: Route) -> Answer:
+        endpoint = route.endpoint
+        request = endpoint.read(call, route.names)
         behaviour = self._script.take(request.model)
+        if endpoint.check and (self._strict or behaviour.strict):
+            endpoint.check(call)
         reply = endpoint.answer(request, behaviour, call.number)
         line = BillLine(call.header(b"x-client-request-id"), request.model, reply.prompt_tokens)
-        meter = Meter(self._bill, line, reply.expected, reply.completion_tokens)
-        return faults.answer(reply, behaviour, call, meter)
+        if reply.search_units:
+            line.search_units = reply.search_units
+        meter = Meter(self._bill, line, reply.expected or 0, reply.completion_tokens)
+        return faults.answer(reply, behaviour, call, meter, endpoint.dialect)
 
 
-def _wrong_method(call: Call) -> Answer:
-    return _refusal(call, 405, f"{call.path} does not take {call.method}.")
+def _dialect(route: Route | None) -> Dialect:
+    return route.endpoint.dialect if route else OPENAI
 
 
-def _refusal(call: Call, status: int, message: str, param: str | None = None) -> Answer:
-    body = errors.body(errors.error(status, message, param))
-    return plain(status, body, call.number, call.keep_alive)
+def _refused(call: Call, dialect: Dialect, refusal: InvalidRequest) -> Answer:
+    error = dialect.error(refusal.status, str(refusal), refusal.param, refusal.code)
+    headers = dialect.headers(refusal.status, call.number)
+    body = dialect.error_body(error, call.number)
+    return plain(refusal.status, body, call.number, call.keep_alive, headers)

@@ -21,12 +21,13 @@ def sized(text: str, behaviour: Behaviour) -> str:
     return text
 
 
-def stopped(text: str, stop: str | list[str] | None) -> str:
-    """The text up to the first stop sequence."""
+def stopped(text: str, stop: str | list[str] | None) -> tuple[str, str | None]:
+    """The text up to the first stop sequence, and which one that is."""
+    found = None
     for sequence in [stop] if isinstance(stop, str) else stop or ():
-        if sequence:
-            text = text.partition(sequence)[0]
-    return text
+        if sequence and sequence in text:
+            text, found = text.partition(sequence)[0], sequence
+    return text, found
 
 
 def limited(text: str, limit: int | None) -> tuple[str, str]:

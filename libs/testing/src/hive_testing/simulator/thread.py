@@ -54,7 +54,7 @@ class SimulatorThread:
 
     @property
     def control_url(self) -> str:
-        """The address below which `/_sim/…` is."""
+        """As `Simulator.control_url`."""
         return self._simulator.control_url
 
     @property
@@ -86,6 +86,10 @@ class SimulatorThread:
     def require_key(self, key: str | None) -> None:
         """As `Simulator.require_key`."""
         self._ask(lambda: self._simulator.require_key(key))
+
+    def be_strict(self, strict: bool = True) -> None:
+        """As `Simulator.be_strict`."""
+        self._ask(lambda: self._simulator.be_strict(strict))
 
     def reset(self) -> None:
         """As `Simulator.reset`."""

@@ -59,6 +59,14 @@ class ToolCall(msgspec.Struct):
         """The name of the field that holds `arguments`."""
         return "arguments" if self.kind == "function" else "input"
 
+    @property
+    def decoded(self) -> dict[str, Any]:
+        """The arguments as an object; an empty one where they are none, as where they were cut."""
+        try:
+            return msgspec.json.decode(self.arguments, type=dict[str, Any])
+        except msgspec.DecodeError:
+            return {}
+
     def wire(self) -> dict[str, Any]:
         """The call as a message shows it."""
         return {
