@@ -16,6 +16,7 @@ MODEL = {
     "deployments": [{"provider": "acme", "model": "some-model"}],
     "price": {"prompt": "2.50", "completion": "10.00", "per": 1_000_000},
 }
+USUAL = {"order": 0, "region": None, "rpm": None, "tpm": None}
 
 
 async def test_a_provider_is_kept_without_showing_its_credential(desk: Any, sealing_key: SealingKey) -> None:
@@ -26,6 +27,7 @@ async def test_a_provider_is_kept_without_showing_its_credential(desk: Any, seal
         "name": "acme",
         "kind": "openai",
         "base_url": "https://api.acme.test/v1",
+        "options": {},
         "has_api_key": True,
         "timeouts": {"connect": None, "first_byte": None, "idle": None, "total": None},
         "output_bound_field": None,
@@ -76,8 +78,16 @@ async def test_a_model_is_kept_and_announced(desk: Any) -> None:
     assert made == {
         "id": "vendor/some-model:1b",
         "object": "model",
-        "deployments": [{"provider": "acme", "model": "some-model", "weight": 1}],
+        "deployments": [{"provider": "acme", "model": "some-model", "weight": 1, **USUAL}],
+        "aliases": [],
         "fallbacks": [],
+        "context_fallbacks": [],
+        "routing": {
+            "policy": "weighted",
+            "region": None,
+            "hedge": {"after_ms": None, "by_header": True},
+            "mirror": None,
+        },
         "price": {"prompt": "2.50", "completion": "10.00", "per": 1_000_000},
         "mode": "chat",
         "owned_by": "acme",
@@ -114,7 +124,7 @@ async def test_a_model_changes_field_by_field(desk: Any) -> None:
         {"provider": "acme", "model": "a", "weight": 0},
     ]
     changed = await desk.ask("PATCH", path, {"deployments": deployments})
-    assert changed["deployments"] == deployments
+    assert changed["deployments"] == [each | USUAL for each in deployments]
     assert changed["price"] == MODEL["price"]
     cleared = await desk.ask("PATCH", path, {"price": None, "owned_by": "someone"})
     assert (cleared["price"], cleared["owned_by"]) == (None, "someone")
@@ -178,7 +188,10 @@ async def test_a_fallback_in_use_stays(desk: Any) -> None:
     ("change", "param", "words"),
     [
         ({"kind": "opnai"}, "kind", "did you mean 'openai'?"),
+        ({"kind": "zzzz"}, "kind", "docs/providers.md lists them"),
         ({"base_url": "ftp://x"}, "base_url", "must be a URL"),
+        ({"options": {"region": 5}}, "options.region", "must be a text"),
+        ({"options": {"region": " "}}, "options.region", "must not be blank"),
         ({"base_url": "https://me:pass@x.test/v1"}, "base_url", "use api_key"),
         ({"base_url": "https://x.test/v1?a=b"}, "base_url", "no '?'"),
         ({"base_url": ""}, "base_url", "must be a URL"),
@@ -197,12 +210,62 @@ async def test_a_wrong_provider_is_refused(desk: Any, change: Any, param: str, w
     assert SECRET not in error["message"]
 
 
-async def test_a_provider_of_kind_openai_needs_an_address(desk: Any) -> None:
-    body = {"name": "acme", "kind": "openai"}
-    assert "base_url" in (await desk.error("POST", "/providers", body, status=400))["message"]
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ({"kind": "compatible"}, "base_url is missing: a provider of kind 'compatible' needs one"),
+        ({"kind": "azure"}, "base_url is missing: a provider of kind 'azure' needs one, or options.resource"),
+        ({"kind": "vertex"}, "options.project is missing: a provider of kind 'vertex' needs it"),
+        (
+            {"kind": "azure", "options": {"resource": "a", "api_vrsion": "2024-10-21"}},
+            "options.api_vrsion is no option of a provider of kind 'azure' (resource, api_version,",
+        ),
+        ({"kind": "gemini", "options": {"a": "b"}}, "options.a is no option of a provider of kind 'gemini'"),
+        ({"kind": "azure", "options": {"resource": "a/b"}}, "options.resource cannot be 'a/b'"),
+        (
+            {"kind": "anthropic", "options": {"auth": "basic"}},
+            "options.auth must be one of bearer (got 'basic')",
+        ),
+        ({"kind": "vllm", "options": {"speaks": "chat,chats"}}, "options.speaks must list some of chat,"),
+    ],
+)
+async def test_what_a_kind_wants_to_know_is_checked(desk: Any, written: Any, words: str) -> None:
+    error = await desk.error("POST", "/providers", {"name": "acme", **written}, status=400)
+    assert words in error["message"]
     await desk.ask("POST", "/providers", {"name": "acme", "kind": "local"})
-    error = await desk.error("PATCH", "/providers/acme", {"kind": "openai"}, status=400)
-    assert error["param"] == "base_url"
+    error = await desk.error("PATCH", "/providers/acme", written, status=400)
+    assert words in error["message"]
+    assert error["param"] == words.split()[0]
+
+
+async def test_others_hear_the_address_and_the_options_of_a_kind(desk: Any) -> None:
+    made = await desk.ask(
+        "POST",
+        "/providers",
+        {"name": "gcp", "kind": "vertex", "options": {"project": "p-1", "location": "europe-west4"}},
+    )
+    assert made["base_url"] == "https://europe-west4-aiplatform.googleapis.com"
+    assert made["options"] == {"project": "p-1", "location": "europe-west4"}
+    await desk.until(lambda records: "provider/gcp" in records.now)
+    heard = desk.records.now["provider/gcp"].provider
+    assert (heard.kind, heard.base_url, dict(heard.options)) == ("vertex", made["base_url"], made["options"])
+    changed = await desk.ask("PATCH", "/providers/gcp", {"options": {"project": "p-1"}})
+    assert changed["base_url"] == "https://aiplatform.googleapis.com"
+    await desk.ask("POST", "/providers", {"name": "mistral", "kind": "mistral", "api_key": "k"})
+    await desk.until(lambda records: "provider/mistral" in records.now)
+    heard = desk.records.now["provider/mistral"].provider
+    assert (heard.base_url, heard.output_bound_field) == ("https://api.mistral.ai/v1", "max_tokens")
+
+
+async def test_a_credential_that_is_json_is_kept_on_one_line(desk: Any, sealing_key: SealingKey) -> None:
+    key = '{\n  "type": "service_account",\n  "private_key": "-----BEGIN\\nabc\\n-----END"\n}\n'
+    body = {"name": "gcp", "kind": "vertex", "options": {"project": "p"}, "api_key": key}
+    await desk.ask("POST", "/providers", body)
+    await desk.until(lambda records: "provider/gcp" in records.now)
+    sealed = desk.records.now["provider/gcp"].provider.sealed_credential
+    assert sealing_key.open(sealed) == (
+        b'{"type":"service_account","private_key":"-----BEGIN\\nabc\\n-----END"}'
+    )
 
 
 @pytest.mark.parametrize(

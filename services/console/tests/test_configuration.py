@@ -99,6 +99,37 @@ def test_a_variable_that_is_none_is_refused(tmp_path: Path, written: str) -> Non
     ]
 
 
+def test_kinds_have_addresses_and_options_of_their_own(tmp_path: Path) -> None:
+    text = """
+providers:
+  - {name: claude, kind: anthropic, api_key: "${OPENAI_API_KEY}"}
+  - {name: azure, kind: azure, options: {resource: "${RESOURCE:-acme}", api_version: "2024-10-21"}}
+"""
+    claude, azure = read(tmp_path, text).providers
+    assert (claude.kind, claude.base_url, claude.options) == ("anthropic", "", {})
+    assert azure.options == {"resource": "acme", "api_version": "2024-10-21"}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            "{resource: a, api_version: 2024-10-21}",
+            'providers[0].options.api_version: must be a text: put it in quotes (got "2024-10-21")',
+        ),
+        ("{resource: a, regin: b}", "providers[0]: options.regin is no option of a provider of kind 'azure'"),
+        ("[resource]", "providers[0].options: must be a mapping of keys to values"),
+        (
+            "{}",
+            "providers[0]: base_url is missing: a provider of kind 'azure' needs one, or options.resource",
+        ),
+    ],
+)
+def test_wrong_options_are_told(tmp_path: Path, options: str, said: str) -> None:
+    (problem,) = problems(tmp_path, f"providers: [{{name: a, kind: azure, options: {options}}}]")
+    assert problem.startswith(said)
+
+
 def test_every_problem_is_told_at_once_with_its_path(tmp_path: Path) -> None:
     text = """
 provders: []
@@ -114,7 +145,7 @@ models:
 """
     assert problems(tmp_path, text) == [
         "provders: unknown key; did you mean 'providers'?",
-        "providers[0].kind: must be one of openai, local (got \"opnai\"); did you mean 'openai'?",
+        "providers[0].kind: is no kind of provider: 'opnai'; did you mean 'openai'?",
         'providers[0].base_url: must be a URL such as https://api.example.com/v1 (got "api.openai.com")',
         "providers[0].api_kye: unknown key; did you mean 'api_key'?",
         "models[0].deployments[1].wieght: unknown key; did you mean 'weight'?",

@@ -32,6 +32,43 @@ async def heard_by_a_newcomer(desk: Any) -> set[str]:
     return set(records.now)
 
 
+async def test_a_key_that_callers_have_already(desk: Any) -> None:
+    known = {"sha256": sha256("sk-of-another-gateway").hex(), "last_four": "eway"}
+    made = await desk.ask("POST", "/keys", {"tenant": "default", "name": "old", "rpm": 5, **known})
+
+    assert "key" not in made
+    assert (made["last_four"], made["rpm"], made["budget"]) == ("eway", 5, None)
+    assert "sha256" not in made
+    await desk.until(lambda records: f"key/{made['id']}" in records.now)
+    assert desk.records.now[f"key/{made['id']}"].api_key.sha256 == sha256("sk-of-another-gateway")
+
+
+async def test_a_secret_belongs_to_one_key(desk: Any) -> None:
+    body = {"tenant": "default", "sha256": sha256("sk-of-another-gateway").hex()}
+    made = await desk.ask("POST", "/keys", body)
+
+    again = await desk.ask("POST", "/keys", body, status=409)
+    assert made["id"] in again["error"]["message"] and "'default'" in again["error"]["message"]
+    await desk.ask("DELETE", f"/keys/{made['id']}")
+    again = await desk.ask("POST", "/keys", body, status=409)
+    assert "is revoked" in again["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"sha256": "0" * 63},
+        {"sha256": "X" * 64},
+        {"last_four": "abcd"},
+        {"sha256": "0" * 64, "last_four": "abcde"},
+    ],
+)
+async def test_a_hash_that_cannot_be_one(desk: Any, fields: dict[str, str]) -> None:
+    answer = await desk.ask("POST", "/keys", {"tenant": "default", **fields}, status=400)
+
+    assert any(name in answer["error"]["message"] for name in fields)
+
+
 async def test_a_key_is_shown_once_and_announced_as_a_hash(desk: Any) -> None:
     made = await desk.ask("POST", "/keys", {"tenant": "default", "name": "laptop"})
     secret = made.pop("key")

@@ -1,4 +1,4 @@
-"""Providers that are known by name, as data: where they are, which variable holds their key, common models.
+"""Providers that are known by name, as data: those whose variable switches them on, and their common models.
 
 As of 2026-11, from the providers' own documentation. Their lists move faster than releases of this one: what
 is missing here is added in the configuration file. A context window that is not certain is left out.
@@ -7,6 +7,8 @@ is missing here is added in the configuration file. A context window that is not
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from hive_runtime.provider_kinds import KINDS
 
 AS_OF = "2026-11"
 
@@ -22,21 +24,26 @@ class KnownModel:
 
 @dataclass(frozen=True, slots=True)
 class KnownProvider:
-    """variable: switches the provider on where it is set. bare: its models carry no prefix here."""
+    """name: its own and its kind's. bare: its models carry no prefix here."""
 
     name: str
-    base_url: str
-    variable: str
     models: tuple[KnownModel, ...]
     bare: bool = False
     output_bound_field: str | None = None
+
+    @property
+    def variable(self) -> str:
+        """Switches it on where it is set."""
+        return KINDS[self.name].variable
+
+    @property
+    def base_url(self) -> str:
+        return KINDS[self.name].base_url
 
 
 PROVIDERS = (
     KnownProvider(
         "openai",
-        "https://api.openai.com/v1",
-        "OPENAI_API_KEY",
         (
             KnownModel("gpt-5.5"),
             KnownModel("gpt-5.4", 1_050_000),
@@ -57,9 +64,21 @@ PROVIDERS = (
         output_bound_field="max_completion_tokens",
     ),
     KnownProvider(
+        "anthropic",
+        (
+            KnownModel("claude-opus-5-5"),
+            KnownModel("claude-opus-5"),
+            KnownModel("claude-opus-4-8"),
+            KnownModel("claude-sonnet-5-5"),
+            KnownModel("claude-sonnet-5"),
+            KnownModel("claude-sonnet-4-5", 200_000),
+            KnownModel("claude-haiku-5-5"),
+            KnownModel("claude-haiku-4-5", 200_000),
+        ),
+        bare=True,
+    ),
+    KnownProvider(
         "groq",
-        "https://api.groq.com/openai/v1",
-        "GROQ_API_KEY",
         (
             KnownModel("openai/gpt-oss-120b", 131_072),
             KnownModel("openai/gpt-oss-20b", 131_072),
@@ -69,8 +88,6 @@ PROVIDERS = (
     ),
     KnownProvider(
         "together",
-        "https://api.together.xyz/v1",
-        "TOGETHER_API_KEY",
         (
             KnownModel("openai/gpt-oss-120b", 131_072),
             KnownModel("openai/gpt-oss-20b", 131_072),
@@ -79,8 +96,6 @@ PROVIDERS = (
     ),
     KnownProvider(
         "fireworks",
-        "https://api.fireworks.ai/inference/v1",
-        "FIREWORKS_API_KEY",
         (
             KnownModel("accounts/fireworks/models/gpt-oss-120b", 131_072),
             KnownModel("accounts/fireworks/models/deepseek-v4-flash"),
@@ -89,20 +104,14 @@ PROVIDERS = (
     ),
     KnownProvider(
         "deepseek",
-        "https://api.deepseek.com",
-        "DEEPSEEK_API_KEY",
         (KnownModel("deepseek-v4-flash", 1_048_576), KnownModel("deepseek-v4-pro", 1_048_576)),
     ),
     KnownProvider(
         "xai",
-        "https://api.x.ai/v1",
-        "XAI_API_KEY",
         (KnownModel("grok-4.5"), KnownModel("grok-4.3"), KnownModel("grok-4", 256_000)),
     ),
     KnownProvider(
         "mistral",
-        "https://api.mistral.ai/v1",
-        "MISTRAL_API_KEY",
         (
             KnownModel("mistral-large-latest"),
             KnownModel("mistral-medium-latest"),
@@ -113,14 +122,35 @@ PROVIDERS = (
     ),
     KnownProvider(
         "gemini",
-        "https://generativelanguage.googleapis.com/v1beta/openai",
-        "GEMINI_API_KEY",
-        (KnownModel("gemini-2.5-pro", 1_048_576), KnownModel("gemini-2.5-flash", 1_048_576)),
+        (
+            KnownModel("gemini-3.8-flash"),
+            KnownModel("gemini-3.5-flash"),
+            KnownModel("gemini-3.1-pro-preview"),
+            KnownModel("gemini-2.5-pro", 1_048_576),
+            KnownModel("gemini-2.5-flash", 1_048_576),
+            KnownModel("gemini-2.5-flash-lite", 1_048_576),
+            KnownModel("gemini-embedding-001", 2_048, "embedding"),
+        ),
+    ),
+    KnownProvider(
+        "cohere",
+        (
+            KnownModel("command-a-03-2025", 256_000),
+            KnownModel("command-r7b-12-2024", 128_000),
+            KnownModel("embed-v4.0", 128_000, "embedding"),
+            KnownModel("rerank-v4.0-pro", mode="rerank"),
+            KnownModel("rerank-v4.0-fast", mode="rerank"),
+            KnownModel("rerank-v3.5", 4_096, "rerank"),
+        ),
+    ),
+    KnownProvider("moonshot", (KnownModel("kimi-k3"), KnownModel("kimi-k2.6"))),
+    KnownProvider("zai", (KnownModel("glm-5.3"), KnownModel("glm-5.3-flash"))),
+    KnownProvider("minimax", (KnownModel("MiniMax-M3"), KnownModel("MiniMax-M2.7"))),
+    KnownProvider(
+        "voyage", (KnownModel("voyage-4-large", mode="embedding"), KnownModel("voyage-4", mode="embedding"))
     ),
     KnownProvider(
         "openrouter",
-        "https://openrouter.ai/api/v1",
-        "OPENROUTER_API_KEY",
         (
             KnownModel("openrouter/auto"),
             KnownModel("openai/gpt-5.4-nano", 400_000),
@@ -130,8 +160,6 @@ PROVIDERS = (
     ),
     KnownProvider(
         "perplexity",
-        "https://api.perplexity.ai",
-        "PERPLEXITY_API_KEY",
         (
             KnownModel("sonar", 128_000),
             KnownModel("sonar-pro", 200_000),
@@ -140,20 +168,14 @@ PROVIDERS = (
     ),
     KnownProvider(
         "cerebras",
-        "https://api.cerebras.ai/v1",
-        "CEREBRAS_API_KEY",
         (KnownModel("gpt-oss-120b", 131_072),),
     ),
     KnownProvider(
         "nvidia",
-        "https://integrate.api.nvidia.com/v1",
-        "NVIDIA_API_KEY",
         (KnownModel("openai/gpt-oss-120b", 131_072), KnownModel("meta/llama-3.3-70b-instruct", 131_072)),
     ),
     KnownProvider(
         "deepinfra",
-        "https://api.deepinfra.com/v1/openai",
-        "DEEPINFRA_API_KEY",
         (
             KnownModel("meta-llama/Llama-3.3-70B-Instruct", 131_072),
             KnownModel("openai/gpt-oss-120b", 131_072),

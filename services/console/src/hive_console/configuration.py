@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from hive_console.declarations import Form, ModelDeclaration, ProviderDeclaration
 from hive_console.found import Declared, built_in, from_environment
 from hive_console.problems import Problem, did_you_mean, path_of, problems_of
+from hive_runtime.model_names import is_pattern, matched
 
 F = TypeVar("F", bound=Form)
 SECTIONS = ("providers", "models")
@@ -146,26 +147,49 @@ class _Sheet:
         others = [built_in(), from_environment(self._environment)]
         providers = {name for _, name in _names(written["providers"], "name")}
         providers |= {provider.name for other in others for provider in other.providers}
-        models = {id for _, id in _names(written["models"], "id")}
         for position, model in enumerate(written["models"]):
             at = f"models[{position}]"
             for step, provider in _names(_list(model, "deployments"), "provider"):
                 if provider not in providers:
                     self._unknown(f"{at}.deployments[{step}].provider", "provider", provider, providers)
-            self._check_fallbacks(at, model, models | {each.id for other in others for each in other.models})
+        found = {each.id for other in others for each in other.models}
+        self._check_aliases(written["models"], found)
+        names = _Known(written["models"], found)
+        for position, model in enumerate(written["models"]):
+            self._check_others(f"models[{position}]", model, names)
 
-    def _check_fallbacks(self, at: str, model: Any, models: set[str]) -> None:
-        for step, fallback in enumerate(_list(model, "fallbacks")):
-            if not isinstance(fallback, str):
-                continue
-            if fallback == model.get("id"):
-                self._problem(f"{at}.fallbacks[{step}]", "a model cannot be its own fallback")
-            elif fallback not in models:
-                # Not an error: it may be a known provider's model whose variable is not set on this machine.
-                self._warnings.append(
-                    f"{at}.fallbacks[{step}]: there is no model {fallback!r} now, so nothing falls back to it"
-                    + did_you_mean(fallback, sorted(models))
-                )
+    def _check_aliases(self, models: list[Any], found: set[str]) -> None:
+        taken = {id: f"models[{position}]" for position, id in _names(models, "id")}
+        for position, model in enumerate(models):
+            for step, alias in _texts(model, "aliases"):
+                at = f"models[{position}].aliases[{step}]"
+                if alias in taken:
+                    self._problem(at, f"{alias!r} is a name of {taken[alias]} already")
+                elif alias in found:
+                    self._warnings.append(
+                        f"{at}: there is a model {alias!r} already, which is asked in its place"
+                    )
+                taken.setdefault(alias, f"models[{position}]")
+
+    def _check_others(self, at: str, model: Any, names: _Known) -> None:
+        """Those that the model names as fallbacks and as its mirror."""
+        for field in ("fallbacks", "context_fallbacks"):
+            for step, name in _texts(model, field):
+                self._check_other(f"{at}.{field}[{step}]", "fallback", name, model, names)
+        mirror = _mapping(_mapping(model, "routing"), "mirror")
+        if isinstance(to := mirror.get("to"), str):
+            self._check_other(f"{at}.routing.mirror.to", "mirror", to, model, names)
+
+    def _check_other(self, at: str, noun: str, name: str, model: Any, names: _Known) -> None:
+        if name == model.get("id"):
+            self._problem(at, f"a model cannot be its own {noun}")
+        elif not names.has(name):
+            # Not an error: it may be a known provider's model whose variable is not set on this machine.
+            nothing = "nothing falls back to it" if noun == "fallback" else "nothing is mirrored"
+            self._warnings.append(
+                f"{at}: there is no model {name!r} now, so {nothing}"
+                + did_you_mean(name, sorted(names.exact))
+            )
 
     def _unknown(self, path: str, noun: str, name: str, known: set[str]) -> None:
         self._problem(path, f"there is no {noun} {name!r}" + did_you_mean(name, sorted(known)))
@@ -175,6 +199,28 @@ def _names(entries: list[Any], key: str) -> list[tuple[int, str]]:
     """The names that entries give themselves, wrong entries and all: one mistake is told once."""
     found = [(step, each.get(key)) for step, each in enumerate(entries) if isinstance(each, dict)]
     return [(step, name) for step, name in found if isinstance(name, str)]
+
+
+def _texts(entry: Any, key: str) -> list[tuple[int, str]]:
+    return [(step, each) for step, each in enumerate(_list(entry, key)) if isinstance(each, str)]
+
+
+def _mapping(entry: Any, key: str) -> dict[str, Any]:
+    value = entry.get(key) if isinstance(entry, dict) else None
+    return value if isinstance(value, dict) else {}
+
+
+class _Known:
+    """The names of models that can be asked: those of the file, and those that are found beside it."""
+
+    def __init__(self, written: list[Any], found: set[str]) -> None:
+        ids = {id for _, id in _names(written, "id")}
+        aliases = {alias for model in written for _, alias in _texts(model, "aliases")}
+        self.exact = {id for id in ids if not is_pattern(id)} | aliases | found
+        self._patterns = [id for id in ids if is_pattern(id)]
+
+    def has(self, name: str) -> bool:
+        return name in self.exact or any(matched(each, name) is not None for each in self._patterns)
 
 
 def _list(entry: Any, key: str) -> list[Any]:

@@ -6,6 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
+from hive_runtime.model_names import by_specificity, is_pattern, matched
+from hive_runtime.provider_kinds import KINDS
+
 DEFAULT_TENANT = "default"
 
 
@@ -187,9 +190,10 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """sealed_credential: empty where none is needed, or none is there.
+    """base_url: as the operator wrote it; empty: its kind's own. options: what its kind wants to know besides.
 
-    free: what it serves costs nothing, for it runs on a machine of the operator.
+    sealed_credential: empty where none is needed, or none is there. free: what it serves costs nothing, for it runs
+    on a machine of the operator.
     """
 
     name: str
@@ -202,15 +206,81 @@ class Provider:
     output_bound_field: str | None = None
     free: bool = False
     enabled: bool = True
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def address(self) -> str:
+        """The base URL that it is asked at; empty where it has none."""
+        kind = KINDS.get(self.kind)
+        return self.base_url if kind is None else kind.address(self.base_url, self.options)
+
+    @property
+    def bound_field(self) -> str:
+        """What it calls the output bound; empty where it takes what clients call it."""
+        kind = KINDS.get(self.kind)
+        return self.output_bound_field or (kind.bound_field if kind is not None else "")
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """model: the provider's own name of it."""
+    """model: the provider's own name of it; with a `*` for what that of the model's id stands for.
+
+    order: lower ones are asked first. region: where it is. rpm, tpm: requests and tokens per minute. None is not
+    known, or no limit.
+    """
 
     provider: str
     model: str
     weight: int = 1
+    order: int = 0
+    region: str | None = None
+    rpm: int | None = None
+    tpm: int | None = None
+
+
+class Policy(Enum):
+    """How one of several deployments is chosen."""
+
+    WEIGHTED = "weighted"
+    LEAST_BUSY = "least_busy"
+    LOWEST_LATENCY = "lowest_latency"
+    CHEAPEST = "cheapest"
+    STICKY = "sticky"
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Where deployments are asked first, or, where it is required, alone."""
+
+    name: str
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hedge:
+    """after_ms: without content for so long, a second deployment is asked too; None: not unless a caller wants it.
+
+    by_header: callers may want it.
+    """
+
+    after_ms: int | None = None
+    by_header: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """The model that gets a copy of so many of a hundred requests."""
+
+    to: str
+    percent: float
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    policy: Policy = Policy.WEIGHTED
+    region: Region | None = None
+    hedge: Hedge = Hedge()
+    mirror: Mirror | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +293,8 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """mode, context_window: None where not known. created: Unix seconds."""
+    """id: with a `*`, the names that it fits. aliases: other names of it. context_fallbacks: models for prompts that
+    are too long for this one. mode, context_window: None where not known. created: Unix seconds."""
 
     id: str
     deployments: tuple[Deployment, ...]
@@ -234,10 +305,45 @@ class Model:
     mode: str | None = None
     owned_by: str | None = None
     context_window: int | None = None
+    aliases: tuple[str, ...] = ()
+    context_fallbacks: tuple[str, ...] = ()
+    routing: Routing = Routing()
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Names of the models that it may pass requests on to."""
+        mirror = () if self.routing.mirror is None else (self.routing.mirror.to,)
+        return self.fallbacks + self.context_fallbacks + mirror
 
     @property
     def owner(self) -> str:
         return self.owned_by or self.deployments[0].provider
+
+
+class Names:
+    """Which model a name stands for: its own, else an alias, else the pattern that says most of it."""
+
+    def __init__(self, models: Iterable[Model]) -> None:
+        known = list(models)
+        self._aliases = {alias: model for model in known for alias in model.aliases}
+        self._models = {model.id: model for model in known}
+        self._patterns = by_specificity(id for id in self._models if is_pattern(id))
+
+    def exactly(self, name: str) -> Model | None:
+        """The model whose id or alias it is."""
+        return self._models.get(name) or self._aliases.get(name)
+
+    def find(self, name: str) -> Model | None:
+        if (found := self.exactly(name)) is not None:
+            return found
+        fitting = (each for each in self._patterns if matched(each, name) is not None)
+        pattern = next(fitting, None)
+        return None if pattern is None else self._models[pattern]
+
+    @property
+    def all(self) -> list[str]:
+        """Every name that can be listed."""
+        return [*self._models, *self._aliases]
 
 
 def in_service(providers: Iterable[Provider], models: Iterable[Model]) -> dict[str, Provider | Model]:
@@ -252,10 +358,21 @@ def in_service(providers: Iterable[Provider], models: Iterable[Model]) -> dict[s
         deployments = tuple(each for each in model.deployments if each.provider in on)
         working[model.id] = replace(model, deployments=deployments, owned_by=model.owner)
     found: dict[str, Provider | Model] = {provider_key(name): on[name] for name in on}
+    names = Names(working.values())
+
+    def works(name: str) -> bool:
+        other = names.find(name)
+        return other is not None and bool(other.deployments)
+
     for id, model in working.items():
-        fallbacks = tuple(each for each in model.fallbacks if each in working and working[each].deployments)
+        fallbacks = tuple(filter(works, model.fallbacks))
         if model.deployments or fallbacks:
-            found[model_key(id)] = replace(model, fallbacks=fallbacks)
+            longer, routing = tuple(filter(works, model.context_fallbacks)), model.routing
+            if routing.mirror is not None and not works(routing.mirror.to):
+                routing = replace(routing, mirror=None)
+            found[model_key(id)] = replace(
+                model, fallbacks=fallbacks, context_fallbacks=longer, routing=routing
+            )
     return found
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -11,10 +13,26 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from hive_console.control import Deployment, Model, Price, Provider, Source, Timeouts
+from hive_console.control import (
+    Deployment,
+    Hedge,
+    Mirror,
+    Model,
+    Policy,
+    Price,
+    Provider,
+    Region,
+    Routing,
+    Source,
+    Timeouts,
+)
+from hive_console.problems import did_you_mean
+from hive_runtime.model_names import STAR, is_pattern
+from hive_runtime.provider_kinds import KINDS
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+-]*(/[A-Za-z0-9._:@+-]+)*")
+REGION = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 AMOUNT = re.compile(r"[0-9]{1,9}(\.[0-9]{1,18})?")
 PICO = Decimal(10) ** 12
 MODES = Literal[
@@ -53,6 +71,20 @@ def _model_id(value: str) -> str:
     return value
 
 
+def _model_name(value: str) -> str:
+    """A model's id, or a pattern."""
+    if value.count(STAR) > 1:
+        raise wrong("must not have more than one '*'")
+    _model_id(value.replace(STAR, "x"))
+    return value
+
+
+def _region(value: str) -> str:
+    if not REGION.fullmatch(value):
+        raise wrong("must be lower-case letters and digits, with '-' between parts, such as eu or us-east-1")
+    return value
+
+
 def printable(value: str) -> str:
     """The value; raises where a character of it does not show."""
     if not value.isprintable():
@@ -68,10 +100,27 @@ def _not_blank(value: str) -> str:
 
 def _credential(value: str) -> str:
     # Read from a file, a key often has a line break behind it.
-    value = value.strip()
+    value = _on_one_line(value.strip())
     if not value.isascii():
         raise wrong("must be ASCII: it travels in an HTTP header")
     return _not_blank(value)
+
+
+def _on_one_line(value: str) -> str:
+    """The JSON that some providers give out as a credential, without its line breaks; other values as they are."""
+    if not value.startswith("{"):
+        return value
+    try:
+        return json.dumps(json.loads(value), separators=(",", ":"))
+    except ValueError:
+        return value
+
+
+def _kind(value: str) -> str:
+    if value not in KINDS:
+        near = did_you_mean(value, KINDS)
+        raise wrong(f"is no kind of provider: {value!r}{near or '; docs/providers.md lists them'}", said=True)
+    return value
 
 
 def _url(value: str) -> str:
@@ -103,9 +152,14 @@ def _amount(value: object) -> object:
 
 Name = Annotated[str, AfterValidator(_name)]
 ModelId = Annotated[str, AfterValidator(_model_id)]
+ModelName = Annotated[str, AfterValidator(_model_name)]
+"""A model's id, or a pattern: an id with a `*`."""
+RegionName = Annotated[str, Field(max_length=64), AfterValidator(_region)]
+PerMinute = Annotated[int, Field(ge=1, le=10**15)]
 Title = Annotated[str, Field(max_length=255), AfterValidator(printable)]
 Text = Annotated[str, Field(max_length=255), AfterValidator(_not_blank)]
 Credential = Annotated[str, Field(max_length=8192), AfterValidator(_credential)]
+KindName = Annotated[str, AfterValidator(_kind)]
 Url = Annotated[str, Field(max_length=2048), AfterValidator(_url)]
 Amount = Annotated[str, BeforeValidator(_amount)]
 LATEST = 253_402_300_799
@@ -141,8 +195,9 @@ class TimeoutsForm(Form):
 class ProviderFields(Form):
     """What can be changed of a provider."""
 
-    kind: Literal["openai", "local"] = "openai"
+    kind: KindName = "openai"
     base_url: Url = ""
+    options: dict[str, Text] = {}
     api_key: Credential | None = Field(default=None, repr=False)
     timeouts: TimeoutsForm = TimeoutsForm()
     output_bound_field: Literal["max_tokens", "max_completion_tokens"] | None = None
@@ -156,12 +211,13 @@ class ProviderFields(Form):
 
 class ProviderDeclaration(ProviderFields):
     name: Name
-    kind: Literal["openai", "local"]
+    kind: KindName
 
     @model_validator(mode="after")
-    def _has_address(self) -> ProviderDeclaration:
-        if self.kind == "openai" and not self.base_url:
-            raise wrong("base_url is missing: a provider of kind 'openai' needs one")
+    def _fits_its_kind(self) -> ProviderDeclaration:
+        problems = KINDS[self.kind].problems(self.base_url, self.options)
+        if words := "; ".join(f"{place} {problem}" for place, problem in problems):
+            raise wrong(words, said=True)
         return self
 
     def provider(self, source: Source, created_at: int, sealed_credential: bytes) -> Provider:
@@ -178,6 +234,53 @@ class DeploymentForm(Form):
     provider: Name
     model: Text
     weight: int = Field(default=1, ge=0, le=1_000_000)
+    order: int = Field(default=0, ge=0, le=1_000)
+    region: RegionName | None = None
+    rpm: PerMinute | None = None
+    tpm: PerMinute | None = None
+
+
+class RegionForm(Form):
+    prefer: RegionName | None = None
+    require: RegionName | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> RegionForm:
+        if (self.prefer is None) == (self.require is None):
+            raise wrong("must have either 'prefer' or 'require'")
+        return self
+
+    def region(self) -> Region:
+        return Region(self.require or self.prefer or "", required=self.require is not None)
+
+
+class HedgeForm(Form):
+    after_ms: int | None = Field(default=None, ge=1, le=60_000)
+    by_header: bool = True
+
+
+class MirrorForm(Form):
+    to: ModelId
+    percent: float = Field(gt=0, le=100)
+
+
+class RoutingForm(Form):
+    """How one of a model's deployments is chosen."""
+
+    policy: Literal["weighted", "least_busy", "lowest_latency", "cheapest", "sticky"] = "weighted"
+    region: RegionForm | None = None
+    hedge: HedgeForm | None = None
+    mirror: MirrorForm | None = None
+
+    def over(self, routing: Routing) -> Routing:
+        """The given parts in place of those that stand, all others as they are."""
+        values: dict[str, Any] = {
+            "policy": Policy(self.policy),
+            "region": None if self.region is None else self.region.region(),
+            "hedge": Hedge() if self.hedge is None else Hedge(**self.hedge.model_dump()),
+            "mirror": None if self.mirror is None else Mirror(**self.mirror.model_dump()),
+        }
+        return replace(routing, **{name: values[name] for name in self.model_fields_set})
 
 
 class PriceForm(Form):
@@ -213,11 +316,17 @@ class PriceForm(Form):
         return {unit: amount for unit, amount in self.given().items() if unit != "per" and amount is not None}
 
 
+NAME_LISTS = ("aliases", "fallbacks", "context_fallbacks")
+
+
 class ModelFields(Form):
     """What can be changed of a model."""
 
     deployments: list[DeploymentForm] = Field(default=[], min_length=1)
+    aliases: list[ModelId] = []
     fallbacks: list[ModelId] = []
+    context_fallbacks: list[ModelId] = []
+    routing: RoutingForm = RoutingForm()
     price: PriceForm | None = None
     mode: MODES | None = None
     owned_by: Text | None = None
@@ -232,26 +341,45 @@ class ModelFields(Form):
                 raise wrong(
                     f"deployments name {model!r} at {provider!r} twice: give it one entry, and a weight"
                 )
-        for fallback in self.fallbacks:
-            if self.fallbacks.count(fallback) > 1:
-                raise wrong(f"fallbacks name {fallback!r} twice")
+        for name in NAME_LISTS:
+            names: list[str] = getattr(self, name)
+            if twins := [each for each in names if names.count(each) > 1]:
+                raise wrong(f"{name} name {twins[0]!r} twice")
         return self
 
     def values(self) -> dict[str, Any]:
-        """The written fields as `Model` has them."""
-        values = self.given()
+        """The written fields as `Model` has them; `routing` stays out."""
+        values = {name: value for name, value in self.given().items() if name != "routing"}
         if "deployments" in values:
             values["deployments"] = tuple(Deployment(**each.model_dump()) for each in self.deployments)
-        if "fallbacks" in values:
-            values["fallbacks"] = tuple(self.fallbacks)
+        values |= {name: tuple(values[name]) for name in NAME_LISTS if name in values}
         if self.price is not None:
             values["price"] = Price(self.price.units(), self.price.per)
         return values
 
 
 class ModelDeclaration(ModelFields):
-    id: ModelId
+    id: ModelName
     deployments: list[DeploymentForm] = Field(min_length=1)
 
+    @model_validator(mode="after")
+    def _has_stars_in_their_places(self) -> ModelDeclaration:
+        if words := misplaced_star(self.id, [each.model for each in self.deployments], self.aliases):
+            raise wrong(words)
+        return self
+
     def model(self, source: Source, created: int) -> Model:
-        return Model(source=source, **{"created": created, **self.values()})
+        routing = self.routing.over(Routing())
+        return Model(source=source, **{"created": created, "routing": routing, **self.values()})
+
+
+def misplaced_star(id: str, names: Iterable[str], aliases: Collection[str]) -> str | None:
+    """What is wrong with a model's use of `*`, in words. names: the providers' own, of its deployments."""
+    if is_pattern(id) and aliases:
+        return f"aliases name one model, and {id!r} stands for many: write a model of its own"
+    for name in names:
+        if is_pattern(name) and not is_pattern(id):
+            return f"deployments name {name!r}, and the id has no '*' that could be filled in"
+        if name.count(STAR) > 1:
+            return f"deployments name {name!r}: one '*' can be filled in"
+    return None

@@ -53,21 +53,16 @@ def from_environment(environment: Mapping[str, str]) -> Declared:
 
 def from_ollama(base_url: str, names: Iterable[str]) -> Declared:
     """The models that an Ollama says it has."""
-    provider = ProviderDeclaration(name=OLLAMA_PROVIDER, kind="openai", base_url=base_url, free=True)
+    provider = ProviderDeclaration(name=OLLAMA_PROVIDER, kind="ollama", base_url=base_url, free=True)
     models = [KnownModel(name, mode=_mode(name)) for name in sorted(set(names)) if MODEL_ID.fullmatch(name)]
     return Declared((provider,), tuple(_model(OLLAMA_PROVIDER, model) for model in models))
 
 
 def _provider(known: KnownProvider, api_key: str) -> ProviderDeclaration:
-    return ProviderDeclaration.model_validate(
-        {
-            "name": known.name,
-            "kind": "openai",
-            "base_url": known.base_url,
-            "api_key": api_key,
-            "output_bound_field": known.output_bound_field,
-        }
-    )
+    fields = {"name": known.name, "kind": known.name, "api_key": api_key}
+    if known.output_bound_field is not None:
+        fields["output_bound_field"] = known.output_bound_field
+    return ProviderDeclaration.model_validate(fields)
 
 
 def _model(provider: str, known: KnownModel, *, bare: bool = False) -> ModelDeclaration:

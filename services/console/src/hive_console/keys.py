@@ -6,7 +6,7 @@ import hashlib
 import secrets
 import string
 from contextlib import AsyncExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hive_console.budgets import Budgets
@@ -36,6 +36,18 @@ def hash_of(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is kept of a secret. last_four: empty where nobody knows them."""
+
+    sha256: bytes
+    last_four: str = ""
+
+    @classmethod
+    def of(cls, secret: str) -> Known:
+        return cls(hash_of(secret), secret[-4:])
+
+
 class Keys:
     """Raises HiveError `not_found` for an unknown id, and `conflict` where the state forbids the change."""
 
@@ -54,27 +66,31 @@ class Keys:
             return await _existing(store, id)
 
     async def create(
-        self, tenant_id: str, values: dict[str, Any], budget: int | None = None
-    ) -> tuple[ApiKey, str]:
+        self, tenant_id: str, values: dict[str, Any], budget: int | None = None, known: Known | None = None
+    ) -> tuple[ApiKey, str | None]:
         """The key as it is kept, and the key itself: nobody can read it again.
 
         budget: nano-dollars, moved from the wallet before there is a key; raises HiveError `budget_exceeded` where
         that has too little. None: the key spends from the wallet.
+        known: of a secret that callers have already, from another gateway; then the key itself is None. Raises
+        HiveError `conflict` where there is a key of it.
         """
-        id, secret = new_id(), new_secret()
+        id, secret = new_id(), new_secret() if known is None else None
+        kept = known if secret is None else Known.of(secret)
+        assert kept is not None
         if budget is None:
             _check_rule(values.get("auto_recharge"), has_budget=False)
             async with self._changes.change() as change:
-                await _check_new(change, tenant_id, values)
-                return await add_key(change, tenant_id, secret, id=id, **values), secret
+                await _check_new(change, tenant_id, values, kept)
+                return await add_key(change, tenant_id, kept, id=id, **values), secret
         async with self._changes.change() as change:
-            await _check_new(change, tenant_id, values)
+            await _check_new(change, tenant_id, values, kept)
         async with self._budgets.expected(id, tenant_id):
             await self._budgets.fill(tenant_id, id, budget)
             async with self._changes.change() as change:
-                await _check_new(change, tenant_id, values)
+                await _check_new(change, tenant_id, values, kept)
                 await self._budgets.keep(change, id)
-                key = await add_key(change, tenant_id, secret, id=id, has_budget=True, **values)
+                key = await add_key(change, tenant_id, kept, id=id, has_budget=True, **values)
         return key, secret
 
     async def change(self, id: str, values: dict[str, Any]) -> ApiKey:
@@ -127,7 +143,7 @@ class Keys:
 
 
 async def add_key(
-    change: Change, tenant_id: str, secret: str, *, id: str = "", name: str = "", **values: Any
+    change: Change, tenant_id: str, known: Known, *, id: str = "", name: str = "", **values: Any
 ) -> ApiKey:
     """Keep and announce a key of this secret."""
     values["caps"] = Caps(**values.get("caps", {}))
@@ -135,8 +151,8 @@ async def add_key(
         id=id or new_id(),
         tenant_id=tenant_id,
         name=name,
-        sha256=hash_of(secret),
-        last_four=secret[-4:],
+        sha256=known.sha256,
+        last_four=known.last_four,
         created_at=change.now,
         **values,
     )
@@ -162,7 +178,7 @@ async def ensure_bootstrap_key(change: Change, secret: str) -> None:
             former, sha256=hash_of(secret), last_four=secret[-4:], revoked=False, expires_at=None
         )
     else:
-        await add_key(change, DEFAULT_TENANT, secret, id=BOOTSTRAP_ID, name="bootstrap")
+        await add_key(change, DEFAULT_TENANT, Known.of(secret), id=BOOTSTRAP_ID, name="bootstrap")
         return
     await store.change_key(holder)
     await change.announce(holder)
@@ -179,9 +195,14 @@ async def _end(change: Change, key: ApiKey) -> None:
         await change.retire(guard_key(policy))
 
 
-async def _check_new(change: Change, tenant_id: str, values: dict[str, Any]) -> None:
+async def _check_new(change: Change, tenant_id: str, values: dict[str, Any], known: Known) -> None:
     await existing_tenant(change.store, tenant_id, "tenant")
     _check_expiry(values, change.now)
+    if (holder := await change.store.key_with(known.sha256)) is not None:
+        state = "is revoked" if holder.revoked else f"belongs to tenant {holder.tenant_id!r}"
+        raise HiveError(
+            Kind.CONFLICT, f"The API key of this SHA-256 is {holder.id!r}, which {state}.", "sha256"
+        )
 
 
 def _check_change(key: ApiKey, values: dict[str, Any], now: int) -> ApiKey:

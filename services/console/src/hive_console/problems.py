@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from difflib import get_close_matches
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
@@ -63,7 +64,7 @@ def _words(detail: ErrorDetails, form: type[BaseModel], written: object) -> str:
     if detail["type"] == "said":
         return words
     value = _value_at(written, location)
-    if detail["type"] == "string_type" and isinstance(value, (bool, int, float)):
+    if detail["type"] == "string_type" and isinstance(value, (bool, int, float, date)):
         words += ": put it in quotes"
     if detail["type"] == "literal_error" and isinstance(value, str):
         return words + _got(value, location) + did_you_mean(value, _choices(detail))

@@ -10,6 +10,7 @@ from hive_console.declarations import ProviderDeclaration, ProviderFields
 from hive_console.pages import Listing, Page
 from hive_console.store import Store
 from hive_runtime.errors import HiveError, Kind
+from hive_runtime.provider_kinds import KINDS
 from hive_runtime.sealing import seal
 
 
@@ -48,8 +49,8 @@ class Providers:
             provider = replace(provider, timeouts=fields.timeouts.over(provider.timeouts))
             if "api_key" in fields.model_fields_set:
                 provider = replace(provider, sealed_credential=self.sealed(fields))
-            if provider.kind == "openai" and not provider.base_url:
-                raise HiveError(Kind.INVALID, "A provider of kind 'openai' needs a base_url.", "base_url")
+            for place, problem in KINDS[provider.kind].problems(provider.base_url, provider.options):
+                raise HiveError(Kind.INVALID, f"{place} {problem}.", place)
             await change.store.put_provider(provider, change.revision)
         return provider
 

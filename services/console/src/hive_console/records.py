@@ -12,7 +12,9 @@ from hive_console.control import (
     GuardPolicy,
     Mode,
     Model,
+    Policy,
     Provider,
+    Routing,
     Strictness,
     Tenant,
     api_key_key,
@@ -147,7 +149,7 @@ def _provider(provider: Provider) -> control_pb2.Provider:
     return control_pb2.Provider(
         id=provider.name,
         kind=provider.kind,
-        base_url=provider.base_url,
+        base_url=provider.address,
         sealed_credential=provider.sealed_credential,
         timeouts=control_pb2.Timeouts(
             connect=timeouts.connect,
@@ -155,8 +157,33 @@ def _provider(provider: Provider) -> control_pb2.Provider:
             idle=timeouts.idle,
             total=timeouts.total,
         ),
-        output_bound_field=provider.output_bound_field or "",
+        output_bound_field=provider.bound_field,
         free=provider.free,
+        options=provider.options,
+    )
+
+
+POLICIES = {
+    Policy.WEIGHTED: control_pb2.ROUTING_POLICY_WEIGHTED,
+    Policy.LEAST_BUSY: control_pb2.ROUTING_POLICY_LEAST_BUSY,
+    Policy.LOWEST_LATENCY: control_pb2.ROUTING_POLICY_LOWEST_LATENCY,
+    Policy.CHEAPEST: control_pb2.ROUTING_POLICY_CHEAPEST,
+    Policy.STICKY: control_pb2.ROUTING_POLICY_STICKY,
+}
+
+
+def _routing(routing: Routing) -> control_pb2.Routing | None:
+    if routing == Routing():
+        return None
+    region, mirror = routing.region, routing.mirror
+    return control_pb2.Routing(
+        policy=POLICIES[routing.policy],
+        region="" if region is None else region.name,
+        region_required=region is not None and region.required,
+        hedge_after_ms=routing.hedge.after_ms,
+        no_hedge_by_header=not routing.hedge.by_header,
+        mirror_to="" if mirror is None else mirror.to,
+        mirror_percent=0.0 if mirror is None else mirror.percent,
     )
 
 
@@ -166,10 +193,21 @@ def _model(model: Model) -> control_pb2.Model:
         created_unix=model.created,
         owned_by=model.owner,
         deployments=[
-            control_pb2.Deployment(provider_id=each.provider, model=each.model, weight=each.weight)
+            control_pb2.Deployment(
+                provider_id=each.provider,
+                model=each.model,
+                weight=each.weight,
+                order=each.order,
+                region=each.region or "",
+                rpm=each.rpm,
+                tpm=each.tpm,
+            )
             for each in model.deployments
         ],
+        aliases=model.aliases,
         fallbacks=model.fallbacks,
+        context_fallbacks=model.context_fallbacks,
+        routing=_routing(model.routing),
         price=None
         if model.price is None
         else control_pb2.Price(units=model.price.units, per=model.price.per),

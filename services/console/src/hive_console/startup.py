@@ -19,7 +19,7 @@ from hive_console.control import (
     provider_key,
 )
 from hive_console.found import Declared
-from hive_console.keys import add_key, ensure_bootstrap_key, new_secret
+from hive_console.keys import Known, add_key, ensure_bootstrap_key, new_secret
 from hive_console.sources import Sources
 from hive_console.tenants import existing_tenant
 
@@ -84,7 +84,7 @@ async def _ensure_key(change: Change, bootstrap_key: str | None) -> str | None:
     if (await change.store.keys()).items:
         return None
     secret = new_secret()
-    await add_key(change, DEFAULT_TENANT, secret, name="first key")
+    await add_key(change, DEFAULT_TENANT, Known.of(secret), name="first key")
     return secret
 
 

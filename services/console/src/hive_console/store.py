@@ -46,10 +46,15 @@ from hive_console.control import (
     GuardAction,
     GuardPolicy,
     GuardRule,
+    Hedge,
+    Mirror,
     Mode,
     Model,
+    Policy,
     Price,
     Provider,
+    Region,
+    Routing,
     Source,
     Strictness,
     Tenant,
@@ -123,6 +128,7 @@ providers = Table(
     Column("sealed_credential", LargeBinary, nullable=False),
     Column("timeouts", JSON, nullable=False),
     Column("output_bound_field", String(32)),
+    Column("options", JSON, nullable=False),
     Column("free", Boolean, nullable=False),
     Column("enabled", Boolean, nullable=False),
     Column("created_at", BigInteger, nullable=False),
@@ -134,6 +140,9 @@ models = Table(
     Column("id", String(200), primary_key=True),
     Column("source", String(16), primary_key=True),
     Column("fallbacks", JSON, nullable=False),
+    Column("aliases", JSON, nullable=False),
+    Column("context_fallbacks", JSON, nullable=False),
+    Column("routing", JSON, nullable=False),
     Column("price", JSON(none_as_null=True)),
     Column("mode", String(32)),
     Column("owned_by", String(255)),
@@ -150,6 +159,10 @@ deployments = Table(
     Column("provider", String(64), nullable=False),
     Column("model", String(255), nullable=False),
     Column("weight", Integer, nullable=False),
+    Column("order", Integer, nullable=False),
+    Column("region", String(64)),
+    Column("rpm", BigInteger),
+    Column("tpm", BigInteger),
     ForeignKeyConstraint(["model_id", "source"], ["models.id", "models.source"], ondelete="CASCADE"),
 )
 # Budgets on their way: a key that is to get one (`funding`), one whose money goes back (`returning`).
@@ -413,7 +426,7 @@ class Store:
         parts: dict[tuple[str, str], list[Deployment]] = {}
         for row in (await self.connection.execute(rows)).all():
             place = (row.model_id, row.source)
-            parts.setdefault(place, []).append(Deployment(row.provider, row.model, row.weight))
+            parts.setdefault(place, []).append(_deployment(row))
         items = [_model(row, parts[row.id, row.source]) for row in found.items]
         return Listing(items, found.has_more)
 
@@ -531,6 +544,7 @@ def _provider(row: Row[Any]) -> Provider:
         output_bound_field=row.output_bound_field,
         free=row.free,
         enabled=row.enabled,
+        options=row.options,
     )
 
 
@@ -546,6 +560,9 @@ def _model(row: Row[Any], parts: Sequence[Deployment]) -> Model:
         source=Source(row.source),
         created=row.created,
         fallbacks=tuple(row.fallbacks),
+        aliases=tuple(row.aliases),
+        context_fallbacks=tuple(row.context_fallbacks),
+        routing=_routing(row.routing),
         price=None if row.price is None else Price(**row.price),
         mode=row.mode,
         owned_by=row.owned_by,
@@ -553,9 +570,35 @@ def _model(row: Row[Any], parts: Sequence[Deployment]) -> Model:
     )
 
 
+def _deployment(row: Row[Any]) -> Deployment:
+    return Deployment(
+        provider=row.provider,
+        model=row.model,
+        weight=row.weight,
+        order=row.order,
+        region=row.region,
+        rpm=row.rpm,
+        tpm=row.tpm,
+    )
+
+
+def _routing(value: dict[str, Any]) -> Routing:
+    """What an older release did not write is as that release was."""
+    region, mirror = value.get("region"), value.get("mirror")
+    return Routing(
+        policy=Policy(value.get("policy", Policy.WEIGHTED.value)),
+        region=None if region is None else Region(**region),
+        hedge=Hedge(**value.get("hedge", {})),
+        mirror=None if mirror is None else Mirror(**mirror),
+    )
+
+
 def _model_row(model: Model) -> dict[str, Any]:
     return {
         "fallbacks": list(model.fallbacks),
+        "aliases": list(model.aliases),
+        "context_fallbacks": list(model.context_fallbacks),
+        "routing": asdict(model.routing) | {"policy": model.routing.policy.value},
         "price": None if model.price is None else asdict(model.price),
         "mode": model.mode,
         "owned_by": model.owned_by,

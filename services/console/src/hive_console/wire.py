@@ -26,15 +26,17 @@ from hive_console.control import (
     Mode,
     Model,
     Provider,
+    Routing,
     Strictness,
     Tenant,
     model_key,
 )
-from hive_console.declarations import LATEST, Form, ModelId, Moment, Name, Title, wrong
+from hive_console.declarations import LATEST, Form, ModelName, Moment, Name, Title, printable, wrong
+from hive_console.keys import Known
 from hive_console.pages import Listing
 
 T = TypeVar("T")
-ModelIds = Annotated[list[ModelId], AfterValidator(lambda ids: list(dict.fromkeys(ids)))]
+ModelIds = Annotated[list[ModelName], AfterValidator(lambda ids: list(dict.fromkeys(ids)))]
 Expiry = Annotated[Moment | None, BeforeValidator(lambda value: _unix_seconds(value))]
 """Unix seconds; clients also send a fraction, or a moment in RFC 3339."""
 Label = Annotated[Title, BeforeValidator(lambda value: "" if value is None else value)]
@@ -131,10 +133,25 @@ class KeyPatch(Form):
 
 
 class NewKey(KeyPatch):
+    """sha256: of a secret that callers have already, in hexadecimal; last_four: its end, for people to know it by."""
+
     tenant: str
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    last_four: Annotated[str, Field(max_length=4), AfterValidator(printable)] = ""
+
+    @model_validator(mode="after")
+    def _tells_of_one_secret(self) -> NewKey:
+        if self.last_four and self.sha256 is None:
+            raise wrong("last_four is of no use without sha256: a key that is made here tells them itself")
+        return self
+
+    @property
+    def known(self) -> Known | None:
+        return None if self.sha256 is None else Known(bytes.fromhex(self.sha256), self.last_four)
 
     def values(self) -> dict[str, Any]:
-        return {name: value for name, value in super().values().items() if name != "tenant"}
+        apart = ("tenant", "sha256", "last_four")
+        return {name: value for name, value in super().values().items() if name not in apart}
 
 
 def _unix_seconds(value: object) -> object:
@@ -226,7 +243,8 @@ def provider_answer(provider: Provider) -> dict[str, Any]:
         "object": "provider",
         "name": provider.name,
         "kind": provider.kind,
-        "base_url": provider.base_url,
+        "base_url": provider.address,
+        "options": provider.options,
         "has_api_key": bool(provider.sealed_credential),
         "timeouts": {phase: seconds or None for phase, seconds in asdict(provider.timeouts).items()},
         "output_bound_field": provider.output_bound_field,
@@ -243,7 +261,10 @@ def model_answer(model: Model, in_service: set[str]) -> dict[str, Any]:
         "id": model.id,
         "object": "model",
         "deployments": [asdict(each) for each in model.deployments],
+        "aliases": model.aliases,
         "fallbacks": model.fallbacks,
+        "context_fallbacks": model.context_fallbacks,
+        "routing": _routing_answer(model.routing),
         "price": None if model.price is None else {**model.price.units, "per": model.price.per},
         "mode": model.mode,
         "owned_by": model.owner,
@@ -251,6 +272,16 @@ def model_answer(model: Model, in_service: set[str]) -> dict[str, Any]:
         "created": model.created,
         "source": model.source.value,
         "in_service": model_key(model.id) in in_service,
+    }
+
+
+def _routing_answer(routing: Routing) -> dict[str, Any]:
+    region = routing.region
+    return {
+        "policy": routing.policy.value,
+        "region": None if region is None else {"require" if region.required else "prefer": region.name},
+        "hedge": asdict(routing.hedge),
+        "mirror": None if routing.mirror is None else asdict(routing.mirror),
     }
 
 

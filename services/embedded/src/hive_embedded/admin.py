@@ -15,7 +15,11 @@ SECONDS = 30
 
 
 class AdminError(Exception):
-    """What the operator is told instead of a result."""
+    """What the operator is told instead of a result. status: of the answer; 0 where there was none."""
+
+    def __init__(self, words: str, status: int = 0) -> None:
+        super().__init__(words)
+        self.status = status
 
 
 class Admin:
@@ -56,7 +60,7 @@ class Admin:
             with urllib.request.urlopen(request, timeout=seconds) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
-            raise AdminError(_words(error)) from None
+            raise AdminError(_words(error), error.code) from None
         except OSError as error:
             where = self._settings.admin_url
             said = f"No gateway answers at {where}: is `modelhive serve` running? ({error})"

@@ -79,8 +79,8 @@ def key_routes(keys: Keys, budgets: Budgets) -> APIRouter:
 
     @router.post("")
     async def create_key(body: Annotated[NewKey, Depends(body_of(NewKey))]) -> dict[str, Any]:
-        key, secret = await keys.create(body.tenant, body.values(), body.budget_usd)
-        return {**await answer(key), "key": secret}
+        key, secret = await keys.create(body.tenant, body.values(), body.budget_usd, body.known)
+        return {**await answer(key), **({} if secret is None else {"key": secret})}
 
     @router.get("/{id}")
     async def get_key(id: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from hive_embedded.admin import AdminError
 from hive_embedded.cli import ledger, serving, topics
 from hive_embedded.cli.cache import cache
 from hive_embedded.cli.guard import guard
+from hive_embedded.cli.importing import importing
 from hive_embedded.cli.keys import keys
 from hive_embedded.cli.output import AsJson, Column, fail, gateway, show_or_json
 from hive_embedded.cli.tenants import tenants
@@ -55,6 +56,7 @@ app.add_typer(wallet, name="wallet")
 app.add_typer(usage, name="usage")
 app.add_typer(guard, name="guard")
 app.add_typer(cache, name="cache")
+app.add_typer(importing, name="import")
 ledger.add_to(app)
 topics.add_to(app)
 
@@ -73,9 +75,19 @@ def _deployments(model: Any) -> str:
     return ", ".join(f"{each['provider']}:{each['model']}" for each in model["deployments"])
 
 
+def _aliases(model: Any) -> str:
+    return ", ".join(model["aliases"])
+
+
+def _policy(model: Any) -> str:
+    return str(model["routing"]["policy"])
+
+
 MODELS = (
     Column("id", "id", whole=True),
+    Column("aliases", _aliases),
     Column("mode", "mode"),
     Column("deployments", _deployments),
+    Column("policy", _policy),
     Column("source", "source"),
 )
