@@ -1,4 +1,4 @@
-"""The scenarios of the official Node SDK, in `tests/node`: each file is a run of Node of its own."""
+"""The scenarios of the official Node SDKs, in `tests/node`: each file is a run of Node of its own."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from hive_testing.simulator import SimulatorThread
 
 NODE = Path(__file__).parents[1] / "node"
 SCENARIOS = ["abort", "chat", "embeddings", "errors", "models"]
+DIALECTS = ["anthropic", "google", "responses", "vercel"]
+"""Scenarios over providers of every dialect."""
 
 
 @pytest.fixture(scope="module")
@@ -41,15 +43,24 @@ def told(catalogue: dict[str, Any], provider: SimulatorThread, launch: Launch) -
 
 
 def test_every_scenario_is_run() -> None:
-    assert sorted(path.stem for path in NODE.glob("*.mjs")) == sorted([*SCENARIOS, "gateway"])
+    assert sorted(path.stem for path in NODE.glob("*.mjs")) == sorted([*SCENARIOS, *DIALECTS, "gateway"])
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_scenario(told: Served, simulator: SimulatorThread, name: str) -> None:
-    environment = clean_environment(told.folder) | {
-        "SCENARIO_URL": told.url,
-        "SCENARIO_KEY": told.key,
-        "SCENARIO_PROVIDER": simulator.control_url,
+    run(name, told, SCENARIO_PROVIDER=simulator.control_url)
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_dialect(polyglot: Served, poor: str, name: str) -> None:
+    run(name, polyglot, SCENARIO_POOR_KEY=poor)
+
+
+def run(name: str, gateway: Served, **more: str) -> None:
+    environment = clean_environment(gateway.folder) | {
+        "SCENARIO_URL": gateway.url,
+        "SCENARIO_KEY": gateway.key,
+        **more,
     }
     done = subprocess.run(
         ["node", "--test-reporter=tap", f"{name}.mjs"],

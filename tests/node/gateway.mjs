@@ -24,3 +24,17 @@ export async function eventually(probe) {
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
+
+// The conversation that every dialect has: the model calls a tool, and says what came of it.
+export const question = 'Use get_weather for Rome.';
+export const result = 'sunny, 23 degrees';
+export const answer = 'Echo: sunny, 23 degrees';
+export const weather = {
+  name: 'get_weather',
+  description: 'The weather of a city.',
+  schema: { type: 'object', properties: { city: { type: 'string', enum: ['Rome'] } }, required: ['city'] },
+};
+
+// A model of each provider, and one that shows its thoughts: where it signs them, it wants them back so.
+export const models = ['openai', 'compatible', 'anthropic', 'gemini', 'bedrock'];
+export const thinkers = models.map((name) => `${name}-thinks`);
