@@ -17,6 +17,9 @@ EMBEDDED_DIMENSIONS = 256
 CONTENT_MARK = b'"content":"'
 """Once in each chunk that carries content, and once in the answer that is not streamed."""
 STREAM_END = b"data: [DONE]"
+MESSAGES_MARK = b'"type":"text_delta"'
+MESSAGES_END = b'"type":"message_stop"'
+"""The same in a stream of Anthropic's messages."""
 CHAT_END = b'"completion_tokens":160'
 EMBEDDINGS_END = b'"total_tokens":96'
 

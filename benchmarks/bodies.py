@@ -50,14 +50,19 @@ class Kind(StrEnum):
     """A chat whose answer is in the cache: few different bodies, again and again."""
     GUARDED = "guarded"
     """A stream whose output a guard reads."""
+    TRANSLATED = "translated"
+    """The same stream for a client of Anthropic's messages: the upstream speaks chat completions."""
 
     @property
     def path(self) -> str:
-        return "/v1/embeddings" if self is Kind.EMBEDDINGS else "/v1/chat/completions"
+        return _PATHS.get(self, "/v1/chat/completions")
 
     @property
     def streamed(self) -> bool:
-        return self in (Kind.STREAM, Kind.HOLD, Kind.GUARDED)
+        return self in (Kind.STREAM, Kind.HOLD, Kind.GUARDED, Kind.TRANSLATED)
+
+
+_PATHS = {Kind.EMBEDDINGS: "/v1/embeddings", Kind.TRANSLATED: "/v1/messages"}
 
 
 def requests(kind: Kind, port: int, key: str) -> Iterator[bytes]:
@@ -104,7 +109,9 @@ def _chat(kind: Kind, text: str) -> bytes:
         {"role": "user", "content": f"{_UNIQUE} {text}"},
     ]
     model = "bench-hold" if kind is Kind.HOLD else "bench-model"
-    body = {"model": model, "messages": messages, "temperature": 0.2, "max_tokens": 400}
+    body: dict[str, Any] = {"model": model, "messages": messages, "temperature": 0.2, "max_tokens": 400}
+    if kind is Kind.TRANSLATED:
+        body |= {"system": messages[0]["content"], "messages": messages[1:]}
     return _compact({**body, "stream": True} if kind.streamed else body)
 
 

@@ -41,6 +41,7 @@ BUDGET = (
     Row("streams", "cpu_us_per_chunk", "100 streams/s of 50 chunks: CPU per chunk", "µs", 60, 45),
     Row("streams", "added_first_p50_ms", "100 streams/s: added time to first chunk p50", "ms", 1.5),
     Row("streams", "gap_p99_ms", "100 streams/s: gap between chunks p99 (sent: 5)", "ms"),
+    Row("translated", "cpu_us_per_chunk", "the same streams for a client of messages: CPU per chunk", "µs"),
     Row("guarded", "added_first_p50_ms", "20 streams/s, toxicity read: added time to first chunk p50", "ms"),
     Row("guarded", "added_whole_p50_ms", "20 streams/s, toxicity read: added time to the end p50", "ms"),
     Row("guarded", "cpu_us_per_chunk", "20 streams/s, toxicity read: CPU per chunk", "µs"),

@@ -12,6 +12,9 @@ ENDS = {
     Kind.EMBEDDINGS: answers.EMBEDDINGS_END,
 }
 
+MARKS = {Kind.TRANSLATED: (answers.MESSAGES_MARK, answers.MESSAGES_END)}
+"""Streams of another dialect: what stands once in each chunk with content, and what ends them."""
+
 
 class Exchange:
     """An answer in one piece. Moments are seconds of one monotonic clock."""
@@ -64,13 +67,14 @@ class StreamExchange(Exchange):
         return bool(self.chunks or self.ended)
 
     def received(self, data: bytes, moment: float) -> None:
+        content, end = MARKS.get(self.kind, (answers.CONTENT_MARK, answers.STREAM_END))
         seen = self.tail + data
-        marks = seen.count(answers.CONTENT_MARK)
+        marks = seen.count(content)
         if marks:
             self._content(marks, moment)
         # What follows the last mark is kept: the next one, or the end, may be cut in two.
-        behind = seen.rpartition(answers.CONTENT_MARK)[2]
-        self.tail = answers.STREAM_END if answers.STREAM_END in behind else behind[-300:]
+        behind = seen.rpartition(content)[2]
+        self.tail = answers.STREAM_END if end in behind else behind[-300:]
 
     def _content(self, marks: int, moment: float) -> None:
         """Chunks that come together are 0 s apart."""

@@ -227,6 +227,19 @@ def _streams(bench: Bench) -> Figures:
     }
 
 
+def translated(bench: Bench) -> list[Figures]:
+    """Streams in another dialect than the upstream's, an open loop."""
+    bench.warm_up()
+    bench.load(1.0, bench.lane(Kind.TRANSLATED, connections=8, rate=10))
+    return [_translated(bench) for _ in range(bench.sizes.rounds)]
+
+
+def _translated(bench: Bench) -> Figures:
+    lane = bench.lane(Kind.TRANSLATED, connections=128, rate=STREAM_RATE)
+    outcome, spent = bench.costed(bench.sizes.streams, lane)
+    return {"cpu_us_per_chunk": spent.whole / max(1, outcome.lanes[0].chunks) * 1e6}
+
+
 def guarded(bench: Bench) -> list[Figures]:
     """Streams whose output is read by the dearest guard that runs on it: what holding back adds."""
     bench.warm_up()
@@ -287,6 +300,7 @@ SCENARIOS: dict[str, Scenario] = {
         saturated,
         light,
         streams,
+        translated,
         guarded,
         embeddings,
         hits,

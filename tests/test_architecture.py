@@ -24,9 +24,12 @@ RESERVED = {
     "__init__", "__main__", "service", "settings", "http", "wire", "rpc", "consumers", "store", "migrations",
 }  # fmt: skip
 DOORS = {
-    "hive_edge.answer", "hive_edge.body", "hive_edge.gateway", "hive_edge.request_log", "hive_edge.valkey",
+    "hive_edge.answer", "hive_edge.body", "hive_edge.gateway", "hive_edge.request_log", "hive_edge.sockets",
+    "hive_edge.valkey",
     "hive_routing.bank", "hive_routing.cache_door", "hive_routing.guard_calls", "hive_routing.idempotency",
-    "hive_routing.providers", "hive_routing.recovery", "hive_routing.rest",
+    "hive_routing.stored",
+    "hive_routing.providers", "hive_routing.realtime_door", "hive_routing.realtime_rest",
+    "hive_routing.recovery", "hive_routing.rest",
     "hive_routing.telling", "hive_routing.usage_events",
     "hive_console.books", "hive_console.changes", "hive_console.ollama", "hive_console.records",
     "hive_billing.catalogue", "hive_billing.holder_calls", "hive_billing.loading", "hive_billing.messages",

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from typing import Any
 
+import httpx
+import httpx2
 import openai
 import pytest
 
@@ -16,6 +18,7 @@ from hive_testing.servers.kafka import Kafka, start_kafka
 from hive_testing.servers.postgres import Postgres
 from hive_testing.servers.redis import Redis
 from hive_testing.simulator import SimulatorThread
+from tests.integration.official_sdks import Sdks
 
 
 @pytest.fixture(scope="session")
@@ -99,6 +102,91 @@ def simulator(provider: SimulatorThread) -> Iterator[SimulatorThread]:
     provider.reset()
     yield provider
     provider.reset()
+
+
+PLAIN = {
+    "openai": "gpt-4.1",
+    "compatible": "qwen3-8b",
+    "anthropic": "claude-haiku-4-5",
+    "gemini": "gemini-2.5-flash",
+    "bedrock": "amazon.nova-lite-v1:0",
+}
+"""Providers of every dialect, and a model of each."""
+THINKING = {
+    "openai": "gpt-5.2",
+    "compatible": "deepseek-r2",
+    "anthropic": "claude-sonnet-4-5",
+    "gemini": "gemini-3-pro",
+    "bedrock": "anthropic.claude-sonnet-4-5-v1:0",
+}
+"""Models that show their thoughts. Where these are signed, or encrypted, they have to come back so."""
+FAILING = {
+    "limited": "sim/status=429,retry_after=60",
+    "cut": "sim/cut_after=7,chunk_delay=0.05,content=It lives in a hive with ten thousand sisters.",
+}
+
+
+@pytest.fixture(scope="session")
+def polyglot_gateway(provider: SimulatorThread, launch: Launch) -> Iterator[Served]:
+    """A gateway with providers of every dialect: models `openai`, `openai-thinks`, `openai-limited` and so on."""
+    root = {"base_url": provider.control_url, "api_key": "sk-sim"}
+    versioned = root | {"base_url": provider.url}
+    providers: list[dict[str, Any]] = [
+        {"name": "openai", "kind": "openai", **versioned},
+        {"name": "compatible", "kind": "compatible", **versioned},
+        {"name": "anthropic", "kind": "anthropic", **root},
+        {"name": "gemini", "kind": "gemini", **root},
+        {"name": "bedrock", "kind": "bedrock", **root, "options": {"region": "eu-central-1"}},
+        {"name": "cohere", "kind": "cohere", **root},
+    ]
+    failing = {f"{name}-{how}": (name, model) for name in PLAIN for how, model in FAILING.items()}
+    thinking = {f"{name}-thinks": (name, model) for name, model in THINKING.items()}
+    served = {name: (name, model) for name, model in PLAIN.items()} | thinking | failing
+    models = [
+        {"id": id, "deployments": [{"provider": name, "model": model}], "price": PRICE}
+        for id, (name, model) in served.items()
+    ]
+    models += [
+        {
+            "id": id,
+            "deployments": [{"provider": "cohere", "model": model}],
+            "mode": "rerank",
+            "price": {"search": "10", "per": 1000},
+        }
+        for id, model in (("ranker", "rerank-v3.5"), ("ranker-limited", FAILING["limited"]))
+    ]
+    with launch("polyglot", {"providers": providers, "models": models}) as running:
+        yield running
+
+
+@pytest.fixture
+def polyglot(polyglot_gateway: Served, simulator: SimulatorThread) -> Served:
+    """That gateway, over providers that refuse what the real ones would."""
+    for model in PLAIN.values():
+        simulator.script(model=model, strict=True)
+    for name, model in THINKING.items():
+        strict = name != "compatible"  # OpenAI itself shows no thoughts in chats
+        simulator.script(model=model, strict=strict, thinking="I look it up.")
+    return polyglot_gateway
+
+
+@pytest.fixture(scope="session")
+def connected(polyglot_gateway: Served) -> Iterator[Sdks]:
+    with httpx.Client(trust_env=False) as http, httpx2.Client(trust_env=False) as http2:
+        yield Sdks(polyglot_gateway, http, http2)
+
+
+@pytest.fixture
+def sdks(polyglot: Served, connected: Sdks) -> Sdks:
+    """The official SDKs, as clients of that gateway."""
+    return connected
+
+
+@pytest.fixture(scope="session")
+def poor(polyglot_gateway: Served) -> str:
+    """A key of that gateway with $0.05, which are too few for twenty thousand tokens."""
+    made: str = polyglot_gateway.add_key(budget_usd="0.05")["key"]
+    return made
 
 
 @pytest.fixture

@@ -17,15 +17,6 @@ ASKED = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hello"}]}
 NOT_ENABLED = "not enabled on this deployment"
 
 OPENAI_ROUTES = [
-    "POST /v1/responses",
-    "POST /v1/responses/compact",
-    "GET /v1/responses/resp_1",
-    "POST /v1/conversations",
-    "POST /v1/rerank",
-    "POST /v2/rerank",
-    "POST /v1/moderations",
-    "POST /v1/realtime",
-    "POST /v1/realtime/client_secrets",
     "GET /v1/chat/completions/chatcmpl-1",
     "POST /v1/images/generations",
     "POST /v1/images/edits",
@@ -53,13 +44,8 @@ OPENAI_ROUTES = [
     "POST /v1/containers/cntr_1/files",
 ]
 GOOGLE_ROUTES = [
-    "POST /v1/generateContent",
-    "POST /v1/streamGenerateContent",
-    "POST /v1/models/gemini-2.5-pro:generateContent",
-    "POST /v1beta/models/gemini-2.5-pro:streamGenerateContent",
-    "GET /v1beta/models",
-    "POST /v1/interactions",
-    "POST /v1beta/interactions",
+    "POST /v1/models/gemini-2.5-pro:embedContent",
+    "POST /v1beta/models/gemini-2.5-pro:batchEmbedContents",
 ]
 
 
@@ -209,7 +195,7 @@ def test_later_routes_answer_in_openais_form(gateway: Gateway, route: str) -> No
     assert NOT_ENABLED in answer.error["message"]
 
 
-@pytest.mark.parametrize("path", ["/v1/messages", "/messages", "/v1/messages/count_tokens"])
+@pytest.mark.parametrize("path", ["/v1/messages/batches", "/messages/batches/msgbatch_1/results"])
 def test_later_routes_answer_in_anthropics_form(gateway: Gateway, path: str) -> None:
     answer = gateway.public.ask("POST", path, {}, {"x-api-key": gateway.key})
 
@@ -233,6 +219,10 @@ def test_googles_clients_may_send_the_key_in_the_query(gateway: Gateway) -> None
     path = "/v1beta/models/gemini-2.5-pro:generateContent?key="
 
     assert gateway.public.ask("POST", path + gateway.key, {}, {"authorization": ""}).status == 404
+    assert (
+        gateway.public.ask("GET", f"/v1beta/models?key={gateway.key}", None, {"authorization": ""}).status
+        == 200
+    )
     assert gateway.public.ask("POST", path + "wrong", {}, {"authorization": ""}).status == 401
 
 
@@ -253,3 +243,43 @@ def test_what_was_never_promised(gateway: Gateway, path: str) -> None:
 
     assert (answer.status, answer.error["type"]) == (404, "not_found_error")
     assert NOT_ENABLED not in answer.error["message"]
+
+
+UNKNOWN: dict[str, dict[str, object]] = {
+    "/v1/messages": {"max_tokens": 5, "messages": [{"role": "user", "content": "Hi"}]},
+    "/messages": {"max_tokens": 5, "messages": [{"role": "user", "content": "Hi"}]},
+    "/v1/messages/count_tokens": {"messages": [{"role": "user", "content": "Hi"}]},
+}
+
+
+@pytest.mark.parametrize("path", UNKNOWN)
+def test_an_unknown_model_in_anthropics_form(gateway: Gateway, path: str) -> None:
+    body = {**UNKNOWN[path], "model": "claude-nowhere"}
+    answer = gateway.public.ask("POST", path, body, {"x-api-key": gateway.key, "authorization": ""})
+
+    assert (answer.status, answer.json["type"]) == (404, "error")
+    assert answer.json["error"]["type"] == "not_found_error"
+    assert answer.json["request_id"] == answer.headers["request-id"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/models/gemini-nowhere:generateContent",
+        "/v1beta/models/gemini-nowhere:streamGenerateContent?alt=sse",
+        "/v1beta/models/gemini/nowhere:countTokens",
+        "/models/gemini-nowhere:generateContent",
+    ],
+)
+def test_an_unknown_model_in_googles_form(gateway: Gateway, path: str) -> None:
+    key = {"x-goog-api-key": gateway.key, "authorization": ""}
+    answer = gateway.public.ask("POST", path, {"contents": [{"parts": [{"text": "Hi"}]}]}, key)
+
+    assert (answer.status, answer.error["code"], answer.error["status"]) == (404, 404, "NOT_FOUND")
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/responses", "/v1/moderations", "/v1/rerank", "/v2/rerank", "/v1/interactions"]
+)
+def test_get_is_not_for_what_is_asked(gateway: Gateway, path: str) -> None:
+    assert gateway.public.ask("GET", path).status == 405

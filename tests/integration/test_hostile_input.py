@@ -18,6 +18,12 @@ MIB = 1024 * 1024
 ASKED = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "hello"}]}).encode()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def all_is_started(gateway: Gateway) -> None:
+    """The analytical store starts with its first work, which can be after the first of these tests has begun."""
+    gateway.command("usage").check_returncode()
+
+
 @pytest.fixture(autouse=True)
 def nothing_stays_behind(gateway: Gateway, simulator: SimulatorThread) -> Iterator[None]:
     """Afterwards a good call works, and no file and no task is left."""
@@ -294,16 +300,25 @@ def test_what_is_no_http_1_1(gateway: Gateway, noise: bytes) -> None:
         check_refusal(connection, 400)
 
 
-def test_a_websocket_where_none_is(gateway: Gateway) -> None:
+@pytest.mark.parametrize(
+    ("path", "key", "status"),
+    [
+        ("/v1/embeddings", "dGhlIHNhbXBsZSBub25jZQ==", 404),
+        ("/v1/realtime", "dGhlIHNhbXBsZSBub25jZQ==", 401),
+        ("/v1/realtime", "eA==", 400),
+    ],
+)
+def test_a_websocket_that_is_not_let_in(gateway: Gateway, path: str, key: str, status: int) -> None:
     lines = [
         "Connection: Upgrade",
         "Upgrade: websocket",
         "Sec-WebSocket-Version: 13",
-        "Sec-WebSocket-Key: eA==",
+        f"Sec-WebSocket-Key: {key}",
     ]
+    wanted = head(gateway, *lines, "Authorization: Bearer sk-hive-nobody", method="GET", path=path)
     with gateway.raw() as connection:
-        connection.send(head(gateway, *lines, method="GET", path="/v1/realtime"))
-        check_refusal(connection, 404)
+        connection.send(wanted)
+        check_refusal(connection, status)
 
 
 def test_an_offer_of_http_2_is_ignored(gateway: Gateway, simulator: SimulatorThread) -> None:

@@ -66,3 +66,22 @@ def test_kinds_are_found_by_label_and_status() -> None:
     assert Kind.of_status(403) is Kind.FORBIDDEN
     assert Kind.of_status(418) is Kind.INVALID
     assert Kind.of_status(599) is Kind.INTERNAL
+
+
+def test_a_stream_of_responses_ends_with_an_error_that_both_kinds_of_readers_see() -> None:
+    error = HiveError(Kind.UPSTREAM_FAILED, "cut", reason="attempt_lost")
+    event = error_event(Dialect.RESPONSES, error, number=7).strip().split(b"\n")
+    assert event[0] == b"event: error"
+    found = json.loads(event[1].removeprefix(b"data: "))
+    assert found["type"] == "error" and found["sequence_number"] == 7
+    assert (found["code"], found["message"], found["param"]) == ("attempt_lost", "cut", None)
+    assert found["error"]["code"] == 502
+
+
+def test_a_stream_of_interactions_ends_with_a_named_error() -> None:
+    event = error_event(Dialect.INTERACTIONS, HiveError(Kind.TIMEOUT, "late")).strip().split(b"\n")
+    assert event[0] == b"event: error"
+    assert json.loads(event[1].removeprefix(b"data: ")) == {
+        "event_type": "error",
+        "error": {"code": "deadline_exceeded", "message": "late"},
+    }

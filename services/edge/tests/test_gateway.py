@@ -55,6 +55,27 @@ async def test_no_key_no_entry(door: Any, headers: dict[str, str]) -> None:
     assert door.service.seen == []
 
 
+@pytest.mark.parametrize(
+    ("path", "word"),
+    [
+        ("/v1/messages", ["request_id"]),
+        ("/v1/messages/count_tokens", ["request_id"]),
+        ("/v1beta/models/gemini-2.5-pro:generateContent", ["error", "status"]),
+        ("/v1/models/gemini/gemini-2.5-pro:streamGenerateContent?alt=sse", ["error", "status"]),
+        ("/v1/generateContent", ["error", "status"]),
+        ("/v1beta/models", ["error", "status"]),
+        ("/v1beta/interactions/abc/cancel", ["error", "status"]),
+        ("/v1/responses", ["error", "type"]),
+    ],
+)
+async def test_errors_are_in_the_words_of_the_path_s_dialect(door: Any, path: str, word: list[str]) -> None:
+    answered = await door.ask("POST", path, headers={})
+    assert answered.status == 401
+    found = json.loads(answered.body)
+    for each in word:
+        found = found[each]
+
+
 async def test_a_revoked_key_and_a_disabled_tenant_are_refused(door: Any) -> None:
     door.keys.put_tenant(Tenant("t", None, disabled=True))
     assert (await door.ask("GET", "/v1/models")).status == 401
@@ -84,9 +105,6 @@ async def test_what_was_never_promised_does_not_exist(door: Any, path: str) -> N
     [
         ("/v1/images/generations", ["error", "type"]),
         ("/v1/chat/completions/chatcmpl-1", ["error", "type"]),
-        ("/v1/messages", ["request_id"]),
-        ("/v1beta/models/gemini-2.5-pro:generateContent", ["error", "status"]),
-        ("/v1/models/gemini-2.5-pro:generateContent", ["error", "status"]),
         ("/v1/a2a/helper/message/send", ["jsonrpc"]),
     ],
 )

@@ -22,6 +22,7 @@ from hive_routing.caching import Cache, Flights, Local, Port
 from hive_routing.caching.hive import HiveCache
 from hive_routing.caching.terms import TermsBook
 from hive_routing.catalogue import Catalogue
+from hive_routing.choosing.mirrors import Mirrors
 from hive_routing.consumers import ControlConsumer
 from hive_routing.dispatch import Dispatcher, Policy
 from hive_routing.guarding.port import Asker, Decision, Found, Text, Verdict
@@ -35,6 +36,7 @@ from hive_routing.prices import PriceBook, PriceTag
 from hive_routing.providers.registry import Providers
 from hive_routing.rest import rest_app
 from hive_routing.spending import Spending
+from hive_routing.stored.opening import open_stored
 from hive_routing.tokens import TokenCounter
 from hive_runtime.clock import Clock, SystemClock
 from hive_runtime.errors import HiveError, Kind
@@ -269,8 +271,11 @@ class Gateway:
         self.terms = TermsBook(cache_seconds)
         self.consumer = ControlConsumer(self.catalogue, self.providers, self.terms)
         self.breaker = Breaker(clock)
+        self.mirrors = Mirrors(self.catalogue, self.tasks, random.Random(7))
         policy = Policy(first_pause=0.001, longest_pause=0.05)
-        dispatcher = Dispatcher(clock, self.breaker, policy, random.Random(7))
+        dispatcher = Dispatcher(
+            clock, self.breaker, policy, random.Random(7), lambda name: self.prices.of_deployment(name)
+        )
         counter = TokenCounter()
         self.metrics = Metrics()
         self.bank, self.log, self.prices = FakeBank(clock), FakeLog(), PriceBook()
@@ -290,9 +295,25 @@ class Gateway:
             dispatcher,
             counter,
             clock,
+            self.mirrors,
         )
         requests = Requests(self.metrics, "routing")
-        self.app = RoutingApp(pipeline, rest_app(self.catalogue, counter), requests, clock)
+        self.stored = open_stored(
+            pipeline,
+            self.once,
+            self.catalogue,
+            counter,
+            database,
+            self.key,
+            "router-1",
+            self._is_alive,
+            64,
+            clock,
+        )
+        self.app = RoutingApp(pipeline, self.stored.door, rest_app(self.catalogue, counter), requests, clock)
+
+    async def _is_alive(self, owner: str) -> bool:
+        return owner in self.alive
 
     async def tell(self, key: str, **entity: Any) -> None:
         """A change on the control topic; without an entity the key is retired."""
@@ -337,6 +358,7 @@ class Gateway:
         method: str,
         path: str,
         body: Any = None,
+        query: str = "",
         headers: dict[str, str] | None = None,
         models: list[str] | None = None,
         seconds: float = 60.0,
@@ -373,7 +395,7 @@ class Gateway:
             "method": method,
             "path": path,
             "raw_path": path.encode(),
-            "query_string": b"",
+            "query_string": query.encode(),
             "root_path": "",
             "headers": [(name.encode(), value.encode()) for name, value in sent.items()],
             "hive": exchange,

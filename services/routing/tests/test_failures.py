@@ -89,7 +89,7 @@ def test_the_wait_that_a_provider_asks_for(headers: dict[str, str], seconds: flo
         ({"message": "m", "code": "c"}, "m", "c"),
         ({"object": "error", "message": "m"}, "m", None),
         ({"detail": "Not like this"}, "Not like this", None),
-        ({"detail": [{"loc": ["body"], "msg": "x"}]}, '[{"loc":["body"],"msg":"x"}]', None),
+        ({"detail": [{"loc": ["body"], "msg": "x"}]}, "x", None),
         (b"<html>Bad Request</html>", "The provider `sim` refused the request (400).", None),
         (b"", "The provider `sim` refused the request (400).", None),
         (b"[1]", "The provider `sim` refused the request (400).", None),

@@ -29,7 +29,7 @@ from hive_runtime.errors import HiveError, Kind
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 Json = dict[str, Any]
-CHAT, TEXT, VECTORS = "chat", "completions", "embeddings"
+CHAT, TEXT, VECTORS, RANKING = "chat", "completions", "embeddings", "rerank"
 NEVER_END = {"0": -100, "2": -100}  # forbids the tokens that end an answer
 WEATHER: Json = {
     "type": "function",
@@ -96,7 +96,7 @@ def user(text: str) -> list[Json]:
 
 
 def call(endpoint: str, body: Json, timeouts: Timeouts | None = None) -> ProviderCall:
-    model = limits.EMBEDDING_MODEL if endpoint == VECTORS else limits.CHAT_MODEL
+    model = limits.EMBEDDING_MODEL if endpoint in (VECTORS, RANKING) else limits.CHAT_MODEL
     stream = bool(body.get("stream"))
     return ProviderCall(endpoint, model, json.dumps(body).encode(), stream, "attempt", timeouts or Timeouts())
 
@@ -377,7 +377,12 @@ async def test_max_tokens_zero_counts_and_writes_nothing(provider: LocalProvider
 # --- refusals -----------------------------------------------------------------------------------------------
 
 _TABLE = [(endpoint, refusal.param) for endpoint, table in limits.REFUSED.items() for refusal in table]
-_BASE: dict[str, Json] = {CHAT: {"messages": user("Hi")}, TEXT: {"prompt": "Hi"}, VECTORS: {"input": "Hi"}}
+_BASE: dict[str, Json] = {
+    CHAT: {"messages": user("Hi")},
+    TEXT: {"prompt": "Hi"},
+    VECTORS: {"input": "Hi"},
+    RANKING: {"query": "Hi", "documents": ["Hi"]},
+}
 
 
 @pytest.mark.parametrize(("endpoint", "param"), _TABLE)
@@ -644,3 +649,14 @@ async def test_a_worker_does_not_outlive_a_killed_gateway() -> None:
     parent.kill()
     await parent.wait()
     await until(lambda: gone(worker), seconds=10)
+
+
+async def test_documents_are_ranked_by_what_they_are_about(provider: LocalProvider) -> None:
+    documents = ["Cats sleep all day.", "Rome is the capital of Italy.", "Bees make honey. " * 400]
+    answer = await ask(provider, RANKING, query="Which city governs Italy?", documents=documents)
+    scores = [each["relevance_score"] for each in answer["results"]]
+    assert answer["results"][0]["index"] == 1
+    assert scores == sorted(scores, reverse=True) and 0 <= scores[-1] < 0.4 < scores[0] <= 1
+    assert answer["meta"]["billed_units"]["input_tokens"] > 500
+    best = await ask(provider, RANKING, query="Who makes honey?", documents=documents, top_n=1)
+    assert [each["index"] for each in best["results"]] == [2]

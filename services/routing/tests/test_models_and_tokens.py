@@ -66,7 +66,7 @@ async def test_a_base_model_cannot_be_deleted(gateway: Any) -> None:
 
 async def test_wrong_methods_and_paths_are_told(gateway: Any) -> None:
     assert (await gateway.request("POST", "/v1/models")).error.kind is Kind.METHOD_NOT_ALLOWED
-    error = (await gateway.request("GET", "/v1/rerank")).error
+    error = (await gateway.request("GET", "/v1/nothing")).error
     assert error.kind is Kind.NOT_FOUND
     assert "not enabled on this deployment" in error.message
 

@@ -9,10 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hive_routing.stream import CHARS_PER_TOKEN, DONE, MAX_COUNTED_CHARS, StreamRelay, last_events
+from hive_routing.ending import DONE, last_events
+from hive_routing.forwarding import CHARS_PER_TOKEN
+from hive_routing.stream import MAX_COUNTED_CHARS, StreamRelay
+from hive_routing.usage import Usage
 
 ROLE = {"role": "assistant", "content": ""}
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+STATED = Usage(3, 2, {"prompt": 3, "completion": 2})
 
 
 def event(
@@ -23,7 +27,7 @@ def event(
     return b"data: " + msgspec.json.encode(chunk | {"choices": [choice]} | top) + b"\n\n"
 
 
-def end(relay: StreamRelay, usage: dict[str, int] | None = None, told: dict[str, Any] | None = None) -> bytes:
+def end(relay: StreamRelay, usage: Usage | None = None, told: dict[str, Any] | None = None) -> bytes:
     return last_events(relay.closing(usage), told or {})
 
 
@@ -52,7 +56,7 @@ def test_the_usage_chunk_goes_on_to_those_who_asked(asked: bool) -> None:
     forwarded, relay = run(GOOD + USAGE_CHUNK + DONE, usage_asked=asked)
     assert forwarded == GOOD
     assert relay.done and not relay.failure
-    assert msgspec.json.decode(relay.usage) == USAGE
+    assert relay.stated == STATED
     assert end(relay) == (USAGE_CHUNK if asked else b"") + DONE
 
 
@@ -74,7 +78,7 @@ def test_a_stream_that_is_cut_finishes_every_choice_and_says_why(text: bool) -> 
         else:
             relay.feed(event({"content": "x"}, index=index))
     relay.feed(event(finish="stop", index=1) if not text else b"")
-    events = relay.cut({"reason": "budget"}).split(b"\n\n")[:-1]
+    events = relay.cut().split(b"\n\n")[:-1]
     chunks = [msgspec.json.decode(each.removeprefix(b"data: ")) for each in events]
     assert [each["choices"][0]["index"] for each in chunks] == ([0, 1] if text else [0])
     assert all(each["choices"][0]["finish_reason"] == "length" for each in chunks)
@@ -87,7 +91,7 @@ def test_usage_beside_the_last_choices_is_nobodys_who_did_not_ask() -> None:
     first, last = event({"content": "x"}), event(finish="stop")
     forwarded, relay = run(first + event(finish="stop", usage=USAGE) + DONE)
     assert forwarded == first + last
-    assert msgspec.json.decode(relay.usage) == USAGE and end(relay) == DONE
+    assert relay.stated == STATED and end(relay) == DONE
 
 
 def test_a_stream_that_breaks_after_its_answer_is_an_answer() -> None:
@@ -117,10 +121,10 @@ def test_usage_that_came_with_the_last_chunk_becomes_a_chunk_of_its_own() -> Non
 
 def test_our_own_count_stands_in_for_missing_usage() -> None:
     _, relay = run(GOOD + DONE, usage_asked=True)
-    assert relay.usage == b""
+    assert relay.stated is None
     assert relay.output().texts == ["Grüße 🐝!"]
-    closing = end(relay, {"prompt_tokens": 1})
-    assert msgspec.json.decode(closing.split(b"\n\n")[0][6:])["usage"] == {"prompt_tokens": 1}
+    closing = end(relay, Usage.counted(1, 2))
+    assert msgspec.json.decode(closing.split(b"\n\n")[0][6:])["usage"] == Usage.counted(1, 2).as_json()
     assert closing.endswith(DONE)
 
 
@@ -239,7 +243,7 @@ def test_chunking_at_every_byte_changes_nothing(data: bytes, asked: bool) -> Non
     whole, expected = run(data, usage_asked=asked)
     forwarded, relay = run(data, size=1, usage_asked=asked)
     assert forwarded == whole
-    assert (relay.done, relay.usage) == (expected.done, expected.usage)
+    assert (relay.done, relay.stated) == (expected.done, expected.stated)
     assert repr(relay.failure) == repr(expected.failure)
 
 

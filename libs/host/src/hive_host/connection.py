@@ -17,6 +17,8 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from hive_host.protocol import Cycle, Head, Reading, Refusal, Shared, invalid, too_late
+from hive_host.websocket import WebSocket, subprotocols
+from hive_relay.asgi import Scope
 from hive_runtime.errors import Kind
 
 log = structlog.get_logger(__name__)
@@ -55,7 +57,7 @@ class Connection(HttpToolsProtocol):
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=self.limits.write_buffer_bytes)
         self.shared.empty.clear()
-        count, most = len(self.connections), self.limits.connections
+        count, most = self.shared.count, self.limits.connections
         if self.shared.draining or count > 2 * most:
             transport.abort()
         elif count > most:
@@ -67,8 +69,7 @@ class Connection(HttpToolsProtocol):
         self.connections.discard(self)
         self.newest = None
         self.parser = None  # type: ignore[assignment]
-        if not self.connections:
-            self.shared.empty.set()
+        self.shared.note_departure()
 
     def eof_received(self) -> None:
         self._forsake()
@@ -85,7 +86,9 @@ class Connection(HttpToolsProtocol):
         except httptools.HttpParserError as error:
             self._stop_reading(error)
             return
-        if offer_ends is not None:
+        if offer_ends is not None and self.head.wants_socket:
+            self._open_socket(data[offer_ends:])
+        elif offer_ends is not None:
             self._read_without_upgrade(data[offer_ends:])
         else:
             self._count_barren(0 if self.progress != before else len(data))
@@ -108,7 +111,8 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         version = self.parser.get_http_version()
         if self.parser.should_upgrade():
-            self.head.check_upgrade(self.parser.get_method())
+            sockets = self.shared.socket_app is not None
+            self.head.check_upgrade(self.parser.get_method(), version, sockets=sockets)
             self.upgrading = True
             return
         self.head.check(version)
@@ -250,6 +254,28 @@ class Connection(HttpToolsProtocol):
         self.upgrading = False
         self.parser = httptools.HttpRequestParser(self)
         self.data_received(head + rest)
+
+    def _open_socket(self, rest: bytes) -> None:
+        """Leave the connection to its WebSocket."""
+        try:
+            if self.running is not None or self.queue:
+                raise invalid("A WebSocket cannot begin while requests wait for their answers.")
+            socket = WebSocket(self.shared, self.transport, self.head, self._socket_scope())
+        except Refusal as refusal:
+            self._refuse(refusal)
+            return
+        self.reading = Reading.NOTHING
+        self.deaf = True
+        self.connections.discard(self)
+        socket.begin(rest)
+
+    def _socket_scope(self) -> Scope:
+        scope = self.head.scope("GET", "1.1")
+        scope["type"], scope["scheme"] = "websocket", "ws"
+        scope["subprotocols"] = subprotocols(self.head.headers)
+        scope["extensions"] = {"websocket.http.response": {}}
+        scope["server"], scope["client"] = self.server, self.client
+        return scope
 
     # Refusals
 

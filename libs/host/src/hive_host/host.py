@@ -87,6 +87,10 @@ class Host:
             app = measured_app(app, Requests(self.metrics, self.service), prefix, self.clock)
         self._process.mounts[listener].add(prefix, app)
 
+    def mount_socket(self, listener: str, path: str, app: App) -> None:
+        """Let `app` answer the WebSockets that clients open at this path of the `public` or the `internal` listener."""
+        self._process.mounts[listener].add_socket(path, app)
+
     def serve(self, register: Callable[[Any, Any], None], servicer: object) -> None:
         """Answer rpc calls with `servicer` while `running`."""
         self._server.add(register, servicer)
@@ -256,7 +260,8 @@ class Process:
             host, port = settings.host, settings.port
         else:
             host, port = settings.internal_host, settings.internal_port
-        return Listener(self.mounts[name], host, port, limits=Limits(), name=name)
+        mounts = self.mounts[name]
+        return Listener(mounts, host, port, limits=Limits(), name=name, sockets=mounts.open_socket)
 
     def _give_up(self) -> None:
         """Tell those whose requests did not finish in time; a stream then ends with an error, not silently."""

@@ -11,6 +11,7 @@ from uvicorn import Config
 
 from hive_host.connection import Connection
 from hive_host.protocol import Limits, Shared
+from hive_host.websocket import WebSocket
 from hive_relay.asgi import App
 from hive_runtime.tasks import Tasks
 from hive_runtime.telemetry import report_lost_task
@@ -44,8 +45,11 @@ class Listener:
         *,
         limits: Limits = Limits(),
         name: str = "public",
+        sockets: App | None = None,
     ) -> None:
+        """sockets: answers WebSockets; None: they are refused."""
         self.app = app
+        self.sockets = sockets
         self.host = host
         self.name = name
         self.limits = limits
@@ -68,12 +72,12 @@ class Listener:
     @property
     def connections(self) -> int:
         """How many are open."""
-        return len(self._shared.connections) if self._shared else 0
+        return self._shared.count if self._shared else 0
 
     async def start(self) -> None:
         """Listen from now on. Raises CannotListen where the address cannot be had. Once only."""
         assert self._shared is None, "a listener is started once"
-        shared = Shared(self.app, self.limits, Tasks(report_lost_task))
+        shared = Shared(self.app, self.limits, Tasks(report_lost_task), self.sockets)
         config = _uvicorn_config(self.app)
         loop = asyncio.get_running_loop()
         try:
@@ -123,8 +127,10 @@ class Listener:
             f" Choose another address with {prefix}HOST and {prefix}PORT."
         )
 
-    def _open(self) -> list[Connection]:
-        return [c for c in self._shared.connections if isinstance(c, Connection)] if self._shared else []
+    def _open(self) -> list[Connection | WebSocket]:
+        if self._shared is None:
+            return []
+        return [*(c for c in self._shared.connections if isinstance(c, Connection)), *self._shared.sockets]
 
     def _stop_accepting(self) -> None:
         if self._server is None or self._shared is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hive_relay.asgi import App, Receive, Scope, Send
 from hive_runtime.dialects import Dialect, error_body
 from hive_runtime.errors import HiveError, Kind
@@ -16,6 +18,7 @@ class Mounts:
         self._health = health
         self._apps: list[tuple[str, App]] = []
         self._root: App | None = None
+        self._sockets: dict[str, App] = {}
 
     def add(self, prefix: str, app: App) -> None:
         """Mount `app` at `prefix` ("" takes all that nothing else does); it sees whole paths."""
@@ -24,6 +27,18 @@ class Mounts:
         else:
             self._apps.append((prefix, app))
             self._apps.sort(key=lambda mount: -len(mount[0]))
+
+    def add_socket(self, path: str, app: App) -> None:
+        """Let `app` answer the WebSockets that are opened at this path."""
+        self._sockets[path] = app
+
+    async def open_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The application of a listener for WebSockets: whose path it is, or 404 before the upgrade."""
+        if (app := self._sockets.get(scope["path"])) is not None:
+            await app(scope, receive, send)
+            return
+        error = HiveError(Kind.NOT_FOUND, "No WebSocket is served at this address.")
+        await deny(send, error.status, error_body(Dialect.OPENAI, error))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
@@ -48,6 +63,17 @@ def metrics_app(metrics: Metrics) -> App:
         await respond(send, 200, metrics.page(), metrics.content_type)
 
     return app
+
+
+async def deny(
+    send: Send,
+    status: int,
+    body: bytes,
+    headers: Sequence[tuple[bytes, bytes]] = ((b"content-type", b"application/json"),),
+) -> None:
+    """A whole answer in place of a WebSocket."""
+    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": body})
 
 
 async def respond(send: Send, status: int, body: bytes, content_type: str = "application/json") -> None:

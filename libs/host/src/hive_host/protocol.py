@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from email.utils import formatdate
 from enum import Enum, auto
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote
 
 import structlog
@@ -22,6 +22,9 @@ from hive_relay.asgi import AnswerCut, App, Message, Scope
 from hive_runtime.dialects import Dialect, error_body, error_headers
 from hive_runtime.errors import HiveError, Kind
 from hive_runtime.tasks import Tasks
+
+if TYPE_CHECKING:
+    from hive_host.websocket import WebSocket
 
 log = structlog.get_logger(__name__)
 
@@ -58,6 +61,12 @@ class Limits:
     """Of an answer that the client does not take; above, `send` waits."""
     write_idle_seconds: float = 60.0
     """Without the client taking a byte of its answer."""
+    message_bytes: int = 15 * KIB * KIB
+    """Of one message of a WebSocket."""
+    ping_seconds: float = 20.0
+    """Without a byte from the client of a WebSocket: then it is asked whether it is there."""
+    pong_seconds: float = 20.0
+    """For its answer."""
 
     @property
     def sweep_seconds(self) -> float:
@@ -100,9 +109,12 @@ class Reading(Enum):
 class Shared(ServerState):
     """What the connections of one listener have in common."""
 
-    def __init__(self, app: App, limits: Limits, tasks: Tasks) -> None:
+    def __init__(self, app: App, limits: Limits, tasks: Tasks, socket_app: App | None = None) -> None:
+        """socket_app: answers WebSockets; None: there are none here."""
         super().__init__()
         self.app = app
+        self.socket_app = socket_app
+        self.sockets: set[WebSocket] = set()
         self.limits = limits
         self.answering = tasks
         self.draining = False
@@ -115,6 +127,16 @@ class Shared(ServerState):
             Reading.LINGER: limits.linger_seconds,
         }
         self.tell_time()
+
+    @property
+    def count(self) -> int:
+        """Connections that are open, those of WebSockets too."""
+        return len(self.connections) + len(self.sockets)
+
+    def note_departure(self) -> None:
+        """A connection has ended."""
+        if not self.count:
+            self.empty.set()
 
     def tell_time(self) -> None:
         """Renew the `date` header of coming answers."""
@@ -190,12 +212,22 @@ class Head:
             "state": {},
         }
 
-    def check_upgrade(self, method: bytes) -> None:
-        """Refuse what cannot go on as plain HTTP; an offer of h2c can."""
+    @property
+    def wants_socket(self) -> bool:
+        """Whether a WebSocket is asked for."""
+        return any(b"websocket" in value.lower() for name, value in self.headers if name == b"upgrade")
+
+    def check_upgrade(self, method: bytes, version: str, *, sockets: bool) -> None:
+        """Refuse what cannot go on as plain HTTP; an offer of h2c can. sockets: WebSockets are served here."""
         if method == b"CONNECT":
             raise invalid("This server is no proxy: CONNECT is not served here.")
-        if any(b"websocket" in value.lower() for name, value in self.headers if name == b"upgrade"):
+        if not self.wants_socket:
+            return
+        if not sockets:
             raise Refusal(Kind.NOT_FOUND, "No WebSocket is served at this address.")
+        if method != b"GET":
+            raise invalid("A WebSocket begins with GET.")
+        self.check(version)
 
     def without_upgrade(self, method: bytes, version: str, keep_alive: bool) -> bytes:
         """The same head as bytes, less the offer to upgrade."""

@@ -22,6 +22,7 @@ class Call:
     Until content came nothing is shown, so that another process may still answer in place of a lost one.
     `started` and `deadline` are in the event loop's time; `envelope` is there until the answer is shown.
     losses: processes that were lost with it. silences: attempts that were made because nobody accepted.
+    is_bound: no process but the one that it was given to can answer.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Call:
         self.link: Link | None = None
         self.losses = 0
         self.silences = 0
+        self.is_bound = False
         self.fingerprint = b""
         self.tried: set[str] = set()
         self.timer: asyncio.TimerHandle | None = None

@@ -7,8 +7,10 @@ The rules, all in this file:
   Then it is refused for a while (`losses.py`).
 * A process that is going down says so: what it gives back or had not ended goes elsewhere and counts as no loss.
 * A stream that breaks later: the answer ends with an error.
+* What only one instance can answer goes there directly, and nowhere else.
 
-Where no other instance is known, but there may be some, the attempt goes to the service by its name.
+Where no other instance is known, but there may be some, the attempt goes to the service by its name. An instance
+that is looked for is found the same way: whoever gets an envelope introduces itself.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from hive_relay import frames
 from hive_relay.call import Call
 from hive_relay.link import Link
 from hive_relay.losses import MOST_LOSSES, CostlyBodies, fingerprint_of
+from hive_relay.stream_id import stream_lost, tag_of
 from hive_rpc import Network, Server
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError, Kind
@@ -56,13 +59,17 @@ MOST_SILENCES = 3
 PAUSES = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8)
 """Seconds between calls of a service by its name; the last one repeats."""
 
+FEWEST_KNOCKS = 4
+"""Calls of a service by its name at once, while one of its instances is looked for."""
+
 
 @dataclass(slots=True)
 class Request:
     """An HTTP request for a service.
 
     path: percent-encoded, without the query. seconds: until the deadline.
-    queued: through the bus (work), or directly (reads, deletes).
+    queued: through the bus (work), or directly (reads, deletes). owner: the tag of the one instance that can answer
+    (`stream_id.tag_of`); empty: any can.
     """
 
     request_id: str
@@ -76,6 +83,7 @@ class Request:
     body: bytes | BlobReference = b""
     queued: bool = True
     traceparent: str = ""
+    owner: str = ""
 
 
 class Caller(RepliesServicer):
@@ -113,8 +121,9 @@ class Caller(RepliesServicer):
         """Send the request; the call it returns must be closed.
 
         Raises HiveError `unavailable` where nobody can take it, `upstream_failed` where it is refused because
-        it has cost processes.
+        it has cost processes, or where its owner is gone (`stream_lost`).
         """
+        owner = await self._find(request.service, request.owner) if request.owner else None
         now = asyncio.get_running_loop().time()
         envelope = self._envelope(request)
         self._costly.check(envelope)
@@ -122,7 +131,11 @@ class Caller(RepliesServicer):
         self._calls[request.request_id] = call
         self._arm(call, self._patience.accepted, self._not_accepted)
         try:
-            await self._send(call, envelope, request.queued)
+            if owner is not None:
+                call.is_bound = True
+                self._tasks.spawn(self._hand_over(call, envelope, owner), "relay to the owner")
+            else:
+                await self._send(call, envelope, request.queued)
         except BaseException:
             call.close()
             raise
@@ -184,6 +197,27 @@ class Caller(RepliesServicer):
             call.tried.add(link.peer.instance)
         self._tasks.spawn(self._hand_over(call, envelope, link), "relay direct")
 
+    async def _find(self, service: str, tag: str) -> Link:
+        """The live instance with this tag. Raises HiveError `upstream_failed` where it is none, after a while."""
+        for pause in (*PAUSES, None):
+            links = self._links.get(service, {})
+            for link in links.values():
+                if tag_of(link.peer.instance) == tag:
+                    return link
+            if pause is None or not self._network.reaches_others(service):
+                break
+            await self._knock(service, max(FEWEST_KNOCKS, len(links) + 2))
+            await self._clock.sleep(pause)
+        raise stream_lost()
+
+    async def _knock(self, service: str, times: int) -> None:
+        """Have instances introduce themselves: one that gets an envelope says `Hello`, be it long expired."""
+        envelope = RequestEnvelope(
+            service=service, reply_to=self._server.address, attempt=1, deadline_unix_ms=1
+        )
+        seconds = self._patience.accepted
+        await asyncio.gather(*(self._execute(envelope, None, seconds) for _ in range(times)))
+
     def _looks_around(self, service: str) -> bool:
         """Whether it is time to go by the service's name, which leads to instances that are not known yet."""
         if not self._network.reaches_others(service):
@@ -210,7 +244,7 @@ class Caller(RepliesServicer):
             call.fail(HiveError(Kind.UNAVAILABLE, "No process took the request in time.", retry_after=1))
             return
         self._arm(call, self._patience.accepted, self._not_accepted)
-        others = self._network.reaches_others(call.service)
+        others = self._reaches_others(call)
         if call.silences >= MOST_SILENCES or not (others or len(self._links.get(call.service, {})) > 1):
             return
         other = self._another(call)
@@ -226,14 +260,19 @@ class Caller(RepliesServicer):
 
     def _another(self, call: Call) -> Link | None:
         """The live instance with the least to do that was not asked for this call yet."""
+        if call.is_bound:
+            return None
         links = self._links.get(call.service, {})
         free = [link for link in links.values() if link.peer.instance not in call.tried]
         return min(free, key=lambda link: len(self._carried[link]), default=None)
 
+    def _reaches_others(self, call: Call) -> bool:
+        return not call.is_bound and self._network.reaches_others(call.service)
+
     def _elsewhere(self, call: Call) -> bool:
         """Start over with another process; false where there is none."""
         other = self._another(call)
-        if other is None and not self._network.reaches_others(call.service):
+        if other is None and not self._reaches_others(call):
             return False
         self._attempt_again(call, other)
         call.started = asyncio.get_running_loop().time()
@@ -267,7 +306,9 @@ class Caller(RepliesServicer):
                 self._attempt_again(call, other)
                 return
             waited = asyncio.get_running_loop().time() - call.started
-            others = self._network.reaches_others(call.service)
+            others = self._reaches_others(call)
+            if call.is_bound and error.kind is Kind.UNAVAILABLE:
+                error = stream_lost()
             if error.kind is not Kind.UNAVAILABLE or not others or waited >= self._patience.anyone:
                 call.fail(error)
                 return
@@ -280,11 +321,13 @@ class Caller(RepliesServicer):
         """Whether this attempt still has to be accepted by someone."""
         return not call.finished and call.attempt == envelope.attempt and call.link is None
 
-    async def _execute(self, envelope: RequestEnvelope, link: Link | None) -> HiveError | None:
+    async def _execute(
+        self, envelope: RequestEnvelope, link: Link | None, seconds: float | None = None
+    ) -> HiveError | None:
         target = envelope.service if link is None else link.peer.address
         stub = GatewayStub(self._network.channel(target))
         try:
-            await stub.Execute(ExecuteRequest(envelope=envelope), timeout=self._patience.anyone)
+            await stub.Execute(ExecuteRequest(envelope=envelope), timeout=seconds or self._patience.anyone)
         except HiveError as error:
             return error
         return None
@@ -369,6 +412,8 @@ class Caller(RepliesServicer):
         if call.shown:
             said = f"The answer broke off after {call.delivered} bytes: the process that gave it was lost."
             call.fail(HiveError(Kind.UPSTREAM_FAILED, said, reason="attempt_lost"))
+        elif call.is_bound:
+            call.fail(stream_lost())
         elif call.losses >= MOST_LOSSES:
             said = f"{call.losses} processes were lost while they ran this request; it is not tried again."
             call.fail(HiveError(Kind.UPSTREAM_FAILED, said, reason="attempt_lost", should_retry=False))

@@ -21,6 +21,10 @@ class Dialect(Enum):
     OPENAI = "openai"
     ANTHROPIC = "anthropic"
     GOOGLE = "google"
+    RESPONSES = "responses"
+    """OpenAI's, whose streams end with an error in another form."""
+    INTERACTIONS = "interactions"
+    """Google's, whose streams name their events."""
     JSONRPC = "jsonrpc"
 
 
@@ -63,13 +67,18 @@ def error_body(dialect: Dialect, error: HiveError, request_id: str = "") -> byte
     return msgspec.json.encode(_FORMS[dialect](error, request_id))
 
 
-def error_event(dialect: Dialect, error: HiveError, request_id: str = "") -> bytes:
+def error_event(dialect: Dialect, error: HiveError, request_id: str = "", number: int = 0) -> bytes:
     """The server-sent event that ends a stream with an error; nothing follows it.
 
-    It starts with a blank line: whatever was cut before it ends there as an event of its own.
+    It starts with a blank line: whatever was cut before it ends there as an event of its own. number: of the event in
+    its stream, in dialects that count them.
     """
-    name = b"event: error\n" if dialect is Dialect.ANTHROPIC else b""
-    return b"\n\n" + name + b"data: " + error_body(dialect, error, request_id) + b"\n\n"
+    form = _EVENTS.get(dialect, _FORMS[dialect])
+    said = form(error, request_id)
+    if dialect is Dialect.RESPONSES:
+        said["sequence_number"] = number
+    name = b"event: error\n" if dialect in _NAMED else b""
+    return b"\n\n" + name + b"data: " + msgspec.json.encode(said) + b"\n\n"
 
 
 def error_headers(error: HiveError) -> list[tuple[bytes, bytes]]:
@@ -123,9 +132,25 @@ def _jsonrpc(error: HiveError, request_id: str) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": None, "error": inner}
 
 
+def _responses_event(error: HiveError, request_id: str) -> dict[str, Any]:
+    """Flat, as clients of this API read it; with `error` beside it, for only then does OpenAI's SDK raise it."""
+    flat = {"type": "error", "code": error.reason or error.kind.type, "message": error.message}
+    return flat | {"param": error.param} | _openai(error, request_id)
+
+
+def _interactions_event(error: HiveError, request_id: str) -> dict[str, Any]:
+    inner = {"code": _GOOGLE_STATUSES[error.kind].lower(), "message": error.message}
+    return {"event_type": "error", "error": inner}
+
+
 _FORMS = {
     Dialect.OPENAI: _openai,
+    Dialect.RESPONSES: _openai,
     Dialect.ANTHROPIC: _anthropic,
     Dialect.GOOGLE: _google,
+    Dialect.INTERACTIONS: _google,
     Dialect.JSONRPC: _jsonrpc,
 }
+
+_EVENTS = {Dialect.RESPONSES: _responses_event, Dialect.INTERACTIONS: _interactions_event}
+_NAMED = frozenset({Dialect.ANTHROPIC, Dialect.RESPONSES, Dialect.INTERACTIONS})

@@ -35,6 +35,8 @@ class Answer:
         self._dialect = dialect
         self._clock = clock
         self._streaming = False
+        self._before = 0
+        """Events that the client had from a connection before this one."""
 
     async def relay(self, call: Call, before_end: Callable[[], Awaitable[None]]) -> None:
         """Pass the service's answer on as it comes; credit follows what the client takes.
@@ -46,6 +48,7 @@ class Answer:
         if complete and not any(name == b"content-length" for name, _ in headers):
             headers.append((b"content-length", str(len(data)).encode()))
         self._streaming = any(name == b"content-type" and b"event-stream" in value for name, value in headers)
+        self._before = next((int(value) for name, value in headers if name == b"x-hive-resumed"), 0)
         await self._start(status, headers)
         while not complete:
             await self._pass(data)
@@ -74,7 +77,8 @@ class Answer:
             await self._start(error.status, headers)
             await self._send({"type": "http.response.body", "body": body, "more_body": False})
         elif self._streaming:
-            event = error_event(self._dialect, error, self.request_id)
+            number = self._before + self.events
+            event = error_event(self._dialect, error, self.request_id, number)
             await self._send({"type": "http.response.body", "body": event, "more_body": False})
         else:
             raise AnswerCut(error.message)
@@ -83,7 +87,9 @@ class Answer:
         self.status = status
         self.began = self._clock.monotonic()
         number = self.request_id.encode()
-        headers += [(b"x-request-id", number), (b"request-id", number), (b"x-hive-request-id", number)]
+        headers += [(b"x-request-id", number), (b"request-id", number)]
+        if not any(name == b"x-hive-request-id" for name, _ in headers):  # of a stream that can be resumed
+            headers.append((b"x-hive-request-id", number))
         requests, tokens = self.standing
         if requests is not None:
             headers += _rate_headers(requests, b"requests")

@@ -20,6 +20,7 @@ from hive_edge.request_log import Line, RequestLog
 from hive_edge.routes import Route
 from hive_relay import Call, Caller, Request
 from hive_relay.asgi import Receive, Scope, Send
+from hive_relay.stream_id import Position
 from hive_runtime import tracing
 from hive_runtime.blobs import Blobs
 from hive_runtime.clock import Clock
@@ -32,8 +33,9 @@ from modelhive.common.v1.common_pb2 import ModelList, Principal
 from modelhive.relay.v1.relay_pb2 import BlobReference
 
 FORWARDED = frozenset(
-    b"accept accept-language anthropic-beta anthropic-version content-type idempotency-key openai-beta "
-    b"user-agent x-client-request-id x-hive-cache x-hive-guard x-hive-tags x-stainless-retry-count".split()
+    b"accept accept-language anthropic-beta anthropic-version content-type idempotency-key last-event-id openai-beta "
+    b"user-agent x-client-request-id x-hive-cache x-hive-guard x-hive-hedge x-hive-region x-hive-resume x-hive-tags "
+    b"x-stainless-retry-count".split()
 )
 """Request headers that services get to see. Credentials stay here."""
 
@@ -270,20 +272,30 @@ def _request(
         query=scope["query_string"].decode("latin-1"),
         headers=head.forwarded,
         body=body,
-        principal=_principal(holder),
+        principal=principal_of(holder),
         seconds=route.seconds,
         queued=route.queued and scope["method"] == "POST",
+        owner=_owner(scope, route, head),
     )
 
 
-def _principal(holder: Holder) -> Principal:
+def _owner(scope: Scope, route: Route, head: Head) -> str:
+    """The one process that can answer: that of the stream which the client wants to go on with."""
+    told = head.forwarded.get("last-event-id")
+    if told is None or route.service != "routing" or scope["method"] != "POST":
+        return ""
+    position = Position.parse(told)
+    return "" if position is None else position.stream.owner
+
+
+def principal_of(holder: Holder) -> Principal:
     models = None if holder.models is None else ModelList(ids=holder.models)
     return Principal(tenant_id=holder.tenant_id, key_id=holder.key_id, models=models)
 
 
 def _query_key(scope: Scope, route: Route) -> str | None:
     """Google's clients may send the key as `?key=`; nobody else may."""
-    if route.dialect is not Dialect.GOOGLE or b"key=" not in scope["query_string"]:
+    if route.dialect not in (Dialect.GOOGLE, Dialect.INTERACTIONS) or b"key=" not in scope["query_string"]:
         return None
     found = parse_qs(scope["query_string"].decode("latin-1"))
     return found["key"][0] if "key" in found else None

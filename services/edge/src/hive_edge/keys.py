@@ -64,6 +64,14 @@ class Keys:
             raise HiveError(Kind.UNAUTHENTICATED, f"The API key {_shown(key)} has expired.")
         return holder
 
+    def holder_of(self, key_id: str) -> Holder:
+        """Who holds the key of this id; raises HiveError `unauthenticated` where it is not in use any more."""
+        key = self._keys.get(key_id)
+        holder = None if key is None else self._holders.get(key.sha256)
+        if holder is None or (holder.expires_at is not None and holder.expires_at <= self._clock.now()):
+            raise HiveError(Kind.UNAUTHENTICATED, "The API key of this session was revoked or has expired.")
+        return holder
+
     def put_tenant(self, tenant: Tenant) -> None:
         self._tenants[tenant.id] = tenant
         self._compile_keys_of(tenant.id)

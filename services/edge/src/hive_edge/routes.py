@@ -26,6 +26,10 @@ class Route:
 
 
 _CHAT = Route("routing")
+_MESSAGES = Route("routing", Dialect.ANTHROPIC)
+_RESPONSES = Route("routing", Dialect.RESPONSES)
+_GEMINI = Route("routing", Dialect.GOOGLE)
+_INTERACTIONS = Route("routing", Dialect.INTERACTIONS)
 _MODELS = Route("routing", queued=False, seconds=30.0)
 _COUNT = Route("routing", queued=False, seconds=60.0)
 
@@ -41,20 +45,22 @@ EXACT: dict[str, Route] = {
     "/embeddings": _CHAT,
     "/models": _MODELS,
     "/utils/token_counter": _COUNT,
-    "/generateContent": _later("routing", Dialect.GOOGLE),
-    "/streamGenerateContent": _later("routing", Dialect.GOOGLE),
+    "/generateContent": _GEMINI,
+    "/streamGenerateContent": _GEMINI,
+    "/messages/count_tokens": Route("routing", Dialect.ANTHROPIC, queued=False, seconds=60.0),
+    "/responses/input_tokens": _COUNT,
 }
 
 FAMILIES: dict[str, Route] = {
     "models": _MODELS,
     "chat": _later("routing"),  # stored chat completions
-    "messages": _later("routing", Dialect.ANTHROPIC),
-    "responses": _later("routing"),
-    "conversations": _later("routing"),
-    "rerank": _later("routing"),
-    "moderations": _later("routing"),
-    "interactions": _later("routing", Dialect.GOOGLE),
-    "realtime": _later("routing"),
+    "messages": _MESSAGES,
+    "responses": _RESPONSES,
+    "conversations": Route("routing", queued=False),
+    "rerank": _CHAT,
+    "moderations": _CHAT,
+    "interactions": _INTERACTIONS,
+    "realtime": Route("routing", queued=False, seconds=30.0),  # its WebSockets: `sockets.py`
     "images": _later("media"),
     "audio": _later("media"),
     "videos": _later("media"),
@@ -71,12 +77,12 @@ FAMILIES: dict[str, Route] = {
     "containers": _later("workflows"),
 }
 
+_GOOGLE_MODELS = Route("routing", Dialect.GOOGLE, queued=False, seconds=30.0)
+
 GEMINI_VERBS = frozenset(
     ["generateContent", "streamGenerateContent", "countTokens", "embedContent", "batchEmbedContents"]
 )
 """`/models/{id}:{verb}` is Google's; any other colon is a part of the model's id."""
-
-_GEMINI = _later("routing", Dialect.GOOGLE)
 
 
 def find(path: str) -> Route | None:
@@ -84,14 +90,20 @@ def find(path: str) -> Route | None:
     if path.startswith("/v1/"):
         path = path[3:]
     elif path.startswith("/v1beta/"):
-        return _GEMINI
+        path = path[7:]
+        return _INTERACTIONS if path.startswith("/interactions") else _google(path)
     elif path.startswith("/v2/"):
-        return _later("routing") if path == "/v2/rerank" else None
+        return _CHAT if path == "/v2/rerank" else None
     route = EXACT.get(path)
     if route is not None:
         return route
     head = path[1:].partition("/")[0]
     family = FAMILIES.get(head)
     if family is _MODELS and path.rpartition(":")[2] in GEMINI_VERBS:
-        return _GEMINI
+        return _google(path)
     return family
+
+
+def _google(path: str) -> Route:
+    """Of Google's own paths below a version; their models' verbs among them."""
+    return _GEMINI if path.rpartition(":")[2] in GEMINI_VERBS else _GOOGLE_MODELS

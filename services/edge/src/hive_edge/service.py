@@ -13,6 +13,7 @@ from hive_edge.keys import Keys
 from hive_edge.limits import Limiter
 from hive_edge.request_log import RequestLog
 from hive_edge.settings import EdgeSettings
+from hive_edge.sockets import PATHS, Sockets
 from hive_edge.valkey import ValkeyLimiter
 from hive_host import Host
 from hive_runtime.telemetry import Requests, report_lost_task
@@ -56,6 +57,7 @@ async def _door(host: Host, settings: EdgeSettings, keys: Keys, limiter: Limiter
         "hive_edge_request_lines_dropped", "Lines of the request log that the bus did not take in time."
     )
     lines = RequestLog(host.bus, host.clock, dropped)
+    requests = Requests(host.metrics, "edge")
     gateway = Gateway(
         keys=keys,
         limiter=limiter,
@@ -63,19 +65,30 @@ async def _door(host: Host, settings: EdgeSettings, keys: Keys, limiter: Limiter
         blobs=host.blobs,
         tasks=host.tasks,
         max_body=host.settings.max_body_bytes,
-        requests=Requests(host.metrics, "edge"),
+        requests=requests,
+        clock=host.clock,
+        log=lines,
+    )
+    sockets = Sockets(
+        keys=keys,
+        limiter=limiter,
+        channel=host.channel("routing"),
+        tasks=host.tasks,
+        requests=requests,
         clock=host.clock,
         log=lines,
     )
     control = await host.bus.subscribe_state(ControlChanged, ControlConsumer(keys, limiter).apply)
     in_flight = host.metrics.gauge("hive_edge_in_flight", "Requests that wait for their answer.")
-    in_flight.set_function(lambda: caller.in_flight)
+    in_flight.set_function(lambda: caller.in_flight + sockets.open)
     host.health.add("control snapshot", lambda: str(control.failure) if control.failure else None)
     await control.caught_up()
     host.tasks.spawn(_sweep(host, settings.blob_ttl_seconds), "sweep request bodies")
     publishing = host.tasks.spawn(lines.run(), "request log")
     async with host.running():
         host.mount("public", "", gateway)
+        for path in PATHS:
+            host.mount_socket("public", path, sockets)
         try:
             yield
         finally:

@@ -13,7 +13,6 @@ from hive_routing.attempts import CacheStatus
 from hive_routing.caching import Entry, Following, Leading
 from hive_routing.caching.terms import Terms
 from hive_routing.spending import CACHE, Bill, Spending
-from hive_routing.stream import last_events
 from hive_routing.usage import Usage
 from hive_routing.visit import Spent, Visit
 from hive_runtime.money import format_usd
@@ -93,7 +92,7 @@ class Again:
         """Send the end."""
         told = format_usd(bill.cost or 0)
         if entry.streamed:
-            end = last + last_events(entry.chunks[-1], {"cost": told})
+            end = last + visit.request.endpoint.ending(entry.chunks[-1], {"cost": told})
             await visit.send({"type": "http.response.body", "body": end, "more_body": False})
             return
         headers = [*self._headers(entry.headers, visit), (b"x-hive-cost", told.encode())]

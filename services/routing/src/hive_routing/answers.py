@@ -13,10 +13,19 @@ from typing import Any, Protocol
 import msgspec
 from msgspec import Raw
 
+from hive_routing.dialects.form import Answer
+from hive_routing.endpoints import RERANK
+from hive_routing.estimates import answer_countable
+from hive_routing.forwarding import ForwardedStream
 from hive_routing.providers.failures import MAX_ERROR_BYTES, Words, broken_answer, failure
 from hive_routing.providers.port import Body, ProviderAnswer
-from hive_routing.stream import StreamRelay, last_events
+from hive_routing.request import Request
+from hive_routing.reranking import shaped
+from hive_routing.stream import StreamRelay
 from hive_routing.tokens import Countable
+from hive_routing.translation import TranslatedBody, Work
+from hive_routing.usage import Usage
+from hive_routing.watching import UNREADABLE, WatchedStream
 from hive_runtime.errors import HiveError
 from hive_runtime.tracing import Span
 
@@ -87,15 +96,23 @@ class Gates(Protocol):
 
 
 class PlainAnswer:
-    """A JSON body; it is forwarded byte for byte, or as the guards leave it."""
+    """A JSON body in the client's dialect, forwarded byte for byte where the provider speaks it too.
 
-    def __init__(self, body: bytes, usage: Raw, headers: Headers) -> None:
-        self.usage = usage
+    stated: the usage that the provider said. answer: the same in the form between dialects, where it was read so.
+    """
+
+    def __init__(
+        self, body: bytes, stated: Usage | None, headers: Headers, answer: Answer | None = None
+    ) -> None:
+        self.stated = stated
         self.body = body
         self.headers = headers
+        self._answer = answer
 
     @classmethod
-    async def open(cls, answer: ProviderAnswer, provider: str, headers: Headers) -> PlainAnswer:
+    async def open(
+        cls, answer: ProviderAnswer, request: Request, work: Work, provider: str, headers: Headers
+    ) -> PlainAnswer:
         """Reads it all; raises HiveError `upstream_failed` where it is no JSON object or an error."""
         kind = answer.headers.get("content-type", "application/json").lower()
         if "json" not in kind:
@@ -103,14 +120,31 @@ class PlainAnswer:
         body = await _read(answer.body, provider)
         try:
             peek = _peek(body)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        except UNREADABLE:
             raise broken_answer(provider, "answered with something that is not a JSON object") from None
         if peek.error:
             raise broken_answer(provider, f"answered with an error: {Words.of(peek.error).message}")
-        return cls(body, peek.usage, headers)
+        endpoint = request.endpoint
+        if work.translation is None and endpoint.fields and endpoint is not RERANK:
+            return cls(body, Usage.stated(peek.usage), headers)
+        try:
+            if endpoint is RERANK:
+                body, usage = shaped(body, request.values, request.model)
+                return cls(body, usage, headers)
+            if work.translation is not None:
+                body, form = work.translation.answer(body)
+            else:
+                assert endpoint.dialect is not None, "what has no fields is a conversation"
+                form = endpoint.dialect.read_answer(body)
+        except UNREADABLE:
+            raise broken_answer(provider, "answered with something that is no answer") from None
+        return cls(body, form.usage, headers, form)
 
     def describe(self, span: Span) -> None:
         """Tell which model answered, and why it ended."""
+        if self._answer is not None:
+            _describe(span, self._answer.model, [each.stop.value for each in self._answer.choices])
+            return
         try:
             found = msgspec.json.decode(self.body, type=_Described)
         except msgspec.DecodeError:
@@ -119,6 +153,8 @@ class PlainAnswer:
 
     def output(self) -> Countable:
         """What was generated, for counting."""
+        if self._answer is not None:
+            return answer_countable(self._answer)
         counted = Countable()
         try:
             choices = msgspec.json.decode(self.body, type=_Output).choices
@@ -134,7 +170,7 @@ class PlainAnswer:
 class StreamAnswer:
     """A stream from its first content on; `close` it."""
 
-    def __init__(self, body: Body, relay: StreamRelay, headers: Headers) -> None:
+    def __init__(self, body: Body, relay: ForwardedStream, headers: Headers) -> None:
         self.headers = headers
         self.stopped = False
         """What broke it off was on our side: the provider did nothing wrong."""
@@ -144,13 +180,15 @@ class StreamAnswer:
 
     @classmethod
     async def open(
-        cls, answer: ProviderAnswer, relay: StreamRelay, provider: str, headers: Headers
+        cls, answer: ProviderAnswer, request: Request, work: Work, provider: str, headers: Headers
     ) -> StreamAnswer:
         """Reads up to the first content; raises HiveError where the stream fails before it."""
         kind = answer.headers.get("content-type", "").lower()
         if not kind.startswith("text/event-stream"):
             raise broken_answer(provider, f"answered with content type `{kind[:80]}` instead of a stream")
-        stream = cls(answer.body, relay, headers)
+        body = answer.body if work.translation is None else work.translation.stream(answer.body, provider)
+        stream = cls(body, _relay(request, provider), headers)
+        relay = stream._relay
         while not stream._ready and not relay.done:
             stream._ready = await stream._read()
             if relay.failure is not None:
@@ -158,8 +196,9 @@ class StreamAnswer:
         return stream
 
     @property
-    def usage(self) -> bytes:
-        return self._relay.usage
+    def stated(self) -> Usage | None:
+        """The usage that the provider said."""
+        return self._body.usage if isinstance(self._body, TranslatedBody) else self._relay.stated
 
     @property
     def delivered(self) -> int:
@@ -185,6 +224,7 @@ class StreamAnswer:
         relay = self._relay
         progress.note(relay.delivered)
         complete = await self._forward(send, progress, gates)
+        self._ready += relay.last
         if gates is not None:
             self._ready = await self._pass(gates.feed(self._ready)) + await self._pass(gates.end())
         return complete
@@ -206,7 +246,7 @@ class StreamAnswer:
                 and not relay.is_answered
                 and not await progress.extend(relay.delivered)
             ):
-                self._ready += relay.cut({"reason": "budget"})
+                self._ready += relay.cut()
                 return False
         return True
 
@@ -217,14 +257,16 @@ class StreamAnswer:
             self.stopped = True
             raise
 
-    def closing(self, usage: dict[str, int] | None) -> bytes:
-        """The chunk that tells the usage, as JSON; empty where nobody asked for it."""
+    def closing(self, usage: Usage | None) -> bytes:
+        """What tells the usage at the very end, in dialects that have such a thing; empty where nobody asked for it.
+
+        usage: what is told where the provider stated none.
+        """
         return self._relay.closing(usage)
 
-    async def finish(self, send: Send, closing: bytes, told: dict[str, Any]) -> None:
+    async def finish(self, send: Send, ending: bytes) -> None:
         """Send the last events, then let the provider end its answer, so that the connection can be kept."""
-        last = self._ready + last_events(closing, told)
-        await send({"type": "http.response.body", "body": last, "more_body": False})
+        await send({"type": "http.response.body", "body": self._ready + ending, "more_body": False})
         try:
             async with asyncio.timeout(DRAIN_SECONDS):
                 async for _ in self._body:
@@ -253,6 +295,14 @@ class StreamAnswer:
             return await self._body.__anext__()
         async with asyncio.timeout(LAST_EVENTS_SECONDS):
             return await self._body.__anext__()
+
+
+def _relay(request: Request, provider: str) -> ForwardedStream:
+    endpoint = request.endpoint
+    if endpoint.fields:
+        return StreamRelay(provider, request.choices, request.usage_asked)
+    assert endpoint.dialect is not None, "what has no fields is a conversation"
+    return WatchedStream(provider, endpoint.dialect, request.prompt())
 
 
 def _describe(span: Span, model: str, reasons: Iterable[str | None]) -> None:

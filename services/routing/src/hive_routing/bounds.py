@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hive_routing.endpoints import RERANK
 from hive_routing.estimates import prompt_of
 from hive_routing.request import Request
+from hive_routing.reranking import searches
 from hive_routing.tokens import Countable, TokenCounter, is_exact
 from hive_runtime.money import Tariff, price_of
 
@@ -39,13 +41,12 @@ async def bound_of(request: Request, model: str, default_output: int, counter: T
     """model: the provider's own name of it. default_output: tokens of a choice where the caller names no bound."""
     prompt = await _prompt_most(request, model, counter)
     endpoint = request.endpoint
-    if not endpoint.bounds:
+    if not endpoint.is_bounded:
         return Bound(prompt, 0, None)
-    given = [request.values[name] for name in endpoint.bounds if request.values.get(name) is not None]
+    given = request.output_bound
     choices = max(request.choices, request.values.get("best_of") or 1)
-    # A provider that reads only one of two names may take the larger one.
-    each = max(given) if given else default_output
-    return Bound(prompt, each * choices, None if given else default_output)
+    each = default_output if given is None else given
+    return Bound(prompt, each * choices, default_output if given is None else None)
 
 
 def worst_cost(tariff: Tariff, bound: Bound, request: Request) -> int:
@@ -59,7 +60,10 @@ def worst_cost(tariff: Tariff, bound: Bound, request: Request) -> int:
         outputs.append("audio_out")
         prompt = max(prompt, "audio_in", key=lambda unit: price_of(unit, prices))
     output = max(outputs, key=lambda unit: price_of(unit, prices))
-    return tariff.cost({prompt: bound.prompt, output: bound.output})
+    units = {prompt: bound.prompt, output: bound.output}
+    if request.endpoint is RERANK:
+        units["search"] = searches(len(request.values["documents"]))
+    return tariff.cost(units)
 
 
 async def _prompt_most(request: Request, model: str, counter: TokenCounter) -> int:
@@ -70,7 +74,7 @@ async def _prompt_most(request: Request, model: str, counter: TokenCounter) -> i
         text = counted.extra + sum(
             len(each) if each.isascii() else len(each.encode()) for each in counted.texts
         )
-        text += PER_MESSAGE_MOST * _items(request, b'"role"')
+        text += PER_MESSAGE_MOST * _turns(request)
     return text + _media_most(counted, model) + _tools_most(request)
 
 
@@ -83,17 +87,25 @@ def _media_most(counted: Countable, model: str) -> int:
 
 def _tools_most(request: Request) -> int:
     """Tools reach a model in a form that is the provider's own; as JSON they are nearly always longer."""
+    if not request.endpoint.fields:
+        tools = len(request.prompt().tools)
+        return PER_TOOL_MOST * (1 + tools) if tools else 0
     if not request.fields.keys() & {"tools", "functions"}:
         return 0
     return PER_TOOL_MOST * (1 + len(request.values.get("tools") or request.values.get("functions") or ()))
 
 
-def _items(request: Request, mark: bytes) -> int:
+def _turns(request: Request) -> int:
+    if not request.endpoint.fields:
+        return sum(max(1, len(turn.parts)) for turn in request.prompt().turns)
     messages = request.fields.get("messages")
-    return 0 if messages is None else bytes(messages).count(mark)
+    return 0 if messages is None else bytes(messages).count(b'"role"')
 
 
 def _names(request: Request, mark: bytes) -> bool:
     """Whether the messages, or what the answer should be, speak of it."""
-    named = (request.fields.get(name) for name in ("messages", "modalities", "tools"))
+    if request.endpoint.fields:
+        named = (request.fields.get(name) for name in ("messages", "modalities", "tools"))
+    else:
+        named = (raw for raw in request.fields.values())
     return any(mark in bytes(raw) for raw in named if raw is not None)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from hive_bus.port import StateChange
 from hive_routing.caching.terms import TermsBook
 from hive_routing.catalogue import Catalogue, Deployment, Model
+from hive_routing.choosing.limits import Limit
+from hive_routing.choosing.terms import Mirror, Region, Routing, RoutingPolicy
 from hive_routing.prices import PriceBook, PriceTag
 from hive_routing.providers.port import Timeouts
 from hive_routing.providers.registry import ProviderRow, Providers
@@ -70,6 +72,9 @@ class ControlConsumer:
             context_window=model.context_window if model.HasField("context_window") else None,
             deployments=tuple(each for each in deployments if each is not None),
             fallbacks=tuple(model.fallbacks),
+            aliases=tuple(model.aliases),
+            context_fallbacks=tuple(model.context_fallbacks),
+            routing=_routing(model.routing),
         )
 
     def _deployment(self, deployment: control.Deployment) -> Deployment | None:
@@ -84,7 +89,34 @@ class ControlConsumer:
             weight=deployment.weight,
             timeouts=known.row.timeouts,
             bound_field=known.row.bound_field,
+            order=deployment.order,
+            region=deployment.region,
+            limit=_limit(deployment),
         )
+
+
+def _limit(deployment: control.Deployment) -> Limit | None:
+    rpm = deployment.rpm if deployment.HasField("rpm") else None
+    tpm = deployment.tpm if deployment.HasField("tpm") else None
+    return None if rpm is None and tpm is None else Limit(rpm, tpm)
+
+
+def _routing(said: control.Routing) -> Routing:
+    return Routing(
+        policy=_policy(said.policy),
+        region=Region(said.region, said.region_required) if said.region else None,
+        hedge_seconds=said.hedge_after_ms / 1000 if said.HasField("hedge_after_ms") else None,
+        may_hedge=not said.no_hedge_by_header,
+        mirror=Mirror(said.mirror_to, said.mirror_percent) if said.mirror_to else None,
+    )
+
+
+def _policy(number: int) -> RoutingPolicy:
+    """By weight where it is not said, or is one of a newer release."""
+    try:
+        return RoutingPolicy(number)
+    except ValueError:
+        return RoutingPolicy.WEIGHTED
 
 
 def _row(provider: control.Provider) -> ProviderRow:
@@ -101,6 +133,7 @@ def _row(provider: control.Provider) -> ProviderRow:
             total=given.total or _DEFAULT.total,
         ),
         bound_field=provider.output_bound_field,
+        options=dict(provider.options),
     )
 
 

@@ -13,6 +13,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Raw
 
+from hive_routing.dialects.port import Dialect
+from hive_routing.dialects.registry import BY_NAME
+from hive_routing.ending import last_events
+from hive_routing.reranking import MOST_DOCUMENTS
 from hive_runtime.errors import HiveError, Kind
 
 SHOWN_CHARS = 80
@@ -58,6 +62,8 @@ class Endpoint:
     refused_mode: models of this mode cannot be asked here; `instead` says where they can.
     read: checks the fields against each other; gives the number of choices that the answer will have.
     bounds: the fields that bound the output of a choice, the one that gateways add first; none: it has no bound.
+    dialect: in which conversations are held here. One without `fields` reads and checks its bodies itself.
+    default_model: where the caller names none.
     """
 
     path: str
@@ -67,6 +73,17 @@ class Endpoint:
     refused_mode: str
     instead: str
     bounds: tuple[str, ...] = ()
+    dialect: Dialect | None = None
+    default_model: str | None = None
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether an answer can be told how long it may become."""
+        return bool(self.bounds) or not self.fields
+
+    def ending(self, closing: bytes, told: dict[str, Any]) -> bytes:
+        """How a stream ends. closing: what tells the usage, as JSON. told: what the gateway has to say in it."""
+        return last_events(closing, told) if self.fields else closing
 
 
 def invalid(param: str, message: str) -> HiveError:
@@ -158,6 +175,20 @@ _COMPLETION_FIELDS = _SAMPLING | {
     "suffix": _TEXT,
 }
 
+_RERANK_FIELDS = {
+    "query": _TEXT,
+    "documents": Field(list[str | dict[str, Any]], "an array of strings or objects"),
+    "top_n": _integer(1),
+    "rank_fields": Field(list[str], "an array of strings"),
+    "return_documents": _BOOLEAN,
+    "max_chunks_per_doc": _integer(1),
+    "max_tokens_per_doc": _integer(1),
+}
+
+_MODERATION_FIELDS = {
+    "input": Field(str | list[str | dict[str, Any]], "a string, an array of strings, or parts")
+}
+
 _EMBEDDING_FIELDS = {
     "input": Field(_TEXTS_OR_TOKENS, "a string, an array of strings, of tokens, or of token arrays"),
     "dimensions": _integer(1),
@@ -203,6 +234,29 @@ def _read_embedding(values: Mapping[str, Any], fields: Mapping[str, Raw]) -> int
     return count
 
 
+def _read_rerank(values: Mapping[str, Any], fields: Mapping[str, Raw]) -> int:
+    if not values.get("query"):
+        raise invalid("query", "`query` is missing: it must be a non-empty string.")
+    documents = values.get("documents")
+    if not documents:
+        raise invalid("documents", "`documents` is missing: it must be an array of at least one document.")
+    if len(documents) > MOST_DOCUMENTS:
+        said = f"`documents` must have at most {MOST_DOCUMENTS} items; got {len(documents)}."
+        raise invalid("documents", said)
+    return 1
+
+
+def _read_moderation(values: Mapping[str, Any], fields: Mapping[str, Raw]) -> int:
+    given = values.get("input")
+    if not given or (isinstance(given, list) and any(each == "" for each in given)):
+        raise invalid("input", "`input` is missing or empty: it must be a text, texts, or parts.")
+    for place, part in enumerate(given if isinstance(given, list) else ()):
+        if isinstance(part, dict) and part.get("type") not in ("text", "image_url"):
+            said = f"`input[{place}].type` must be `text` or `image_url`; got {part.get('type')!r}."
+            raise invalid(f"input[{place}].type", said)
+    return 1
+
+
 def _check_stream_options(values: Mapping[str, Any]) -> None:
     options = values.get("stream_options")
     if options is None:
@@ -224,6 +278,15 @@ def _texts_or_tokens(name: str, given: Any) -> int:
     return 1 if isinstance(given[0], int) else len(given)
 
 
+def _nothing(values: Mapping[str, Any], fields: Mapping[str, Raw]) -> int:
+    return 1
+
+
+def _conversation(path: str, dialect: str) -> Endpoint:
+    """An endpoint whose dialect reads its bodies."""
+    return Endpoint(path, dialect, {}, _nothing, "embedding", "/v1/embeddings", dialect=BY_NAME[dialect])
+
+
 CHAT = Endpoint(
     "chat/completions",
     "chat",
@@ -232,6 +295,7 @@ CHAT = Endpoint(
     "embedding",
     "/v1/embeddings",
     ("max_tokens", "max_completion_tokens"),
+    BY_NAME["chat"],
 )
 COMPLETIONS = Endpoint(
     "completions",
@@ -246,6 +310,22 @@ EMBEDDINGS = Endpoint(
     "embeddings", "embeddings", _EMBEDDING_FIELDS, _read_embedding, "chat", "/v1/chat/completions"
 )
 
-ENDPOINTS = (CHAT, COMPLETIONS, EMBEDDINGS)
+MESSAGES = _conversation("messages", "messages")
+RESPONSES = _conversation("responses", "responses")
+GENERATE = _conversation("generateContent", "gemini")
+INTERACTIONS = _conversation("interactions", "interactions")
+
+RERANK = Endpoint("rerank", "rerank", _RERANK_FIELDS, _read_rerank, "chat", "/v1/chat/completions")
+MODERATIONS = Endpoint(
+    "moderations",
+    "moderations",
+    _MODERATION_FIELDS,
+    _read_moderation,
+    "embedding",
+    "/v1/embeddings",
+    default_model="omni-moderation-latest",
+)
+
+ENDPOINTS = (CHAT, COMPLETIONS, EMBEDDINGS, RERANK, MODERATIONS, MESSAGES, RESPONSES, GENERATE, INTERACTIONS)
 ACTED_ON = frozenset({"model", *(name for endpoint in ENDPOINTS for name in endpoint.fields)})
 """Fields whose values decide something here."""

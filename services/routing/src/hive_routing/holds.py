@@ -105,6 +105,13 @@ class Hold:
             await self._purse.reserve(*self._who, self.scopes, self._leases, amount - self.amount, amount)
             self.amount = amount
 
+    def lower_to(self, amount: int) -> None:
+        """Hold no more than so much: what is on top is free at once."""
+        if amount < self.amount:
+            for lease in self._leases:
+                lease.held -= self.amount - amount
+            self.amount = amount
+
     def settle(self, cost: int) -> int:
         """End it: so much was spent. Returns what the leases carry of it, the same in every scope."""
         if not self._leases:

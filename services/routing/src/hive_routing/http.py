@@ -8,9 +8,14 @@ from dataclasses import dataclass, field
 
 from hive_relay.asgi import App, Message, Receive, Scope, Send
 from hive_relay.exchange import Exchange, exchange_of
-from hive_routing.endpoints import ENDPOINTS, Endpoint
+from hive_routing import google
+from hive_routing.choosing import wishes
+from hive_routing.choosing.terms import NO_WISHES, Wishes
+from hive_routing.endpoints import ENDPOINTS, GENERATE, INTERACTIONS, RERANK, Endpoint
 from hive_routing.pipeline import Pipeline
+from hive_routing.request import Target
 from hive_routing.spending import Payer
+from hive_routing.stored.door import WIRES, Place, StoredDoor
 from hive_routing.visit import Caller, Spent
 from hive_runtime import tracing
 from hive_runtime.clock import Clock
@@ -19,7 +24,11 @@ from hive_runtime.tags import tags_of
 from hive_runtime.telemetry import Requests
 from modelhive.common.v1.common_pb2 import Principal, UsageSummary
 
-_PASSED_HEADERS = {b"openai-beta": "openai-beta"}
+_PASSED_HEADERS = {
+    b"openai-beta": "openai-beta",
+    b"anthropic-beta": "anthropic-beta",
+    b"anthropic-version": "anthropic-version",
+}
 """Of the client's headers, what a provider gets to see."""
 CALLER_GONE = "499"
 """Counted for a request that nobody waits for any more."""
@@ -28,27 +37,39 @@ CALLER_GONE = "499"
 class RoutingApp:
     """The ASGI application of the routing service; runs inside the relay, which words what it raises."""
 
-    def __init__(self, pipeline: Pipeline, rest: App, requests: Requests, clock: Clock) -> None:
+    def __init__(
+        self, pipeline: Pipeline, stored: StoredDoor, rest: App, requests: Requests, clock: Clock
+    ) -> None:
         self._pipeline = pipeline
+        self._stored = stored
         self._requests = requests
         self._clock = clock
         self._rest = rest
         self._hot = {prefix + each.path: each for each in ENDPOINTS for prefix in ("/v1/", "/")}
+        self._hot |= {"/v2/rerank": RERANK, "/v1beta/interactions": INTERACTIONS}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        endpoint = self._hot.get(scope["path"])
-        if endpoint is None:
+        endpoint, target = self._hot.get(scope["path"]), None
+        if endpoint is None and (named := google.find(scope["path"], scope["query_string"])) is not None:
+            endpoint, target = GENERATE, named.target
+            if named.as_array:
+                send = google.as_array(send)
+        if endpoint is None and (place := self._stored.find(scope["path"])) is not None:
+            await self._answer_stored(place, scope, receive, send)
+        elif endpoint is None:
             await _answer_whole(self._rest, scope, receive, send)
         elif scope["method"] != "POST":
             path, method = scope["path"], scope["method"]
             raise HiveError(Kind.METHOD_NOT_ALLOWED, f"{path} takes POST, not {method}.")
         else:
-            await self._answer_counted(endpoint, scope, receive, send)
+            await self._answer_counted(endpoint, target, scope, receive, send)
 
-    async def _answer_counted(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer_counted(
+        self, endpoint: Endpoint, target: Target | None, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         began, code = self._clock.monotonic(), "200"
         try:
-            await self._answer_hot(endpoint, scope, receive, send)
+            await self._answer_hot(endpoint, target, scope, receive, send)
         except HiveError as error:
             code = str(error.status)
             raise
@@ -61,29 +82,49 @@ class RoutingApp:
         finally:
             self._requests.note(endpoint.path, code, self._clock.monotonic() - began)
 
-    async def _answer_hot(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer_hot(
+        self, endpoint: Endpoint, target: Target | None, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         exchange = exchange_of(scope)
         tracing.note_request(exchange.request_id)
-        principal = exchange.principal
-        asked = _read_headers(scope)
-        caller = Caller(
-            request_id=exchange.request_id,
-            attempt=exchange.attempt,
-            payer=Payer(principal.tenant_id, principal.key_id, asked.tags),
-            allowed=allowed_models(principal),
-            deadline=exchange.deadline,
-            go=exchange.go,
-            headers=asked.passed,
-            guard=asked.guard,
-            look_up=asked.look_up,
-            idempotency_key=asked.idempotency_key,
-        )
+        caller = _caller(exchange, scope)
         body = await read_body(receive)
+        wire = WIRES.get(endpoint.path)
         try:
             with _span(endpoint, exchange) if tracing.is_on() else tracing.OFF:
-                await self._pipeline.answer(endpoint, body, caller, send)
+                if wire is not None:
+                    await self._stored.answer(wire, body, caller, send)
+                else:
+                    await self._pipeline.answer(endpoint, body, caller, send, target)
         finally:
             exchange.usage = _summary(caller)
+
+    async def _answer_stored(self, place: Place, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = exchange_of(scope)
+        caller = _caller(exchange, scope)
+        body = b"" if scope["method"] == "GET" else await read_body(receive)
+        try:
+            await self._stored.serve(place, scope, body, caller, send)
+        finally:
+            exchange.usage = _summary(caller)
+
+
+def _caller(exchange: Exchange, scope: Scope) -> Caller:
+    principal = exchange.principal
+    asked = _read_headers(scope)
+    return Caller(
+        request_id=exchange.request_id,
+        attempt=exchange.attempt,
+        payer=Payer(principal.tenant_id, principal.key_id, asked.tags),
+        allowed=allowed_models(principal),
+        deadline=exchange.deadline,
+        go=exchange.go,
+        headers=asked.passed,
+        guard=asked.guard,
+        look_up=asked.look_up,
+        idempotency_key=asked.idempotency_key,
+        wishes=asked.wishes,
+    )
 
 
 def _span(endpoint: Endpoint, exchange: Exchange) -> AbstractContextManager[tracing.Span]:
@@ -125,6 +166,7 @@ class _Asked:
     guard: str | None = None
     look_up: bool = True
     idempotency_key: str | None = None
+    wishes: Wishes = NO_WISHES
 
 
 def _read_headers(scope: Scope) -> _Asked:
@@ -145,6 +187,8 @@ def _read_headers(scope: Scope) -> _Asked:
             asked.guard = value.decode("latin-1")
         elif name == b"x-hive-cache":
             asked.look_up = value.strip().lower() != b"false"
+        elif name in wishes.HEADERS:
+            asked.wishes = wishes.with_header(asked.wishes, name, value)
         elif name == b"idempotency-key":
             asked.idempotency_key = value.decode("latin-1")
     return asked

@@ -14,6 +14,10 @@ _OPERATIONS: Final = {
     "chat/completions": "chat",
     "completions": "text_completion",
     "embeddings": "embeddings",
+    "messages": "chat",
+    "responses": "chat",
+    "generateContent": "generate_content",
+    "interactions": "generate_content",
 }
 _OUTCOMES: Final = {outcome: outcome.name.lower() for outcome in Outcome}
 _OUTPUT_UNITS: Final = ("completion", "reasoning", "audio_out")

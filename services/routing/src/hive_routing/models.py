@@ -27,6 +27,20 @@ def model_object(model: Model) -> dict[str, Any]:
     return shown
 
 
+def google_model(model: Model) -> dict[str, Any]:
+    """One model as Google's clients read it."""
+    verbs = ["embedContent"] if model.mode == "embedding" else ["generateContent", "countTokens"]
+    shown: dict[str, Any] = {
+        "name": f"models/{model.id}",
+        "displayName": model.id,
+        "version": "1",
+        "supportedGenerationMethods": verbs,
+    }
+    if model.context_window is not None:
+        shown["inputTokenLimit"] = model.context_window
+    return shown
+
+
 def model_list(models: Iterable[Model]) -> dict[str, Any]:
     """All of them on one page."""
     data = [model_object(model) for model in models]

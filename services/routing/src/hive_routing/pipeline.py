@@ -7,7 +7,7 @@ and written down, before it hears the end of its answer, on whatever way that en
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import structlog
@@ -18,6 +18,9 @@ from hive_routing.attempts import Attempt, CacheStatus, Outcome
 from hive_routing.caching import Entry, Following, Leading
 from hive_routing.caching.hive import Asked, HiveCache, Keeping
 from hive_routing.catalogue import Catalogue, Deployment, Model
+from hive_routing.choosing.mirrors import LONGEST_SECONDS, Mirrors
+from hive_routing.choosing.planning import Planner
+from hive_routing.choosing.terms import Route
 from hive_routing.dispatch import Dispatcher
 from hive_routing.endpoints import Endpoint, invalid
 from hive_routing.estimates import estimate
@@ -25,11 +28,11 @@ from hive_routing.guarding.guarding import guard
 from hive_routing.guarding.port import Asker, Guards
 from hive_routing.once import Once
 from hive_routing.providers.port import ProviderAnswer, ProviderCall, Timeouts
-from hive_routing.request import Request
+from hive_routing.request import Request, Target
 from hive_routing.spending import Bill, Spending
-from hive_routing.splice import attach_documents, splice
-from hive_routing.stream import StreamRelay
+from hive_routing.splice import attach_documents
 from hive_routing.tokens import TokenCounter
+from hive_routing.translation import Work, prepare
 from hive_routing.usage import Usage
 from hive_routing.visit import Caller, Spent, Visit
 from hive_runtime import tracing
@@ -71,7 +74,10 @@ class Pipeline:
         dispatcher: Dispatcher,
         counter: TokenCounter,
         clock: Clock,
+        mirrors: Mirrors,
     ) -> None:
+        self._planner = Planner(catalogue, counter)
+        self._mirrors = mirrors
         self._catalogue = catalogue
         self._once = once
         self._guards = guards
@@ -82,8 +88,11 @@ class Pipeline:
         self._counter = counter
         self._clock = clock
 
-    async def answer(self, endpoint: Endpoint, body: bytes, caller: Caller, send: Send) -> None:
-        request, model = self._admit(endpoint, body, caller)
+    async def answer(
+        self, endpoint: Endpoint, body: bytes, caller: Caller, send: Send, target: Target | None = None
+    ) -> None:
+        """target: what the path says of the request, in dialects where it does."""
+        request, model = self._admit(endpoint, body, caller, target)
         if caller.idempotency_key is None:
             await self._answer(request, model, caller, send)
             return
@@ -91,9 +100,11 @@ class Pipeline:
             if recorded is not None:
                 await self._answer(request, model, caller, recorded)
 
-    def _admit(self, endpoint: Endpoint, body: bytes, caller: Caller) -> tuple[Request, Model]:
+    def _admit(
+        self, endpoint: Endpoint, body: bytes, caller: Caller, target: Target | None
+    ) -> tuple[Request, Model]:
         """Everything that can be refused without asking anybody, the model's name before the rest."""
-        request = Request.parse(endpoint, body)
+        request = Request.parse(endpoint, body, target)
         model = self._catalogue.find(request.model, caller.allowed)
         request.check()
         if model.mode == endpoint.refused_mode:
@@ -136,9 +147,11 @@ class Pipeline:
         caller = visit.caller
         bound = await self._spending.added_bound(visit.request, caller.payer)
         models = self._catalogue.with_fallbacks(visit.model, caller.allowed)
-        return repr(
-            (visit.guarded.policy, bound, [model.id for model in models], sorted(caller.headers.items()))
-        )
+        models += self._catalogue.context_fallbacks(visit.model, caller.allowed)
+        names = [model.id for model in models]
+        headers = sorted(caller.headers.items())
+        asked = visit.request.stream, caller.wishes.region
+        return repr((visit.guarded.policy, bound, names, headers, asked))
 
     async def _guard_in(self, request: Request, model: Model, caller: Caller, send: Send) -> Visit:
         """Raises HiveError `blocked` for what a guard refuses, `invalid`, `unavailable`."""
@@ -171,37 +184,90 @@ class Pipeline:
                 await self._answer_plain(served, served.answer, visit, bill, keeping)
         finally:
             bill.close()
+        self._mirrors.reflect(visit.model, partial(self._copy, visit, bill.calls))
 
     async def _dispatch(self, visit: Visit, bill: Bill) -> _Served:
         """The first deployment of the model, or of one of its fallbacks, that answers."""
         caller = visit.caller
         caller.handling.dispatched = True
-        models = self._catalogue.with_fallbacks(visit.model, caller.allowed)
+        plan = await self._planner.plan(
+            visit.request,
+            visit.model,
+            caller.payer.tenant_id,
+            caller.allowed,
+            bill.cover_second,
+            partial(self._discard, visit, bill),
+            caller.wishes,
+        )
         ask = partial(self._ask, visit.request, caller, bill)
-        return await self._dispatcher.first_answer(models, caller.deadline, ask)
+        served: _Served = await self._dispatcher.first_answer(plan.models, caller.deadline, ask, plan.route)
+        bill.keep_only(served.attempt)
+        return served
+
+    async def _discard(self, visit: Visit, bill: Bill, served: _Served) -> None:
+        """It answered too late: another deployment had answered already."""
+        try:
+            bill.lose(served.attempt, await self._used(served, visit.request))
+        finally:
+            if isinstance(served.answer, StreamAnswer):
+                await served.answer.close()
+
+    async def _copy(self, visit: Visit, calls: int, model: Model) -> None:
+        """Ask another model the same, once; nobody hears what it says."""
+        caller = visit.caller
+        copied = replace(caller, deadline=self._clock.monotonic() + LONGEST_SECONDS, spent=None)
+        bill = await self._spending.copy(
+            visit.request, caller.payer, caller.request_id, caller.attempt, model
+        )
+        try:
+            route: Route[_Served] = Route(is_streamed=visit.request.stream, attempts=1, before=calls)
+            ask = partial(self._ask, visit.request, copied, bill)
+            served = await self._dispatcher.first_answer([model], copied.deadline, ask, route)
+            outcome = Outcome.ABANDONED
+            try:
+                if isinstance(served.answer, StreamAnswer):
+                    await served.answer.relay(_nowhere, bill.meter(served.attempt), [])
+                    await served.answer.finish(_nowhere, b"")
+                outcome = Outcome.ANSWERED
+            finally:
+                if outcome is Outcome.ANSWERED:
+                    self._dispatcher.completed(served.deployment)
+                else:
+                    self._dispatcher.abandoned(served.deployment)
+                if isinstance(served.answer, StreamAnswer):
+                    await served.answer.close()
+                usage = await self._used(served, visit.request)
+                self._dispatcher.used(served.deployment, usage.completion_tokens)
+                bill.settle(served.attempt, outcome, usage)
+        finally:
+            bill.close()
 
     async def _ask(
         self, request: Request, caller: Caller, bill: Bill, model: Model, deployment: Deployment, number: int
     ) -> _Served:
         """One call to one deployment, up to its whole answer or to the first content of its stream."""
         await bill.cover(model)
+        work = prepare(request, deployment, bill.output_bound)
         call = ProviderCall(
-            operation=request.endpoint.operation,
+            operation=work.operation,
             model=deployment.model,
-            body=splice(request, deployment.model, deployment.bound_field, bill.output_bound),
+            body=work.body,
             stream=request.stream,
             attempt_id=f"{caller.request_id}-{caller.attempt}-{number}",
             timeouts=self._within_deadline(deployment.timeouts, caller.deadline),
             headers=caller.headers,
         )
         attempt = bill.open(model, deployment, number, request.stream)
+        if work.translation is not None:
+            work.translation.prompt_tokens = attempt.prompt["prompt"]
+            work.translation.now = attempt.started_ms // 1000
         answer: ProviderAnswer | None = None
         try:
             with tracing.within(attempt.span):
                 answer = await deployment.provider.send(call)
                 attempt.upstream_request_id = answer.headers.get("x-request-id", "")
                 headers = _headers(answer.headers, model, deployment, number)
-                opened = await _open(answer, request, deployment, headers)
+                opened = await _open(answer, request, work, deployment, headers)
         except HiveError as error:
             if error.kind.retryable:
                 _log_failure("attempt failed", call.attempt_id, deployment, error)
@@ -262,10 +328,12 @@ class Pipeline:
                 served, Outcome.ANSWERED if complete else Outcome.ABANDONED, visit, bill
             )
             cost = bill.cost or 0
-            closing = answer.closing(usage.as_json() if usage.estimated else None)
+            closing = answer.closing(usage if usage.estimated else None)
             if keeping is not None and complete:
                 await keeping.finish(served.model.id, closing, usage, cost)
-            await answer.finish(visit.send, closing, {"cost": format_usd(cost)})
+            await answer.finish(
+                visit.send, visit.request.endpoint.ending(closing, {"cost": format_usd(cost)})
+            )
         finally:
             await answer.close()
 
@@ -278,13 +346,20 @@ class Pipeline:
         visit.note_guards()
         if served.attempt.span.is_recording:
             served.answer.describe(served.attempt.span)
-        usage = Usage.stated(served.answer.usage)
-        if usage is None:
-            usage = await estimate(visit.request, served.answer.output(), deployment.model, self._counter)
+        usage = await self._used(served, visit.request)
+        self._dispatcher.used(deployment, usage.completion_tokens)
         bill.settle(served.attempt, outcome, usage, error)
         caller.spent = Spent(
             served.model.id, deployment.provider_id, deployment.id, usage, bill.cost or 0, bill.calls
         )
+        return usage
+
+    async def _used(self, served: _Served, request: Request) -> Usage:
+        """The provider's figures, else our own count."""
+        usage = served.answer.stated
+        if usage is None:
+            model = served.deployment.model
+            usage = await estimate(request, served.answer.output(), model, self._counter)
         return usage
 
     def _within_deadline(self, timeouts: Timeouts, deadline: float) -> Timeouts:
@@ -296,18 +371,20 @@ class Pipeline:
         return Timeouts(timeouts.connect, timeouts.first_byte, timeouts.idle, left)
 
 
+async def _nowhere(message: object) -> None:
+    """Sends nothing."""
+
+
 async def _open(
-    answer: ProviderAnswer, request: Request, deployment: Deployment, headers: Headers
+    answer: ProviderAnswer, request: Request, work: Work, deployment: Deployment, headers: Headers
 ) -> PlainAnswer | StreamAnswer:
     """The answer, if it is one; closes it where it is none."""
     provider = deployment.provider_id
     try:
         if answer.status != 200:
             raise await refusal(answer, provider)
-        if not request.stream:
-            return await PlainAnswer.open(answer, provider, headers)
-        relay = StreamRelay(provider, request.choices, request.usage_asked)
-        return await StreamAnswer.open(answer, relay, provider, headers)
+        kind = StreamAnswer if request.stream else PlainAnswer
+        return await kind.open(answer, request, work, provider, headers)
     except BaseException:
         await answer.body.aclose()
         raise

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Raw
 
+from hive_routing.dialects.form import Prompt
+from hive_routing.dialects.seals import are_in
 from hive_routing.endpoints import ACTED_ON, Endpoint, invalid, shown
 from hive_runtime.errors import HiveError, Kind
 
@@ -23,6 +25,7 @@ class Request:
     fields: the body's members as the client spelled them; the last one of a name counts.
     choices: how many choices a full answer has.
     usage_asked: the client wants the usage as a chunk of its stream.
+    carries_seals: something in it came from a provider of another dialect, and is meant for that one alone.
     """
 
     endpoint: Endpoint
@@ -32,16 +35,31 @@ class Request:
     stream: bool = False
     usage_asked: bool = False
     choices: int = 1
+    carries_seals: bool = False
     values: dict[str, Any] = field(default_factory=dict)
+    _prompt: Prompt | None = None
 
     @classmethod
-    def parse(cls, endpoint: Endpoint, body: bytes) -> Request:
-        """The fields and the model's name; raises HiveError `invalid` where there are none."""
+    def parse(cls, endpoint: Endpoint, body: bytes, target: Target | None = None) -> Request:
+        """The fields and the model's name; raises HiveError `invalid` where there are none.
+
+        target: what the path says of it, in dialects where it does.
+        """
         fields = parse_object(body)
-        return cls(endpoint, model_name(fields), fields, len(body))
+        if target is not None and target.model is not None:
+            name = target.model
+        else:
+            name = model_name(fields, endpoint.default_model)
+        request = cls(endpoint, name, fields, len(body), stream=target is not None and target.stream)
+        request.carries_seals = are_in(body)
+        return request
 
     def check(self) -> None:
         """Read the known fields; raises HiveError `invalid` that names the first wrong one."""
+        if not self.endpoint.fields:
+            prompt = self.prompt()
+            self.choices, self.stream = prompt.choices, prompt.stream
+            return
         known = self.endpoint.fields
         values = self.values
         for name, raw in self.fields.items():
@@ -52,6 +70,36 @@ class Request:
         options = values.get("stream_options") or {}
         _refuse_twins(options, ("include_usage",))
         self.usage_asked = bytes(options.get("include_usage", b"")) == b"true"
+
+    def prompt(self) -> Prompt:
+        """What is asked, in the form between dialects. Raises HiveError `invalid` where it cannot be read."""
+        if self._prompt is None:
+            assert self.endpoint.dialect is not None, "only conversations have a form"
+            self._prompt = self.endpoint.dialect.read_prompt(self.fields)
+            self._prompt.stream = self._prompt.stream or self.stream
+        return self._prompt
+
+    def replace(self, changed: Mapping[str, Raw]) -> None:
+        """Put other values in place of what the client said."""
+        self.fields.update(changed)
+        self._prompt = None
+
+    @property
+    def output_bound(self) -> int | None:
+        """Tokens of a choice at the most, as the client said; None where it did not."""
+        endpoint = self.endpoint
+        if not endpoint.fields:
+            return self.prompt().max_output
+        given = [self.values[name] for name in endpoint.bounds if self.values.get(name) is not None]
+        # A provider that reads only one of two names may take the larger one.
+        return max(given) if given else None
+
+
+class Target(NamedTuple):
+    """What the path of a request says of it. model: None where the body names it."""
+
+    model: str | None
+    stream: bool
 
 
 def parse_object(body: bytes) -> dict[str, Raw]:
@@ -82,9 +130,11 @@ def _refuse_twins(fields: Iterable[str], acted_on: Collection[str]) -> None:
             raise invalid(name, f"`{name}` is spelled `{folded}`.")
 
 
-def model_name(fields: dict[str, Raw]) -> str:
+def model_name(fields: dict[str, Raw], default: str | None = None) -> str:
     """The value of `model`; raises HiveError `invalid`."""
     raw = fields.get("model")
+    if default is not None and (raw is None or bytes(raw) == b"null"):
+        return default
     if raw is None:
         raise invalid("model", "`model` is missing: name the model to ask.")
     try:

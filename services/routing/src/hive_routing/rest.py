@@ -6,13 +6,16 @@ from typing import Any
 
 import msgspec
 from fastapi import FastAPI, Request, Response
+from msgspec import Raw
 from starlette.exceptions import HTTPException
 
 from hive_relay.exchange import exchange_of
 from hive_routing.catalogue import Catalogue
+from hive_routing.dialects.registry import BY_NAME
 from hive_routing.http import allowed_models
-from hive_routing.models import model_list, model_object
-from hive_routing.token_counter import count_tokens
+from hive_routing.models import google_model, model_list, model_object
+from hive_routing.request import model_name, parse_object
+from hive_routing.token_counter import count_prompt, count_tokens
 from hive_routing.tokens import TokenCounter
 from hive_runtime.errors import HiveError, Kind
 
@@ -37,7 +40,35 @@ def rest_app(catalogue: Catalogue, counter: TokenCounter) -> FastAPI:
     async def token_counter(request: Request) -> Response:
         return _json(await count_tokens(await request.body(), catalogue, counter, _allowed(request)))
 
+    async def count(dialect: str, fields: dict[str, Raw], model: str, request: Request) -> int:
+        return await count_prompt(BY_NAME[dialect], fields, model, catalogue, counter, _allowed(request))
+
+    async def count_messages(request: Request) -> Response:
+        fields = parse_object(await request.body())
+        fields.setdefault("max_tokens", Raw(b"1"))  # no answer is asked for
+        return _json({"input_tokens": await count("messages", fields, model_name(fields), request)})
+
+    async def count_contents(request: Request, model: str) -> Response:
+        name, _, verb = model.rpartition(":")
+        if verb != "countTokens":
+            raise HiveError(Kind.NOT_FOUND, f"`{verb[:80]}` is not enabled on this deployment.")
+        fields = parse_object(await request.body())
+        if (whole := fields.get("generateContentRequest")) is not None:
+            fields = parse_object(bytes(whole))
+        return _json({"totalTokens": await count("gemini", fields, name, request)})
+
+    async def list_google_models(request: Request) -> Response:
+        return _json({"models": [google_model(each) for each in catalogue.all(_allowed(request))]})
+
+    async def get_google_model(request: Request, model: str) -> Response:
+        return _json(google_model(catalogue.find(model, _allowed(request))))
+
+    app.add_api_route("/v1beta/models", list_google_models, methods=["GET"])
+    app.add_api_route("/v1beta/models/{model:path}", get_google_model, methods=["GET"])
+    app.add_api_route("/v1beta/models/{model:path}", count_contents, methods=["POST"])
     for prefix in ("/v1", ""):
+        app.add_api_route(prefix + "/models/{model:path}", count_contents, methods=["POST"])
+        app.add_api_route(prefix + "/messages/count_tokens", count_messages, methods=["POST"])
         app.add_api_route(prefix + "/models", list_models, methods=["GET"])
         app.add_api_route(prefix + "/models/{model:path}", get_model, methods=["GET"])
         app.add_api_route(prefix + "/models/{model:path}", delete_model, methods=["DELETE"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import structlog
@@ -20,6 +20,7 @@ from hive_routing.caching import Cache, Flights, Local, Port, Shared
 from hive_routing.caching.hive import MOST_KEPT, HiveCache
 from hive_routing.caching.terms import TermsBook
 from hive_routing.catalogue import Catalogue
+from hive_routing.choosing.mirrors import Mirrors
 from hive_routing.consumers import ControlConsumer, PriceConsumer
 from hive_routing.dispatch import Dispatcher, Policy
 from hive_routing.guard_calls import RpcGuards
@@ -30,15 +31,23 @@ from hive_routing.journal import Journal, Living
 from hive_routing.model_calls import WatchedLog
 from hive_routing.once import Once
 from hive_routing.pipeline import Pipeline
-from hive_routing.prices import PriceBook
+from hive_routing.prices import PriceBook, PriceTag
+from hive_routing.providers.moderation import built_in_models
 from hive_routing.providers.registry import Providers
+from hive_routing.realtime.opening import Opener
+from hive_routing.realtime_door import open_realtime
 from hive_routing.recovery import recover
 from hive_routing.rest import rest_app
+from hive_routing.resuming import Resuming
 from hive_routing.settings import RoutingSettings
 from hive_routing.spending import Spending
+from hive_routing.stored.opening import open_stored
+from hive_routing.stored.runner import Runner
+from hive_routing.stored.store import AnswerStore
 from hive_routing.tokens import TokenCounter
 from hive_routing.usage_log import JournaledLog
 from hive_runtime.errors import HiveError
+from hive_runtime.money import Tariff
 from hive_runtime.sealing import credentials_key
 from hive_runtime.telemetry import Requests
 from hive_sql import Waiting, open_database
@@ -66,7 +75,10 @@ async def routing_service(host: Host, settings: RoutingSettings) -> AsyncIterato
     """
     given = settings.credentials_key.get_secret_value() if settings.credentials_key else None
     key = await asyncio.to_thread(credentials_key, given, host.data_dir)
-    catalogue, prices, terms = Catalogue(), PriceBook(), TermsBook(settings.cache_seconds)
+    built_in = built_in_models(host.channel("guardrails"))
+    catalogue, prices, terms = Catalogue(built_in), PriceBook(), TermsBook(settings.cache_seconds)
+    for model in built_in:
+        prices.put(PriceTag(f"model/{model.id}", 0, Tariff.of(())))
     providers = Providers(key, host.clock, host.tasks, are_traced=settings.trace_providers)
     control = await host.bus.subscribe_state(
         ControlChanged, ControlConsumer(catalogue, providers, terms).apply
@@ -91,7 +103,7 @@ async def routing_service(host: Host, settings: RoutingSettings) -> AsyncIterato
     hive_cache = HiveCache(answers, Flights(MOST_KEPT), terms, host.clock)
     host.serve(CacheDoor.attach, CacheDoor(answers))
     guards = RpcGuards(host.channel("guardrails"), host.tasks, host.clock)
-    dispatcher = _dispatcher(host, settings)
+    mirrors = Mirrors(catalogue, host.tasks, random.Random())
     _measure(host, usage, purse)
     host.tasks.spawn(usage.run(), "usage log")
     renewing = host.tasks.spawn(_renew(host, purse), "leases")
@@ -104,16 +116,38 @@ async def routing_service(host: Host, settings: RoutingSettings) -> AsyncIterato
             records = IdempotencyStore(database, owners.is_alive, host.clock)
             host.tasks.spawn(_sweep(host, records, owners), "sweep idempotency records")
             once = Once(records, holder, host.clock)
+            dispatcher = _dispatcher(host, settings, prices, owners)
             pipeline = Pipeline(
-                catalogue, once, guards, hive_cache, spending, dispatcher, counter, host.clock
+                catalogue, once, guards, hive_cache, spending, dispatcher, counter, host.clock, mirrors
             )
             requests = Requests(host.metrics, "routing")
-            host.answer(RoutingApp(pipeline, rest_app(catalogue, counter), requests, host.clock))
+            stored = open_stored(
+                pipeline,
+                once,
+                catalogue,
+                counter,
+                database,
+                key,
+                holder,
+                owners.is_alive,
+                settings.background_at_once,
+                host.clock,
+            )
+            host.tasks.spawn(_sweep_answers(host, stored.answers, settings.stored_days), "sweep answers")
+            _measure_background(host, stored.runner)
+            rest = rest_app(catalogue, counter)
+            realtime = open_realtime(host, rest, Opener(catalogue, guards, spending, host.tasks), key)
+            app = RoutingApp(pipeline, stored.door, rest, requests, host.clock)
+            resuming = Resuming(app, host.tasks, host.clock, host.instance, settings.resume_mb * MIB)
+            _measure_streams(host, resuming)
+            host.answer(resuming)
             await control.caught_up()
             await listed.caught_up()
-            async with _alive(host, owners, living), host.running():
+            making = stored.runner.running(host.tasks, STOP_SECONDS)
+            async with _alive(host, owners, living), making, resuming, host.running(), realtime:
                 yield
     finally:
+        await mirrors.close()
         await control.close()
         await listed.close()
         await providers.close()
@@ -130,10 +164,12 @@ def _answers(host: Host, settings: RoutingSettings) -> Port:
     return Shared(host.valkey, host.clock, MOST_KEPT)
 
 
-def _dispatcher(host: Host, settings: RoutingSettings) -> Dispatcher:
+def _dispatcher(host: Host, settings: RoutingSettings, prices: PriceBook, owners: Owners) -> Dispatcher:
     breaker = Breaker(host.clock, settings.routing_breaker_failures, settings.routing_breaker_seconds)
     policy = Policy(attempts=settings.routing_attempts, rounds=settings.routing_rounds)
-    return Dispatcher(host.clock, breaker, policy, random.Random())
+    return Dispatcher(
+        host.clock, breaker, policy, random.Random(), prices.of_deployment, lambda: owners.living
+    )
 
 
 def _watch(host: Host, name: str, snapshot: Subscription) -> None:
@@ -149,8 +185,29 @@ def _measure(host: Host, usage: JournaledLog, purse: Purse) -> None:
         "hive_routing_journal_failures": ("Records that the disk refused.", lambda: usage.failures),
         "hive_routing_held_nanos": ("Nano-dollars that requests hold, over all scopes.", lambda: purse.held),
     }
+    _show(host, figures)
+
+
+def _measure_streams(host: Host, resuming: Resuming) -> None:
+    figures = {
+        "hive_routing_streams_alone": ("Streams that go on without a client.", lambda: resuming.alone),
+        "hive_routing_resume_bytes": (
+            "Bytes of streams, kept for their clients.",
+            lambda: resuming.held_bytes,
+        ),
+    }
+    _show(host, figures)
+
+
+def _show(host: Host, figures: Mapping[str, tuple[str, Callable[[], float]]]) -> None:
     for name, (says, value) in figures.items():
         host.metrics.gauge(name, says, ("instance",)).labels(host.instance).set_function(value)
+
+
+def _measure_background(host: Host, runner: Runner) -> None:
+    says = "Answers that are being made in the background."
+    gauge = host.metrics.gauge("hive_routing_background", says, ("instance",))
+    gauge.labels(host.instance).set_function(lambda: runner.making)
 
 
 async def _renew(host: Host, purse: Purse) -> None:
@@ -187,6 +244,15 @@ async def _sweep(host: Host, records: IdempotencyStore, owners: Owners) -> None:
             await owners.sweep()
         except (HiveError, SQLAlchemyError) as error:
             log.warning("old idempotency records could not be deleted", error=str(error))
+        await host.clock.sleep(SWEEP_SECONDS)
+
+
+async def _sweep_answers(host: Host, answers: AnswerStore, days: int) -> None:
+    while True:
+        try:
+            await answers.sweep(round(host.clock.now() * 1000), days)
+        except (HiveError, SQLAlchemyError) as error:
+            log.warning("old answers could not be deleted", error=str(error))
         await host.clock.sleep(SWEEP_SECONDS)
 
 

@@ -35,6 +35,19 @@ class RoutingSettings(Settings):
         description="Memory of the response cache, in MiB, where HIVE_CACHE_URL is memory://; a server has a bound of"
         " its own.",
     )
+    stored_days: int = Field(
+        30, ge=1, le=3650, description="How long responses and interactions are kept that are to be kept."
+    )
+    background_at_once: int = Field(
+        64, ge=1, le=4096, description="Answers that one process makes in the background at a time."
+    )
+    resume_mb: int = Field(
+        256,
+        ge=1,
+        le=65_536,
+        description="Memory of streams that can be resumed, in MiB. Where it is full, those that have ended are given"
+        " up first; the others keep less of what their clients had.",
+    )
     trace_providers: bool = Field(
         False,
         description="Send providers `traceparent`, so that they can tell which calls belong to one trace.",

@@ -28,6 +28,7 @@ PROGRESS_SECONDS = 1.0
 """How often the journal hears how far a stream has come."""
 UNBOUND = 1 << 62
 CHARS_PER_TOKEN = 4
+_WITHOUT_OUTPUT = frozenset({"embeddings", "rerank", "moderations"})
 MORE_OUTPUT = 256
 """Tokens by which a hold grows at least, when a stream has used it up."""
 
@@ -70,7 +71,7 @@ class Spending:
         Raises HiveError `budget_exceeded`, `not_found`
         where the model has no price, `unavailable` where billing cannot be asked and has to be.
         """
-        price = await self._prices.of_model(model.id)
+        price = await self._prices.of_model(model.declared)
         terms = await self._purse.terms(payer.tenant_id, payer.key_id, self.now_ms())
         bill = Bill(self, request, payer, request_id, number, terms, handling or Handling(), percent)
         await bill.cover(model, price)
@@ -86,17 +87,36 @@ class Spending:
         amount: int,
         handling: Handling,
     ) -> Bill:
-        """Hold what an answer costs that is given once more, without a provider. Raises as `reserve` does."""
-        price = await self._prices.of_model(model.id)
+        """Hold just so much: for an answer that is given once more, or one whose bound no body says.
+
+        Raises as `reserve` does.
+        """
+        price = await self._prices.of_model(model.declared)
         terms = await self._purse.terms(payer.tenant_id, payer.key_id, self.now_ms())
         bill = Bill(self, request, payer, request_id, number, terms, handling)
         await bill.cover_again(model, price, amount)
         return bill
 
+    async def copy(
+        self,
+        request: Request,
+        payer: Payer,
+        request_id: str,
+        number: int,
+        model: Model,
+    ) -> Bill:
+        """The bill of a copy for another model: nothing is held, the tenant pays nothing, the operator what it costs.
+
+        Its calls have to be numbered behind those of the request itself.
+        """
+        nobody = Terms((), balanced=False, default_max_output=0, until=0.0)
+        bill = Bill(self, request, payer, request_id, number, nobody, Handling(), is_copy=True)
+        await bill.cover(model, PriceTag(f"model/{model.declared}", 0, None))
+        return bill
+
     async def added_bound(self, request: Request, payer: Payer) -> int:
         """Tokens of a choice that money has a provider told as the bound, for the caller named none; 0: nothing."""
-        bounds = request.endpoint.bounds
-        if not bounds or any(request.values.get(name) is not None for name in bounds):
+        if not request.endpoint.is_bounded or request.output_bound is not None:
             return 0
         terms = await self._purse.terms(payer.tenant_id, payer.key_id, self.now_ms())
         return 0 if terms.balanced or not terms.scopes else terms.default_max_output
@@ -105,11 +125,11 @@ class Spending:
         return int(self.clock.now() * 1000)
 
     async def price_of(self, model: Model) -> PriceTag:
-        return await self._prices.of_model(model.id)
+        return await self._prices.of_model(model.declared)
 
     def charged_by(self, deployment: Deployment) -> PriceTag:
         """What the provider charges for it."""
-        return self._prices.of_deployment(deployment.id)
+        return self._prices.of_deployment(deployment.declared)
 
     async def hold(self, payer: Payer, terms: Terms, amount: int) -> Hold:
         return await self._purse.hold(payer.tenant_id, payer.key_id, terms, amount)
@@ -135,6 +155,7 @@ class Bill:
     _terms: Terms
     _handling: Handling
     _percent: int = 100
+    is_copy: bool = False
     cost: int | None = None
     calls: int = 0
     usage: Usage | None = None
@@ -142,6 +163,7 @@ class Bill:
     _bound: Bound | None = None
     _model: str = ""
     _price: PriceTag | None = None
+    _amount: int = 0
     _open: list[Attempt] = field(default_factory=list)
     _failed: Attempt | None = None
 
@@ -159,10 +181,25 @@ class Bill:
             self._hold = await self._spending.hold(self._payer, self._terms, amount)
         else:
             await self._hold.raise_to(amount)
-        self._model, self._price, self._bound = model.id, price, bound
+        self._model, self._price, self._bound, self._amount = model.id, price, bound, amount
+
+    async def cover_second(self, model: Model) -> None:
+        """Make sure that the hold carries one more call of the model beside the one under way.
+
+        Raises HiveError `budget_exceeded` or `unavailable` where it cannot: that call must not be made.
+        """
+        assert self._hold is not None, "`reserve` comes first"
+        if model.id != self._model or not self._open:
+            raise HiveError(Kind.UNAVAILABLE, "No call of this model is under way.")
+        await self._hold.raise_to(sum(each.held for each in self._open) + self._amount)
+
+    def keep_only(self, attempt: Attempt) -> None:
+        """No other call is under way any more: hold what this one needs."""
+        if self._hold is not None:
+            self._hold.lower_to(attempt.held)
 
     async def cover_again(self, model: Model, price: PriceTag, amount: int) -> None:
-        """Hold so much, and no more, for an answer that no provider is asked for."""
+        """Hold so much, and no more."""
         self._hold = await self._spending.hold(self._payer, self._terms, amount if self._terms.scopes else 0)
         self._model, self._price = model.id, price
 
@@ -174,7 +211,7 @@ class Bill:
     def open(self, model: Model, deployment: Deployment, call: int, streamed: bool) -> Attempt:
         """An attempt that is about to be sent; raises HiveError `unavailable` where it cannot be kept."""
         self._end_failed()
-        self.calls = call
+        self.calls = max(self.calls, call)
         charged = self._spending.charged_by(deployment)
         prompt = {"prompt": self._prompt_tokens()}
         return self._opened(model, deployment.provider_id, deployment.id, call, streamed, prompt, charged)
@@ -202,6 +239,8 @@ class Bill:
         charged: PriceTag,
     ) -> Attempt:
         assert self._hold is not None and self._price is not None, "`cover` comes first"
+        # Of two calls at a time, each has its own part of what is held.
+        held = self._hold.amount - sum(each.held for each in self._open)
         attempt = Attempt(
             request_id=self._request_id,
             attempt=self._number,
@@ -219,7 +258,7 @@ class Bill:
             provider_price=charged,
             began=self._spending.clock.monotonic(),
             scopes=self._hold.scopes,
-            held=self._hold.amount,
+            held=held,
             tags=self._payer.tags,
             handling=self._handling,
         )
@@ -236,7 +275,17 @@ class Bill:
             attempt.estimated = True
             attempt.provider_cost = attempt.provider_price.cost(attempt.units)
         self._stop(attempt)
+        self._end_failed()
         self._failed = attempt
+
+    def lose(self, attempt: Attempt, usage: Usage) -> None:
+        """It answered when another call of the request had answered already: the tenant does not pay for it."""
+        attempt.outcome = Outcome.ABANDONED
+        attempt.units = usage.units
+        attempt.estimated = usage.estimated
+        attempt.provider_cost = attempt.provider_price.cost(usage.units)
+        self._stop(attempt)
+        self._spending.log.close(attempt)
 
     def settle(self, attempt: Attempt, outcome: Outcome, usage: Usage, error: str = "") -> None:
         """It answered, whole or in part: the tenant pays for it, and the hold ends."""
@@ -250,9 +299,10 @@ class Bill:
             attempt.cost = attempt.price.cost(usage.units)
         attempt.held = self._hold.amount
         attempt.carried = self._hold.settle(attempt.cost)
-        attempt.last = True
+        attempt.last = not self.is_copy
+        self._end_failed()
         self.cost, self.usage = attempt.cost, usage
-        if outcome is Outcome.ANSWERED:
+        if outcome is Outcome.ANSWERED and not self.is_copy:
             self._spending.likely.note(self._payer.key_id, attempt.model, usage)
         self._stop(attempt)
         self._spending.log.close(attempt)
@@ -263,7 +313,7 @@ class Bill:
             self._end_failed()
             self.fail(attempt, Outcome.ABANDONED, Kind.INTERNAL.label)
         if self._failed is not None:
-            self._failed.last = True
+            self._failed.last = not self.is_copy and self.cost is None
             self._end_failed()
         if self._hold is not None:
             self._hold.release()
@@ -357,6 +407,6 @@ class Meter:
 
 def _has_content(attempt: Attempt, usage: Usage) -> bool:
     """Whether something was generated: an answer without any content costs its caller nothing."""
-    if attempt.endpoint == "embeddings" or usage.completion_tokens:
+    if attempt.endpoint in _WITHOUT_OUTPUT or usage.completion_tokens:
         return True
     return "completion" not in usage.units

@@ -14,7 +14,9 @@ from collections.abc import Callable
 import msgspec
 from msgspec import Raw
 
+from hive_routing.dialects.responses.prompt_writing import thinks
 from hive_routing.request import Request
+from hive_routing.reranking import provider_fields
 
 DOCUMENT_NAME = b"document.pdf"
 
@@ -28,6 +30,10 @@ _PDF_URL = re.compile(rb'\s*"data:application\\?/pdf[;,]')
 _encode = msgspec.json.encode
 _object = msgspec.json.Decoder(dict[str, Raw]).decode
 _array = msgspec.json.Decoder(list[Raw]).decode
+_texts = msgspec.json.Decoder(list[str] | None).decode
+
+_KEPT_HERE = frozenset({"previous_response_id", "conversation", "background"})
+_SEALED = "reasoning.encrypted_content"
 
 
 def splice(request: Request, model: str, bound_field: str, bound: int | None = None) -> bytes:
@@ -35,6 +41,14 @@ def splice(request: Request, model: str, bound_field: str, bound: int | None = N
 
     bound: output tokens of a choice at the most, where the caller named none and the gateway has to.
     """
+    return _SPLICES.get(request.endpoint.operation, _splice_model)(request, model, bound_field, bound)
+
+
+def _splice_model(request: Request, model: str, bound_field: str, bound: int | None) -> bytes:
+    return _encode(request.fields | {"model": Raw(_encode(model))})
+
+
+def _splice_chat(request: Request, model: str, bound_field: str, bound: int | None) -> bytes:
     fields = request.fields.copy()
     fields["model"] = Raw(_encode(model))
     if request.stream:
@@ -49,11 +63,42 @@ def splice(request: Request, model: str, bound_field: str, bound: int | None = N
     return _encode(fields)
 
 
+def _splice_rerank(request: Request, model: str, bound_field: str, bound: int | None) -> bytes:
+    return _encode(provider_fields(request.fields, request.values) | {"model": Raw(_encode(model))})
+
+
+def _splice_responses(request: Request, model: str, bound_field: str, bound: int | None) -> bytes:
+    """The gateway keeps what is to be kept, and gives the whole conversation each time.
+
+    So the provider keeps nothing, and what a model thought has to come sealed, for it cannot be named by an id later.
+    """
+    fields = {name: raw for name, raw in request.fields.items() if name not in _KEPT_HERE}
+    fields["model"] = Raw(_encode(model))
+    fields["store"] = Raw(b"false")
+    if bound is not None:
+        fields["max_output_tokens"] = Raw(b"%d" % bound)
+    if "reasoning" in fields or thinks(model):
+        include = _texts(fields.get("include", _NOTHING)) or []
+        if _SEALED not in include:
+            fields["include"] = Raw(_encode([*include, _SEALED]))
+    return _encode(fields)
+
+
+def _splice_gemini(request: Request, model: str, bound_field: str, bound: int | None) -> bytes:
+    """The path says which model, and whether it streams."""
+    fields = {name: raw for name, raw in request.fields.items() if name not in ("model", "stream")}
+    if bound is not None:
+        given = next((name for name in ("generationConfig", "generation_config") if name in fields), None)
+        config = _object(fields[given]) if given and bytes(fields[given]) != b"null" else {}
+        fields[given or "generationConfig"] = Raw(_encode(config | {"maxOutputTokens": Raw(b"%d" % bound)}))
+    return _encode(fields)
+
+
 def attach_documents(request: Request, body: bytes) -> None:
     """Turn `image_url` parts that hold a PDF into file parts; looks closer only where `/pdf` occurs."""
     messages = request.fields.get("messages")
-    if messages is not None and _MARK in body:
-        request.fields["messages"] = _each(messages, _message)
+    if messages is not None and _MARK in body and request.endpoint.operation == "chat":
+        request.replace({"messages": _each(messages, _message)})
 
 
 def _with_usage(options: Raw | None) -> Raw:
@@ -104,3 +149,12 @@ def _part(part: dict[str, Raw]) -> dict[str, Raw] | None:
     file = Raw(b'{"filename":"%b","file_data":%b}' % (DOCUMENT_NAME, bytes(url)))
     rest = {name: value for name, value in part.items() if name not in ("type", "image_url")}
     return {"type": _FILE, "file": file} | rest
+
+
+_SPLICES: dict[str, Callable[[Request, str, str, int | None], bytes]] = {
+    "chat": _splice_chat,
+    "completions": _splice_chat,
+    "rerank": _splice_rerank,
+    "responses": _splice_responses,
+    "gemini": _splice_gemini,
+}

@@ -13,16 +13,14 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from hive_routing.providers.failures import broken_answer, error_event
-from hive_routing.providers.sse import EventSplitter, EventTooLarge, is_comment, read_event
+from hive_routing.forwarding import CHARS_PER_TOKEN, ForwardedStream
+from hive_routing.providers.failures import error_event
+from hive_routing.providers.sse import is_comment, read_event
 from hive_routing.tokens import Countable
-from hive_runtime.errors import HiveError
+from hive_routing.usage import Usage
 
-DONE = b"data: [DONE]\n\n"
-MAX_HELD_BYTES = 1024 * 1024
 MAX_COUNTED_CHARS = 256 * 1024
 """Of an answer, kept in case that it has to be counted; what is beyond counts as `CHARS_PER_TOKEN`."""
-CHARS_PER_TOKEN = 4
 
 _ABSENT = Raw()
 _NULL = b"null"
@@ -97,56 +95,21 @@ class _Output:
         return True
 
 
-def last_events(closing: bytes, told: dict[str, Any]) -> bytes:
-    """How a stream ends. closing: the usage chunk, as JSON. told: what the gateway has to say in it, as `hive`."""
-    if not closing:
-        return DONE
-    chunk: dict[str, Any] = _decode_fields(closing)
-    if told:
-        chunk["hive"] = told
-    return b"data: " + msgspec.json.encode(chunk) + b"\n\n" + DONE
-
-
-class StreamRelay:
-    """One stream. Feed it what the provider sends, forward what it gives back."""
+class StreamRelay(ForwardedStream):
+    """One stream of chat or text completions."""
 
     def __init__(self, provider: str, choices: int, usage_asked: bool) -> None:
         """choices: how many of them must finish. usage_asked: the client wants the usage chunk."""
-        self.failure: HiveError | None = None
-        self.done = False
-        self.usage = b""
-        self.is_content = False
-        """Whether what `feed` gave last holds more than comments."""
-        self._provider = provider
+        super().__init__(provider)
         self._choices = choices
         self._usage_asked = usage_asked
-        self._usage_chunk = b""
-        self._splitter = EventSplitter()
-        self._begun = self._begins = False
-        self._held: list[bytes] = []
-        self._held_bytes = 0
+        self._usage = self._usage_chunk = b""
+        self._begins = False
         self._open: set[int] = set()
         self._finished: dict[int, str] = {}
         self._sample = b"{}"
         self._output = _Output()
         self._pieces = 0
-
-    def feed(self, data: bytes) -> bytes:
-        """What can be forwarded now; empty until the first content. Look at `failure` and `done` then."""
-        try:
-            events = self._splitter.feed(data)
-        except EventTooLarge:
-            self._fail("sent an event that is too large")
-            return b""
-        return self._forward(events)
-
-    def feed_end(self) -> bytes:
-        """The provider has sent all; sets `done` or `failure`."""
-        rest = self._splitter.rest()
-        forwarded = self._forward([rest.rstrip(b"\r\n") + b"\n\n"] if rest.strip() else [])
-        if not self.done and self.failure is None:
-            self._finish()
-        return forwarded
 
     def break_off(self) -> None:
         """The provider's stream broke or fell silent; no harm where every choice has its finish_reason."""
@@ -158,7 +121,12 @@ class StreamRelay:
         """Every choice has its finish_reason: what may still come is usage and `[DONE]`."""
         return len(self._finished) >= self._choices and self._finished.keys() >= self._open
 
-    def closing(self, usage: dict[str, int] | None) -> bytes:
+    @property
+    def stated(self) -> Usage | None:
+        """The usage that the provider said last."""
+        return Usage.stated(self._usage) if self._usage else None
+
+    def closing(self, usage: Usage | None) -> bytes:
         """The chunk that tells the usage, as JSON; empty where the client did not ask for it.
 
         usage: what it is told where the provider stated none.
@@ -167,11 +135,12 @@ class StreamRelay:
             return b""
         if usage is None and self._usage_chunk:
             return self._usage_chunk
-        stated: Any = Raw(self.usage or _NULL) if usage is None else usage
+        stated: Any = Raw(self._usage or _NULL) if usage is None else usage.as_json()
         return msgspec.json.encode(self._identity() | {"choices": [], "usage": stated})
 
-    def cut(self, told: dict[str, Any]) -> bytes:
-        """End the answer here: what finishes every choice that is not finished, with `hive` saying why."""
+    def cut(self) -> bytes:
+        """End the answer here, for want of money: what finishes every choice that is not finished, and says why."""
+        told = {"reason": "budget"}
         chunks = []
         for index in sorted((self._open or {0}) - self._finished.keys()):
             said: dict[str, Any] = {"text": ""} if self._is_text else {"delta": {}}
@@ -207,26 +176,6 @@ class StreamRelay:
     def output(self) -> Countable:
         """What was generated so far, for counting."""
         return self._output.countable()
-
-    def _forward(self, events: list[bytes]) -> bytes:
-        self.is_content = False
-        forwarded = []
-        for event in events:
-            if self.done or self.failure is not None:
-                break
-            forwarded.append(self._pass(event))
-        if self._begun:
-            released = b"".join([*self._held, *forwarded]) if self._held else b"".join(forwarded)
-            self._held.clear()
-            return released
-        self._hold(b"".join(forwarded))
-        return b""
-
-    def _hold(self, data: bytes) -> None:
-        self._held.append(data)
-        self._held_bytes += len(data)
-        if self._held_bytes > MAX_HELD_BYTES:
-            self._fail("sent a megabyte without any content")
 
     def _pass(self, event: bytes) -> bytes:
         """The bytes of one event that go on."""
@@ -266,7 +215,7 @@ class StreamRelay:
         """Keep what a chunk tells; false where the client must not see it."""
         stated = chunk.usage and bytes(chunk.usage) != _NULL
         if stated:
-            self.usage = bytes(chunk.usage)
+            self._usage = bytes(chunk.usage)
         if not chunk.choices:
             if stated:
                 self._usage_chunk = data
@@ -291,15 +240,6 @@ class StreamRelay:
                 self._output.add_text(delta.content)
             if delta.tool_calls:
                 self._output.add_calls(delta.tool_calls)
-
-    def _finish(self) -> None:
-        if self.is_answered:
-            self.done = True
-        else:
-            self._fail("ended the stream before the answer was finished")
-
-    def _fail(self, problem: str) -> None:
-        self.failure = broken_answer(self._provider, problem)
 
 
 def _has_content(data: bytes) -> bool:

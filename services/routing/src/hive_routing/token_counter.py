@@ -1,4 +1,4 @@
-"""POST /v1/utils/token_counter: how many tokens a prompt has before it is sent. Asks no provider."""
+"""How many tokens a prompt has before it is sent, in every dialect that has an endpoint for it. Asks no provider."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 from msgspec import Raw
 
 from hive_routing.catalogue import Catalogue
+from hive_routing.dialects.port import Dialect
 from hive_routing.endpoints import Field, invalid
+from hive_routing.estimates import prompt_countable
 from hive_routing.request import model_name, parse_object
 from hive_routing.tokens import Countable, TokenCounter
 
@@ -25,7 +27,7 @@ _FIELDS = {
 async def count_tokens(
     body: bytes, catalogue: Catalogue, counter: TokenCounter, allowed: Collection[str] | None
 ) -> dict[str, Any]:
-    """The answer's object; raises HiveError `invalid` or `not_found`."""
+    """The answer of /v1/utils/token_counter; raises HiveError `invalid` or `not_found`."""
     fields = parse_object(body)
     model = catalogue.find(model_name(fields), allowed)
     counted = _countable(fields)
@@ -40,6 +42,20 @@ async def count_tokens(
         "error_message": None,
         "status_code": None,
     }
+
+
+async def count_prompt(
+    dialect: Dialect,
+    fields: dict[str, Raw],
+    model_id: str,
+    catalogue: Catalogue,
+    counter: TokenCounter,
+    allowed: Collection[str] | None,
+) -> int:
+    """Of a body in one of the dialects; raises HiveError `invalid` or `not_found`."""
+    model = catalogue.find(model_id, allowed)
+    counted = prompt_countable(dialect.read_prompt(fields))
+    return await counter.count(counted, model.deployments[0].model if model.deployments else model.id)
 
 
 def _countable(fields: Mapping[str, Raw]) -> Countable:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from hive_routing.answers import Headers, Send
 from hive_routing.attempts import CacheStatus, Handling
 from hive_routing.catalogue import Model
+from hive_routing.choosing.terms import NO_WISHES, Wishes
 from hive_routing.guarding.guarding import Guarded
 from hive_routing.request import Request
 from hive_routing.spending import Payer
@@ -46,6 +47,7 @@ class Caller:
     guard: str | None = None
     look_up: bool = True
     idempotency_key: str | None = None
+    wishes: Wishes = NO_WISHES
     handling: Handling = field(default_factory=Handling)
     spent: Spent | None = None
 

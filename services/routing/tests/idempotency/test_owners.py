@@ -189,3 +189,18 @@ async def test_the_databases_clock_tells_milliseconds(cluster: Any) -> None:
         count = (await connection.execute(select(func.count()).select_from(owners))).scalar_one()
     assert isinstance(told, int) and count == 0
     assert abs(told - SystemClock().now() * 1000) < 60_000
+
+
+async def test_the_living_are_counted(database: Database) -> None:
+    one, two = Process(database, "one"), Process(database, "two")
+    assert one.owners.living == 1
+    await two.owners.beat()
+    await one.owners.beat()
+    assert one.owners.living == 2
+    await two.sleeps(LEASE_MS + 1)
+    await one.owners.beat()
+    assert one.owners.living == 1
+    await two.owners.beat()
+    await two.owners.leave()
+    await one.owners.beat()
+    assert one.owners.living == 1

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, MetaData, Table, func, inspect, select
 
 from hive_routing.idempotency import Fresh, IdempotencyStore, Record, Replay, Scope, hash_body, tables
 from hive_routing.idempotency.records import KEPT_MS, MAX_BODY_BYTES
+from hive_routing.stored import tables as stored
 from hive_runtime.errors import HiveError, Kind
 
 SCOPE = Scope("key-1", "POST", "/v1/chat/completions", "their-secret-key")
@@ -283,11 +284,11 @@ async def test_a_request_that_fails_to_be_kept_counts_as_lost(cluster: Any) -> N
 
 async def test_migrated_tables_are_those_of_the_code(cluster: Any) -> None:
     def compare(connection: Connection) -> None:
-        for table in tables.metadata.sorted_tables:
+        for table in [*tables.metadata.sorted_tables, *stored.metadata.sorted_tables]:
             found = Table(table.name, MetaData(), autoload_with=connection)
             assert _shape(found) == _shape(table)
             assert {each.name for each in found.indexes} == {each.name for each in table.indexes}
-        kept = {*tables.metadata.tables, "alembic_version"}
+        kept = {*tables.metadata.tables, *stored.metadata.tables, "alembic_version"}
         assert set(inspect(connection).get_table_names()) == kept
 
     async with cluster.database.read() as connection:

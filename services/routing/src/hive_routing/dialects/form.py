@@ -207,6 +207,14 @@ class Prompt(msgspec.Struct):
     verbosity: str | None = None
     rest: dict[str, Any] = {}
 
+    @property
+    def wants_thoughts(self) -> bool | None:
+        """Whether the caller wants to read what the model thinks; who gives Anthropic's a budget for it, does."""
+        reasoning = self.reasoning
+        if reasoning.visible is None and self.dialect == "messages" and reasoning.budget is not None:
+            return True
+        return reasoning.visible
+
 
 class Stop(Enum):
     """Why an answer ended."""

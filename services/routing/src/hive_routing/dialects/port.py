@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from typing import Any, NamedTuple, NoReturn, Protocol
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, NoReturn, Protocol, runtime_checkable
 
 from msgspec import Raw
 
@@ -54,6 +54,15 @@ class Writer(Protocol):
 
     def finish(self, usage: Usage | None) -> bytes:
         """How the stream ends, after all choices stopped: what says that it is complete, and the usage."""
+        ...
+
+
+@runtime_checkable
+class GoesOn(Protocol):
+    """A writer whose events number themselves: it has to know what the client has heard in another's words."""
+
+    def go_on(self, reader: Any, events: Iterable[Event]) -> None:
+        """The client has had these events already, as `reader` of the same dialect read them."""
         ...
 
 
@@ -112,12 +121,29 @@ def refuse(param: str, what: str, dialect: str) -> NoReturn:
     raise untranslatable(param, what, dialect)
 
 
-def refuse_rest(prompt: Prompt, dialect: str, harmless: Collection[str]) -> None:
+KEPT_HERE = frozenset(
+    {"background", "conversation", "include", "max_tool_calls", "previous_response_id", "store", "truncation"}
+)
+"""Members of a body of OpenAI's responses that the gateway itself acts on, or that change nothing in what is said."""
+
+HINTS = KEPT_HERE | {
+    # For whom, at what price, how fast: nothing of it is a part of what is asked.
+    *("labels", "metadata", "requestMetadata", "safety_identifier", "service_tier", "speed", "user"),
+    # How a provider may come to the same answer with less work.
+    *("cache_control", "context_management", "prediction"),
+    *("prompt_cache_key", "prompt_cache_options", "prompt_cache_retention"),
+    # How the answer is told.
+    *("diagnostics", "stream_options"),
+}
+"""Members of a body that change nothing in an answer: left out where a dialect has no place for them."""
+
+
+def refuse_rest(prompt: Prompt, dialect: str) -> None:
     """Raises Untranslatable for members of another dialect's body, but for those that change nothing in an answer."""
     if prompt.dialect == dialect:
         return
     for name, value in prompt.rest.items():
-        if name not in harmless and value is not None:
+        if name not in HINTS and value is not None:
             refuse(name, f"`{name}`", dialect)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from hive_routing.guarding.holding import Channel, HeldEvents
+from hive_routing.guarding.holding import Channel, HeldEvents, Texts
 from hive_routing.guarding.port import Asker, Decision, Guards, Origin, Text, Verdict
 from hive_routing.guarding.redaction import Redaction
 from hive_runtime.errors import HiveError, Kind
@@ -21,14 +21,16 @@ STEP = 160
 class OutputGate:
     """Asks the guards about a stream, window by window. verdict: the heaviest so far."""
 
-    def __init__(self, guards: Guards, asker: Asker, overlap: int, policy: str = "") -> None:
-        """policy: the one that the request was decided by."""
+    def __init__(
+        self, guards: Guards, asker: Asker, overlap: int, policy: str = "", texts: Texts | None = None
+    ) -> None:
+        """policy: the one that the request was decided by. texts: finds those of an event, in its dialect."""
         self.verdict = Verdict.ALLOWED
         self._policy = policy
         self._guards = guards
         self._asker = asker
         self._overlap = overlap
-        self._held = HeldEvents()
+        self._held = HeldEvents(texts)
         self._scanned: dict[Channel, int] = {}
 
     @property
@@ -80,9 +82,9 @@ class OutputGate:
 class RestoringGate:
     """Puts back what was taken out of the request, wherever the answer repeats its placeholder."""
 
-    def __init__(self, redaction: Redaction) -> None:
+    def __init__(self, redaction: Redaction, texts: Texts | None = None) -> None:
         self._redaction = redaction
-        self._held = HeldEvents()
+        self._held = HeldEvents(texts)
 
     def feed(self, data: bytes) -> bytes:
         self._held.push(data)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import msgspec
 from msgspec import Raw
 
+from hive_routing.endpoints import Endpoint
 from hive_routing.guarding.gates import (
     OutputGate,
     RestoringGate,
@@ -17,6 +18,7 @@ from hive_routing.guarding.gates import (
     mask,
     require_policy,
 )
+from hive_routing.guarding.holding import Texts, forget_logprobs
 from hive_routing.guarding.port import Asker, Decision, Guards, Text, Verdict
 from hive_routing.guarding.redaction import Redaction, Span
 from hive_routing.guarding.texts import answer_texts, request_texts
@@ -38,6 +40,7 @@ class Guarded:
     _port: Guards
     _asker: Asker
     _decision: Decision
+    _endpoint: Endpoint
     redaction: Redaction = field(default_factory=Redaction)
     _gate: OutputGate | None = None
 
@@ -57,15 +60,23 @@ class Guarded:
     def gates(self, keep: Callable[[bytes], None] | None) -> StreamGates | None:
         """What a stream passes; None where nothing has to be done. keep: gets what the cache keeps."""
         if self._decision.output:
-            self._gate = OutputGate(self._port, self._asker, self._decision.overlap, self.policy)
-        restore = None if self.redaction.is_empty else RestoringGate(self.redaction)
+            overlap = self._decision.overlap
+            self._gate = OutputGate(self._port, self._asker, overlap, self.policy, self._event_texts)
+        restore = None if self.redaction.is_empty else RestoringGate(self.redaction, self._event_texts)
         if self._gate is None and keep is None and restore is None:
             return None
         return StreamGates(self._gate, keep, restore)
 
     def replay_gates(self) -> StreamGates | None:
         """What a stream passes that has passed the guards before; None where nothing has to be put back."""
-        return None if self.redaction.is_empty else StreamGates(None, None, RestoringGate(self.redaction))
+        if self.redaction.is_empty:
+            return None
+        return StreamGates(None, None, RestoringGate(self.redaction, self._event_texts))
+
+    @property
+    def _event_texts(self) -> Texts | None:
+        endpoint = self._endpoint
+        return endpoint.dialect.event_texts if endpoint.dialect and not endpoint.fields else None
 
     def note_output(self) -> None:
         """As far as there was output, its guards have read it."""
@@ -79,7 +90,7 @@ class Guarded:
         """A whole answer that may go out, as far as the guards are concerned. Raises HiveError `blocked`."""
         if not self._decision.output:
             return body
-        document = answer_texts(body)
+        document = answer_texts(self._endpoint, body)
         texts = [Text(slot.text, slot.origin) for slot in document.slots]
         decision = await self._port.on_output(self._asker, texts, more=False)
         require_policy(decision, self.policy)
@@ -88,9 +99,7 @@ class Guarded:
             raise blocked(decision, "answer")
         if not decision.found:
             return body
-        for choice in document.value["choices"]:  # they spell out what was taken out
-            if isinstance(choice, dict):
-                choice.pop("logprobs", None)
+        forget_logprobs(document.value)
         for number, slot in enumerate(document.slots):
             text = slot.text
             for found in reversed([each for each in decision.found if each.text == number]):
@@ -102,7 +111,7 @@ class Guarded:
         """A whole answer with what was taken out of the request put back."""
         if self.redaction.is_empty:
             return body
-        document = answer_texts(body)
+        document = answer_texts(self._endpoint, body)
         changed = False
         for slot in document.slots:
             text = slot.text
@@ -119,16 +128,19 @@ async def guard(port: Guards, request: Request, asker: Asker) -> Guarded:
 
     What they blocked must go no further: `refuse_blocked`.
     """
-    documents = request_texts(request.endpoint.path, request.fields)
+    documents = request_texts(request.endpoint, request.fields)
     slots = [slot for document in documents.values() for slot in document.slots]
     decision = await port.on_input(asker, [Text(slot.text, slot.origin) for slot in slots])
-    guarded = Guarded(list(decision.ran), decision.verdict, decision.policy, port, asker, decision)
+    guarded = Guarded(
+        list(decision.ran), decision.verdict, decision.policy, port, asker, decision, request.endpoint
+    )
     if decision.found and decision.verdict is not Verdict.BLOCKED:
         spans = [Span(each.text, each.start, each.end, each.category) for each in decision.found]
         sources = {number for number, slot in enumerate(slots) if slot.is_json}
         texts = guarded.redaction.replace([slot.text for slot in slots], spans, sources)
         for slot, text in zip(slots, texts, strict=True):
             slot.put(text)
-        for name, document in documents.items():
-            request.fields[name] = Raw(msgspec.json.encode(document.value[name]))
+        request.replace(
+            {name: Raw(msgspec.json.encode(document.value[name])) for name, document in documents.items()}
+        )
     return guarded

@@ -7,13 +7,14 @@ event goes once everything in it and before it is final. No I/O happens here.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from hive_routing.providers.sse import EventSplitter, read_event
+from hive_routing.dialects.port import Place
+from hive_routing.providers.sse import EventSplitter, read_event, read_named
 from hive_runtime.errors import HiveError, Kind
 
 _SPOKEN = ("content", "reasoning_content", "reasoning", "refusal")
@@ -21,6 +22,7 @@ _SPOKEN = ("content", "reasoning_content", "reasoning", "refusal")
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 Name = tuple[Any, ...]
+Texts = Callable[[Any], Iterable[Place]]
 
 
 @dataclass(slots=True)
@@ -94,11 +96,14 @@ class Channel:
 
 @dataclass(slots=True)
 class _Piece:
+    """is_again: not a piece of the channel, but all of it once more."""
+
     channel: Channel
-    place: dict[str, Any]
-    key: str
+    place: Any
+    key: Any
     start: int
     end: int
+    is_again: bool = False
 
 
 @dataclass(slots=True)
@@ -109,9 +114,14 @@ class _Event:
 
 
 class HeldEvents:
-    """Push what comes, mark channels as final, take what can go. Raises HiveError for what cannot be read."""
+    """Push what comes, mark channels as final, take what can go. Raises HiveError for what cannot be read.
 
-    def __init__(self) -> None:
+    texts: finds those of a decoded event, in the dialect of the stream.
+    """
+
+    def __init__(self, texts: Texts | None = None) -> None:
+        self._texts = texts or chunk_texts
+        self._keeps_edits = texts is not None  # for texts that are told again as a whole
         self.channels: dict[Name, Channel] = {}
         self._splitter = EventSplitter()
         self._events: deque[_Event] = deque()
@@ -140,9 +150,15 @@ class HeldEvents:
             chunk = msgspec.json.decode(data)
         except UNREADABLE:  # nobody could say what is in it
             raise HiveError(Kind.UPSTREAM_FAILED, "The provider sent a chunk that cannot be read.") from None
-        return _Event(raw, chunk, [self._piece(*each) for each in _texts(chunk)])
+        return _Event(raw, chunk, [self._piece(each) for each in self._texts(chunk)])
 
-    def _piece(self, name: Name, place: dict[str, Any], key: str, is_json: bool) -> _Piece:
+    def _piece(self, found: Place) -> _Piece:
+        name, place, key, is_json, is_again = found
+        if is_again:
+            known = self.channels.get(name)
+            if known is not None and known.size == len(place[key]):
+                return _Piece(known, place, key, 0, known.size, is_again=True)
+            name = (name, len(self.channels))  # it was never told piece by piece, or otherwise
         channel = self.channels.get(name)
         if channel is None:
             channel = self.channels[name] = Channel(name, is_json)
@@ -157,42 +173,68 @@ class HeldEvents:
             if text is not None:
                 piece.place[piece.key] = text
                 changed = True
-            piece.channel.written(piece.end)
-        if changed:  # they spell out what was taken out
-            for choice in _objects(event.chunk["choices"]):
-                choice.pop("logprobs", None)
-        return b"data: " + msgspec.json.encode(event.chunk) + b"\n\n" if changed else event.raw
+            if not self._keeps_edits:
+                piece.channel.written(piece.end)
+        if not changed:
+            return event.raw
+        forget_logprobs(event.chunk)
+        name, _ = read_named(event.raw)
+        named = b"event: " + name.encode() + b"\n" if name else b""
+        return named + b"data: " + msgspec.json.encode(event.chunk) + b"\n\n"
 
 
-def _texts(chunk: Any) -> Iterator[tuple[Name, dict[str, Any], str, bool]]:
-    """Channel, place, key and whether it is JSON, of each text in a chunk."""
+def forget_logprobs(value: Any) -> None:
+    """Take out of an answer, or of an event of one, what spells out its texts once more."""
+    for choice in _objects(value.get("choices")):
+        choice.pop("logprobs", None)
+    for candidate in _objects(value.get("candidates")):
+        candidate.pop("logprobsResult", None)
+    response = value.get("response")
+    whole = response if isinstance(response, dict) else value
+    items = [*_objects(whole.get("output")), value.get("item")]
+    parts = [
+        value,
+        value.get("part"),
+        *(part for item in _dicts(items) for part in _objects(item.get("content"))),
+    ]
+    for part in _dicts(parts):
+        if part.get("logprobs"):
+            part["logprobs"] = []
+
+
+def _dicts(values: Iterable[Any]) -> Iterator[dict[str, Any]]:
+    return (each for each in values if isinstance(each, dict))
+
+
+def chunk_texts(chunk: Any) -> Iterator[Place]:
+    """The texts in a chunk of chat or text completions."""
     for choice in _objects(chunk.get("choices") if isinstance(chunk, dict) else None):
         index = choice.get("index", 0)
         if isinstance(choice.get("text"), str):
-            yield (index, "text"), choice, "text", False
+            yield Place((index, "text"), choice, "text")
         delta = choice.get("delta")
         if not isinstance(delta, dict):
             continue
         for key in _SPOKEN:
             if isinstance(delta.get(key), str):
-                yield (index, key), delta, key, False
+                yield Place((index, key), delta, key)
         for part in _objects(delta.get("content")):
             if isinstance(part.get("text"), str):
-                yield (index, "content"), part, "text", False
+                yield Place((index, "content"), part, "text")
         if isinstance(spoken := delta.get("audio"), dict) and isinstance(spoken.get("transcript"), str):
-            yield (index, "transcript"), spoken, "transcript", False
+            yield Place((index, "transcript"), spoken, "transcript")
         for number, call in enumerate(_objects(delta.get("tool_calls"))):
             place = call.get("index", number)
             yield from _arguments((index, "tool", place), call.get("function"))
             custom = call.get("custom")
             if isinstance(custom, dict) and isinstance(custom.get("input"), str):
-                yield (index, "custom", place), custom, "input", False
+                yield Place((index, "custom", place), custom, "input")
         yield from _arguments((index, "function"), delta.get("function_call"))
 
 
-def _arguments(name: Name, function: Any) -> Iterator[tuple[Name, dict[str, Any], str, bool]]:
+def _arguments(name: Name, function: Any) -> Iterator[Place]:
     if isinstance(function, dict) and isinstance(function.get("arguments"), str):
-        yield name, function, "arguments", True
+        yield Place(name, function, "arguments", is_json=True)
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:

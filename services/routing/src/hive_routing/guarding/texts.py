@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from msgspec import Raw
@@ -11,6 +11,9 @@ from msgspec import Raw
 from hive_routing.guarding.holding import UNREADABLE
 from hive_routing.guarding.port import Origin
 from hive_runtime.errors import HiveError, Kind
+
+if TYPE_CHECKING:
+    from hive_routing.endpoints import Endpoint
 
 _ROLES = {
     "system": Origin.APPLICATION,
@@ -49,9 +52,11 @@ class Document(NamedTuple):
         return msgspec.json.encode(self.value)
 
 
-def request_texts(endpoint: str, fields: Mapping[str, Raw]) -> dict[str, Document]:
+def request_texts(endpoint: Endpoint, fields: Mapping[str, Raw]) -> Mapping[str, Document]:
     """By the member of the body that holds them. What cannot be read is the provider's to refuse."""
-    read = _READERS.get(endpoint, {})
+    if not endpoint.fields and endpoint.dialect is not None:
+        return endpoint.dialect.prompt_texts(fields)
+    read = _READERS.get(endpoint.path, {})
     found = {}
     for name, slots in read.items():
         raw = fields.get(name)
@@ -65,12 +70,14 @@ def request_texts(endpoint: str, fields: Mapping[str, Raw]) -> dict[str, Documen
     return found
 
 
-def answer_texts(body: bytes) -> Document:
+def answer_texts(endpoint: Endpoint, body: bytes) -> Document:
     """Of a whole answer. Raises HiveError `upstream_failed` where it cannot be read."""
     try:
         value = msgspec.json.decode(body)
     except UNREADABLE:
         raise HiveError(Kind.UPSTREAM_FAILED, "The provider's answer cannot be read.") from None
+    if not endpoint.fields and endpoint.dialect is not None:
+        return Document(value, list(endpoint.dialect.answer_texts(value)))
     choices = value.get("choices") if isinstance(value, dict) else None
     return Document(value, [slot for choice in _objects(choices) for slot in _choice(choice)])
 
@@ -124,6 +131,7 @@ _READERS: Mapping[str, Mapping[str, Callable[[dict[str, Any], str], Iterator[Slo
     },
     "completions": {"prompt": _inputs(Origin.USER), "suffix": _inputs(Origin.USER)},
     "embeddings": {"input": _inputs(Origin.APPLICATION)},
+    "rerank": {"query": _inputs(Origin.APPLICATION), "documents": _inputs(Origin.APPLICATION)},
 }
 
 

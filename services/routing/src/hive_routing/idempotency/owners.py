@@ -43,6 +43,8 @@ class Owners:
         self._steady_ms = 0
         """Since when this process has reached the database at every beat: before, others may not have either."""
         self._missed = False
+        self.living = 1
+        """How many starts run, this one included, as of its last beat."""
 
     async def is_alive(self, owner: str) -> bool:
         """Whether it runs: at once where this machine knows, else by what it last said.
@@ -65,6 +67,9 @@ class Owners:
             async with self._database.transaction() as connection:
                 beaten = await connection.execute(_insert_or_renew(connection, self._owner))
                 beat_ms = int(beaten.scalar_one())
+                alive = owners.c.beat_ms > now_ms(connection) - LEASE_MS
+                counted = await connection.execute(select(func.count()).where(alive))
+                self.living = max(1, int(counted.scalar_one()))
         except BaseException:
             self._missed = True
             raise

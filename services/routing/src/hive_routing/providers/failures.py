@@ -1,8 +1,8 @@
 """What a provider's error answer means for the caller, in the gateway's own words and kinds.
 
 400, 404, 413 and 422 are about the request and pass, with the provider's message, `param` and `code` (as
-`reason`; the status is our `code`). 401 and 403 are about our credential: the caller never sees their text.
-All others speak about the provider.
+`reason`; the status is our `code`). 401 and 403 are about our credential, and so are a few of the 400s: the caller
+never sees their text. All others speak about the provider.
 """
 
 from __future__ import annotations
@@ -19,6 +19,15 @@ CREDENTIAL_REFUSED = "provider_credential_refused"
 MAX_ERROR_BYTES = 65_536
 MAX_MESSAGE_CHARS = 2_000
 
+_ABOUT_US = frozenset({"API_KEY_INVALID", "API_KEY_EXPIRED", "ACCOUNT_STATE_INVALID", "BILLING_DISABLED"})
+_BEGINNINGS = (
+    "API key not valid",
+    "API key expired",
+    "Incorrect API key provided",
+    "Your credit balance is too low",
+)
+"""How some providers say with a 400 that our key or our account is to blame."""
+
 _PASSED = {
     400: Kind.INVALID,
     404: Kind.NOT_FOUND,
@@ -31,17 +40,18 @@ _PASSED = {
 def failure(status: int, headers: Mapping[str, str], body: bytes, provider: str) -> HiveError:
     """The error for an answer with a status other than 200."""
     words = Words.of_body(body)
-    if (kind := _PASSED.get(status)) is not None:
-        message = words.message or f"The provider `{provider}` refused the request ({status})."
-        return HiveError(kind, message, words.param, reason=words.reason(kind))
-    if status in (401, 403):
+    if status in (401, 403) or (status == 400 and words.is_about_us):
         message = (
             f"The provider `{provider}` refused the gateway's credential ({status}): tell your operator."
         )
         return HiveError(Kind.UPSTREAM_FAILED, message, reason=CREDENTIAL_REFUSED)
+    if (kind := _PASSED.get(status)) is not None:
+        message = words.message or f"The provider `{provider}` refused the request ({status})."
+        return HiveError(kind, message, words.param, reason=words.reason(kind))
     if status == 429:
         message = words.message or f"The provider `{provider}` limits the rate of requests."
         wait = retry_after(headers)
+        wait = words.retry_after if wait is None else wait
         return HiveError(Kind.RATE_LIMITED, message, reason=words.code, retry_after=wait)
     kind = Kind.TIMEOUT if status in (408, 504) else Kind.UPSTREAM_FAILED
     said = f": {words.message}" if words.message else "."
@@ -84,12 +94,13 @@ def _seconds_between(now: str, then: str) -> float | None:
 
 
 class Words(msgspec.Struct):
-    """What a provider says about an error, whatever form it says it in."""
+    """What a provider says about an error, whatever form it says it in. retry_after: seconds."""
 
     message: str = ""
     param: str | None = None
     code: str | None = None
     type: str | None = None
+    retry_after: float | None = None
 
     @classmethod
     def of_body(cls, body: bytes) -> Words:
@@ -98,6 +109,8 @@ class Words(msgspec.Struct):
             content = msgspec.json.decode(body)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             return cls()
+        if isinstance(content, list) and content:  # Google's, where a stream would have been an array
+            content = content[0]
         if isinstance(content, dict):
             return cls.of(content.get("error") or content)
         return cls()
@@ -108,19 +121,45 @@ class Words(msgspec.Struct):
             return cls(error[:MAX_MESSAGE_CHARS])
         if not isinstance(error, dict):
             return cls()
-        message = error.get("message") or error.get("detail") or ""
-        if not isinstance(message, str):
-            message = msgspec.json.encode(message).decode()
-        return cls(
-            message[:MAX_MESSAGE_CHARS],
-            _text(error.get("param")),
-            _text(error.get("code")),
-            _text(error.get("type")),
+        said = error.get("message") or error.get("detail") or ""
+        message, param = (said, None) if isinstance(said, str) else _validation(said)
+        code = _text(error.get("code")) or _text(error.get("status"))
+        words = cls(
+            message[:MAX_MESSAGE_CHARS], _text(error.get("param")) or param, code, _text(error.get("type"))
         )
+        for detail in error.get("details") or ():
+            if isinstance(detail, dict):
+                words.code = _text(detail.get("reason")) or words.code
+                words.retry_after = _seconds(detail.get("retryDelay")) or words.retry_after
+        return words
+
+    @property
+    def is_about_us(self) -> bool:
+        return self.code in _ABOUT_US or self.message.startswith(_BEGINNINGS)
 
     def reason(self, kind: Kind) -> str | None:
         """The provider's code, or else its type where that says more than the kind."""
         return self.code or (self.type if self.type != kind.type else None)
+
+
+def _validation(said: Any) -> tuple[str, str | None]:
+    """The message and the parameter of what a validator found: `[{"loc": ["body", "n"], "msg": "…"}]`, or within."""
+    found = said.get("detail") if isinstance(said, dict) else said
+    first = found[0] if isinstance(found, list) and found else None
+    if isinstance(first, dict) and isinstance(first.get("msg"), str):
+        place = first.get("loc")
+        steps = place if isinstance(place, list) else []
+        path = ".".join(str(step) for step in steps if step != "body")
+        return f"{path}: {first['msg']}" if path else first["msg"], _text(path)
+    return msgspec.json.encode(said).decode(), None
+
+
+def _seconds(value: Any) -> float | None:
+    """Of a duration such as `34.5s`."""
+    try:
+        return min(max(float(value.removesuffix("s")), 0.0), 86_400.0) if isinstance(value, str) else None
+    except ValueError:
+        return None
 
 
 def _text(value: Any) -> str | None:

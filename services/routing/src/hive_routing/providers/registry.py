@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import structlog
 
+from hive_routing.providers.anthropic import AnthropicProvider
+from hive_routing.providers.azure import AzureProvider
+from hive_routing.providers.cohere import CohereProvider
+from hive_routing.providers.compatible import CompatibleProvider
+from hive_routing.providers.gemini import GeminiProvider
+from hive_routing.providers.mistral import MistralProvider
 from hive_routing.providers.openai import OpenAIProvider
+from hive_routing.providers.over_http import Site
 from hive_routing.providers.port import Provider, Timeouts
+from hive_routing.providers.vertex import VertexAnthropicProvider, VertexProvider
 from hive_runtime.clock import Clock
+from hive_runtime.provider_kinds import COMPATIBLE, Kind
 from hive_runtime.sealing import SealingError, SealingKey
 from hive_runtime.tasks import Tasks
 
@@ -19,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ProviderRow:
-    """A provider as operators described it; `credential` is still sealed."""
+    """A provider as operators described it; `credential` is still sealed. options: what its kind wants to know."""
 
     id: str
     kind: str
@@ -27,6 +36,7 @@ class ProviderRow:
     credential: bytes
     timeouts: Timeouts
     bound_field: str
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +57,6 @@ class Providers:
         self._registered: dict[str, Registered] = {}
         self._retired: list[Provider] = []
         self._tls: ssl.SSLContext | None = None
-        self._kinds: dict[str, Callable[[ProviderRow], Provider]] = {
-            "openai": self._openai,
-            "local": self._local,
-        }
 
     def get(self, provider_id: str) -> Registered | None:
         return self._registered.get(provider_id)
@@ -62,9 +68,7 @@ class Providers:
             return False
         self.drop(row.id)
         try:
-            self._registered[row.id] = Registered(row, self._kinds[row.kind](row))
-        except KeyError:
-            log.error("provider is of an unknown kind", provider=row.id, kind=row.kind)
+            self._registered[row.id] = Registered(row, self._made(row))
         except ImportError as error:
             log.error("provider needs an extra that is not installed", provider=row.id, missing=error.name)
         except (SealingError, UnicodeDecodeError, ValueError) as error:
@@ -94,13 +98,56 @@ class Providers:
             self._retired.remove(adapter)
             await adapter.close()
 
-    def _openai(self, row: ProviderRow) -> Provider:
-        credential = self._key.open(row.credential).decode() if row.credential else ""
+    def _made(self, row: ProviderRow) -> Provider:
+        if row.kind not in MAKERS:
+            raise ValueError(f"its kind {row.kind!r} is not known to this release")
         if self._tls is None and row.base_url.startswith("https:"):
             self._tls = ssl.create_default_context()
-        return OpenAIProvider(row.id, row.base_url, credential, self._tls, is_traced=self._are_traced)
+        site = Site(
+            name=row.id,
+            kind=row.kind,
+            base_url=row.base_url,
+            credential=self._key.open(row.credential).decode() if row.credential else "",
+            options=row.options,
+            tls=self._tls,
+            clock=self._clock,
+            is_traced=self._are_traced,
+        )
+        return MAKERS[row.kind](site)
 
-    def _local(self, row: ProviderRow) -> Provider:
-        from hive_routing.providers.local.provider import LocalProvider  # an extra, and slow to import
 
-        return LocalProvider(clock=self._clock)
+def _bedrock(site: Site) -> Provider:
+    from hive_routing.providers.bedrock import BedrockProvider  # few need it
+
+    return BedrockProvider(site)
+
+
+def _local(site: Site) -> Provider:
+    from hive_routing.providers.local.provider import LocalProvider  # an extra, and slow to import
+
+    return LocalProvider(clock=site.clock)
+
+
+def _compatible() -> Mapping[str, Callable[[Site], Provider]]:
+    def maker(kind: Kind) -> Callable[[Site], Provider]:
+        row = kind.compatible
+        assert row is not None, "they all have one"
+        return lambda site: CompatibleProvider(site, row)
+
+    return {kind.name: maker(kind) for kind in COMPATIBLE}
+
+
+MAKERS: Mapping[str, Callable[[Site], Provider]] = {
+    "openai": OpenAIProvider,
+    "azure": AzureProvider,
+    "anthropic": AnthropicProvider,
+    "gemini": GeminiProvider,
+    "vertex": VertexProvider,
+    "vertex-anthropic": VertexAnthropicProvider,
+    "bedrock": _bedrock,
+    "cohere": CohereProvider,
+    "mistral": MistralProvider,
+    "local": _local,
+    **_compatible(),
+}
+"""The adapters, by kind. Each raises ValueError for a site that it cannot speak to."""

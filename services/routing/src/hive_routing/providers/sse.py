@@ -72,6 +72,15 @@ def read_event(event: bytes) -> tuple[bytes | None, bool]:
     return (b"\n".join(data).strip() if data else None), has_id
 
 
+def read_named(event: bytes) -> tuple[str, bytes | None]:
+    """The event's name, empty where it has none; and its data lines joined by LF, None where there are none."""
+    lines = _lines(event)
+    data = [line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:")]
+    names = [line[6:].strip() for line in lines if line.startswith(b"event:")]
+    name = names[-1].decode("utf-8", "replace") if names else ""
+    return name, b"\n".join(data).strip() if data else None
+
+
 def is_comment(event: bytes) -> bool:
     """Whether nothing but comments is in the event."""
     return all(not line or line.startswith(b":") for line in _lines(event))

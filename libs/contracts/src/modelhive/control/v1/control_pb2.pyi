@@ -64,6 +64,34 @@ BILLING_MODE_PREPAID: BillingMode.ValueType  # 2
 """Spends what its wallet holds."""
 Global___BillingMode: _TypeAlias = BillingMode  # noqa: Y015
 
+class _RoutingPolicy:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RoutingPolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RoutingPolicy.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ROUTING_POLICY_UNSPECIFIED: _RoutingPolicy.ValueType  # 0
+    """By weight."""
+    ROUTING_POLICY_WEIGHTED: _RoutingPolicy.ValueType  # 1
+    ROUTING_POLICY_LEAST_BUSY: _RoutingPolicy.ValueType  # 2
+    ROUTING_POLICY_LOWEST_LATENCY: _RoutingPolicy.ValueType  # 3
+    ROUTING_POLICY_CHEAPEST: _RoutingPolicy.ValueType  # 4
+    ROUTING_POLICY_STICKY: _RoutingPolicy.ValueType  # 5
+    """The same one for the same beginning of a conversation."""
+
+class RoutingPolicy(_RoutingPolicy, metaclass=_RoutingPolicyEnumTypeWrapper):
+    """How one of several deployments is chosen."""
+
+ROUTING_POLICY_UNSPECIFIED: RoutingPolicy.ValueType  # 0
+"""By weight."""
+ROUTING_POLICY_WEIGHTED: RoutingPolicy.ValueType  # 1
+ROUTING_POLICY_LEAST_BUSY: RoutingPolicy.ValueType  # 2
+ROUTING_POLICY_LOWEST_LATENCY: RoutingPolicy.ValueType  # 3
+ROUTING_POLICY_CHEAPEST: RoutingPolicy.ValueType  # 4
+ROUTING_POLICY_STICKY: RoutingPolicy.ValueType  # 5
+"""The same one for the same beginning of a conversation."""
+Global___RoutingPolicy: _TypeAlias = RoutingPolicy  # noqa: Y015
+
 @_typing.final
 class ControlChanged(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -442,6 +470,26 @@ Global___ApiKey: _TypeAlias = ApiKey  # noqa: Y015
 class Provider(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class OptionsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     ID_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
     BASE_URL_FIELD_NUMBER: _builtins.int
@@ -449,10 +497,11 @@ class Provider(_message.Message):
     TIMEOUTS_FIELD_NUMBER: _builtins.int
     OUTPUT_BOUND_FIELD_FIELD_NUMBER: _builtins.int
     FREE_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The name operators gave it."""
     kind: _builtins.str
-    """Which adapter speaks to it: `openai` or `local`."""
+    """Which adapter speaks to it: `openai`, `anthropic`, `local`, …"""
     base_url: _builtins.str
     sealed_credential: _builtins.bytes
     """The credential, sealed so that routing alone can read it. Empty: none is needed."""
@@ -462,6 +511,10 @@ class Provider(_message.Message):
     """What it serves costs nothing: it runs on a machine of the operator."""
     @_builtins.property
     def timeouts(self) -> Global___Timeouts: ...
+    @_builtins.property
+    def options(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What its kind wants to know beside the address: a region, a project, the version of an API."""
+
     def __init__(
         self,
         *,
@@ -472,10 +525,11 @@ class Provider(_message.Message):
         timeouts: Global___Timeouts | None = ...,
         output_bound_field: _builtins.str = ...,
         free: _builtins.bool = ...,
+        options: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["timeouts", b"timeouts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_url", b"base_url", "free", b"free", "id", b"id", "kind", b"kind", "output_bound_field", b"output_bound_field", "sealed_credential", b"sealed_credential", "timeouts", b"timeouts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_url", b"base_url", "free", b"free", "id", b"id", "kind", b"kind", "options", b"options", "output_bound_field", b"output_bound_field", "sealed_credential", b"sealed_credential", "timeouts", b"timeouts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -523,6 +577,9 @@ class Model(_message.Message):
     PRICE_FIELD_NUMBER: _builtins.int
     MODE_FIELD_NUMBER: _builtins.int
     CONTEXT_WINDOW_FIELD_NUMBER: _builtins.int
+    ALIASES_FIELD_NUMBER: _builtins.int
+    CONTEXT_FALLBACKS_FIELD_NUMBER: _builtins.int
+    ROUTING_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     created_unix: _builtins.int
     owned_by: _builtins.str
@@ -537,6 +594,16 @@ class Model(_message.Message):
 
     @_builtins.property
     def price(self) -> Global___Price: ...
+    @_builtins.property
+    def aliases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Other names of it."""
+
+    @_builtins.property
+    def context_fallbacks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Models that are asked, in this order, where a prompt is too long for this one."""
+
+    @_builtins.property
+    def routing(self) -> Global___Routing: ...
     def __init__(
         self,
         *,
@@ -548,10 +615,13 @@ class Model(_message.Message):
         price: Global___Price | None = ...,
         mode: _builtins.str = ...,
         context_window: _builtins.int | None = ...,
+        aliases: _abc.Iterable[_builtins.str] | None = ...,
+        context_fallbacks: _abc.Iterable[_builtins.str] | None = ...,
+        routing: Global___Routing | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_context_window", b"_context_window", "context_window", b"context_window", "price", b"price"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_context_window", b"_context_window", "context_window", b"context_window", "price", b"price", "routing", b"routing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_context_window", b"_context_window", "context_window", b"context_window", "created_unix", b"created_unix", "deployments", b"deployments", "fallbacks", b"fallbacks", "id", b"id", "mode", b"mode", "owned_by", b"owned_by", "price", b"price"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_context_window", b"_context_window", "aliases", b"aliases", "context_fallbacks", b"context_fallbacks", "context_window", b"context_window", "created_unix", b"created_unix", "deployments", b"deployments", "fallbacks", b"fallbacks", "id", b"id", "mode", b"mode", "owned_by", b"owned_by", "price", b"price", "routing", b"routing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__context_window: _TypeAlias = _typing.Literal["context_window"]  # noqa: Y015
     _WhichOneofArgType__context_window: _TypeAlias = _typing.Literal["_context_window", b"_context_window"]  # noqa: Y015
@@ -560,28 +630,93 @@ class Model(_message.Message):
 Global___Model: _TypeAlias = Model  # noqa: Y015
 
 @_typing.final
+class Routing(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    REGION_FIELD_NUMBER: _builtins.int
+    REGION_REQUIRED_FIELD_NUMBER: _builtins.int
+    HEDGE_AFTER_MS_FIELD_NUMBER: _builtins.int
+    NO_HEDGE_BY_HEADER_FIELD_NUMBER: _builtins.int
+    MIRROR_TO_FIELD_NUMBER: _builtins.int
+    MIRROR_PERCENT_FIELD_NUMBER: _builtins.int
+    policy: Global___RoutingPolicy.ValueType
+    region: _builtins.str
+    """Where deployments are asked first, or alone. Empty: anywhere."""
+    region_required: _builtins.bool
+    hedge_after_ms: _builtins.int
+    """After so long without content a second deployment is asked too. Absent: not unless a caller wants it."""
+    no_hedge_by_header: _builtins.bool
+    """Callers cannot ask for that."""
+    mirror_to: _builtins.str
+    """The model that gets a copy of so many of a hundred requests. Empty: none does."""
+    mirror_percent: _builtins.float
+    def __init__(
+        self,
+        *,
+        policy: Global___RoutingPolicy.ValueType = ...,
+        region: _builtins.str = ...,
+        region_required: _builtins.bool = ...,
+        hedge_after_ms: _builtins.int | None = ...,
+        no_hedge_by_header: _builtins.bool = ...,
+        mirror_to: _builtins.str = ...,
+        mirror_percent: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_hedge_after_ms", b"_hedge_after_ms", "hedge_after_ms", b"hedge_after_ms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_hedge_after_ms", b"_hedge_after_ms", "hedge_after_ms", b"hedge_after_ms", "mirror_percent", b"mirror_percent", "mirror_to", b"mirror_to", "no_hedge_by_header", b"no_hedge_by_header", "policy", b"policy", "region", b"region", "region_required", b"region_required"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__hedge_after_ms: _TypeAlias = _typing.Literal["hedge_after_ms"]  # noqa: Y015
+    _WhichOneofArgType__hedge_after_ms: _TypeAlias = _typing.Literal["_hedge_after_ms", b"_hedge_after_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__hedge_after_ms) -> _WhichOneofReturnType__hedge_after_ms | None: ...
+
+Global___Routing: _TypeAlias = Routing  # noqa: Y015
+
+@_typing.final
 class Deployment(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PROVIDER_ID_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     WEIGHT_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    REGION_FIELD_NUMBER: _builtins.int
+    RPM_FIELD_NUMBER: _builtins.int
+    TPM_FIELD_NUMBER: _builtins.int
     provider_id: _builtins.str
     model: _builtins.str
-    """The provider's own name of the model."""
+    """The provider's own name of the model. In a model whose id has a `*`, it may have one that stands for the same."""
     weight: _builtins.int
+    order: _builtins.int
+    """Those with a lower one are asked first."""
+    region: _builtins.str
+    """Where it is, such as `eu` or `us-east-1`. Empty: not known."""
+    rpm: _builtins.int
+    """Requests and tokens per minute that all processes together send it, about. Absent: no limit."""
+    tpm: _builtins.int
     def __init__(
         self,
         *,
         provider_id: _builtins.str = ...,
         model: _builtins.str = ...,
         weight: _builtins.int = ...,
+        order: _builtins.int = ...,
+        region: _builtins.str = ...,
+        rpm: _builtins.int | None = ...,
+        tpm: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_rpm", b"_rpm", "_tpm", b"_tpm", "rpm", b"rpm", "tpm", b"tpm"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "provider_id", b"provider_id", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rpm", b"_rpm", "_tpm", b"_tpm", "model", b"model", "order", b"order", "provider_id", b"provider_id", "region", b"region", "rpm", b"rpm", "tpm", b"tpm", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__rpm: _TypeAlias = _typing.Literal["rpm"]  # noqa: Y015
+    _WhichOneofArgType__rpm: _TypeAlias = _typing.Literal["_rpm", b"_rpm"]  # noqa: Y015
+    _WhichOneofReturnType__tpm: _TypeAlias = _typing.Literal["tpm"]  # noqa: Y015
+    _WhichOneofArgType__tpm: _TypeAlias = _typing.Literal["_tpm", b"_tpm"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rpm) -> _WhichOneofReturnType__rpm | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tpm) -> _WhichOneofReturnType__tpm | None: ...
 
 Global___Deployment: _TypeAlias = Deployment  # noqa: Y015
 

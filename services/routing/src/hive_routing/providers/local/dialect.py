@@ -7,6 +7,8 @@ import uuid
 from array import array
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
+from math import sqrt
+from operator import mul
 from typing import Any, Protocol
 
 import msgspec
@@ -207,6 +209,22 @@ def embeddings(data: bytes, size: int, tokens: int, model: str, base64: bool) ->
     items = [{"object": "embedding", "index": i, "embedding": words(v)} for i, v in enumerate(vectors)]
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
     return _encode({"object": "list", "data": items, "model": model, "usage": usage})
+
+
+def ranking(data: bytes, size: int, tokens: int, top_n: int | None) -> bytes:
+    """The JSON body of a rerank answer. data: vectors of `size` little-endian float32, that of the query first."""
+    step = size * array("f").itemsize
+    query, *documents = (array("f", data[start : start + step]) for start in range(0, len(data), step))
+    near = [
+        max(0.0, sum(map(mul, query, each)) / (_length(query) * _length(each) or 1.0)) for each in documents
+    ]
+    order = sorted(range(len(near)), key=near.__getitem__, reverse=True)[:top_n]
+    results = [{"index": index, "relevance_score": near[index]} for index in order]
+    return _encode({"results": results, "meta": {"billed_units": {"input_tokens": tokens}}})
+
+
+def _length(vector: array[float]) -> float:
+    return sqrt(sum(map(mul, vector, vector)))
 
 
 def _base64(vector: bytes) -> str:

@@ -61,6 +61,7 @@ REFUSED: Final[dict[str, tuple[Refusal, ...]]] = {
         Refusal("moderation", _GUARDRAILS),
     ),
     "embeddings": (),
+    "rerank": (),
 }
 
 #: Content parts of a chat message beside `text` and `refusal`.
@@ -98,6 +99,11 @@ NOTES: Final[dict[str, tuple[str, ...]]] = {
         "`usage` counts the tokens of the model's own tokenizer, with the two marks around each text.",
         "Vectors are of the model's int8 form: do not mix them with those of the original.",
     ),
+    "rerank": (
+        "Documents are ranked by how near their vectors are to the query's (cosine, 0 to 1): the embedding model "
+        "does it, no cross-encoder.",
+        f"Of a document, the first {EMBEDDING_TOKENS} tokens count.",
+    ),
 }
 
 _EVERYWHERE = ("user", "safety_identifier", "metadata", "store", "service_tier", "prompt_cache_key")
@@ -120,4 +126,5 @@ IGNORED: Final[dict[str, tuple[str, ...]]] = {
     ),
     "completions": (*_EVERYWHERE, "stream_options.include_obfuscation"),
     "embeddings": (*_EVERYWHERE, "input_type", "task_type", "truncate"),
+    "rerank": (*_EVERYWHERE, "max_tokens_per_doc", "instruction", "truncate_prompt_tokens", "priority"),
 }

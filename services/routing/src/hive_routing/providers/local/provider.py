@@ -19,7 +19,7 @@ from hive_routing.providers.local.limits import (
     EMBEDDING_SIZE,
 )
 from hive_routing.providers.local.models import LocalModels, Patience
-from hive_routing.providers.local.reading import read_chat, read_completion, read_embedding
+from hive_routing.providers.local.reading import read_chat, read_completion, read_embedding, read_rerank
 from hive_routing.providers.local.template import render
 from hive_routing.providers.local.wire import ChatRequest, CompletionRequest, Sampling
 from hive_routing.providers.port import ProviderAnswer, ProviderCall
@@ -42,7 +42,7 @@ class LocalProvider:
     threads: for the native code of each model; chosen by the number of cores if None.
     """
 
-    speaks = ("chat", "completions", "embeddings")
+    speaks = ("chat", "completions", "embeddings", "rerank")
 
     def __init__(self, threads: int | None = None, clock: Clock | None = None) -> None:
         self.models = LocalModels(threads)
@@ -53,6 +53,8 @@ class LocalProvider:
         patience = Patience(call.timeouts)
         if call.operation == "embeddings":
             return await self._embed(_for(call, EMBEDDING_MODEL), patience)
+        if call.operation == "rerank":
+            return await self._rank(_for(call, EMBEDDING_MODEL), patience)
         if call.operation == "completions":
             return await self._complete(_for(call, CHAT_MODEL), patience)
         if call.operation == "chat":
@@ -103,6 +105,14 @@ class LocalProvider:
         body = await _off_loop(
             len(data), lambda: dialect.embeddings(data, size, tokens, PREFIX + call.model, base64)
         )
+        return ProviderAnswer(200, _JSON, _once(body))
+
+    async def _rank(self, call: ProviderCall, patience: Patience) -> ProviderAnswer:
+        """By how near the vectors of query and documents are to each other; long documents by their beginning."""
+        asked = read_rerank(call.body)
+        work = Embed(inputs=[asked.query, *asked.documents], size=EMBEDDING_SIZE, cut=True)
+        data, tokens = await self.models.embed(work, patience)
+        body = await _off_loop(len(data), lambda: dialect.ranking(data, EMBEDDING_SIZE, tokens, asked.top_n))
         return ProviderAnswer(200, _JSON, _once(body))
 
 

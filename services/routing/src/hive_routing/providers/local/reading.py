@@ -13,6 +13,7 @@ from hive_routing.providers.local.wire import (
     CompletionRequest,
     EmbeddingRequest,
     Message,
+    RerankRequest,
     Sampling,
     Tool,
     invalid,
@@ -24,11 +25,12 @@ T = TypeVar("T")
 _chat = msgspec.json.Decoder(ChatRequest)
 _completion = msgspec.json.Decoder(CompletionRequest)
 _embedding = msgspec.json.Decoder(EmbeddingRequest)
+_rerank = msgspec.json.Decoder(RerankRequest)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def read_chat(body: bytes, stream: bool) -> ChatRequest:
-    """Raises HiveError `invalid` with the field that is to blame, like the two below."""
+    """Raises HiveError `invalid` with the field that is to blame, like those below."""
     request = _read(body, "chat", _chat)
     _check_sampling(request, stream)
     for place, message in enumerate(request.messages):
@@ -52,6 +54,10 @@ def read_completion(body: bytes, stream: bool) -> CompletionRequest:
 
 def read_embedding(body: bytes) -> EmbeddingRequest:
     return _read(body, "embeddings", _embedding)
+
+
+def read_rerank(body: bytes) -> RerankRequest:
+    return _read(body, "rerank", _rerank)
 
 
 def _read(body: bytes, endpoint: str, decoder: msgspec.json.Decoder[T]) -> T:

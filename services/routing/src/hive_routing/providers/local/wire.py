@@ -184,3 +184,11 @@ def _one_or_many(value: str | list[str | int | list[int]], param: str) -> list[s
     if len({type(item) for item in items}) > 1:
         raise invalid(param, "must be text, texts, token ids or arrays of token ids, not a mixture")
     return items
+
+
+class RerankRequest(msgspec.Struct):
+    """What a reranker is asked, in Cohere's second version."""
+
+    query: str
+    documents: list[str]
+    top_n: int | None = None

@@ -1,0 +1,1 @@
+"""Bodies of requests and answers in other forms than the gateway's own."""

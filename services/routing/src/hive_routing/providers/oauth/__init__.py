@@ -1,0 +1,1 @@
+"""Access to providers that want a token of OAuth in place of a key."""

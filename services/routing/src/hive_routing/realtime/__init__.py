@@ -1,0 +1,1 @@
+"""Realtime sessions: what a client and a provider say to each other, and what becomes of the money meanwhile."""
