@@ -14,7 +14,7 @@ COMPILE := $(RESOLVE) --group build
 IMAGES := edge routing routing-local console billing guardrails analytics embedded
 lock_image = $(RESOLVE) -c requirements/dev.lock $(patsubst %,--extra %,cluster $(wordlist 2,9,$(1))) services/$(firstword $(1))/pyproject.toml -o $(2)
 
-.PHONY: help run test check protos docs bench lock format clean isolated images lock-images lock-frameworks chaos test-cluster bench-cluster
+.PHONY: help run test check protos docs bench lock format clean isolated images lock-images lock-frameworks lock-longtail chaos test-cluster bench-cluster
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,13 +37,19 @@ help: ## list the targets
 	@$(BIN)/uv pip install -q -p .venv/frameworks/bin/python --require-hashes --no-deps --only-binary :all: --compile-bytecode -r tests/frameworks/requirements.lock
 	@touch $@
 
+.venv/longtail.stamp: .venv/dev.stamp tests/longtail/requirements.lock
+	@echo "Making .venv/longtail from tests/longtail/requirements.lock: what the test of the extra longtail runs in"
+	@$(BIN)/uv venv -q --allow-existing -p $(BIN)/python .venv/longtail
+	@$(BIN)/uv pip install -q -p .venv/longtail/bin/python --require-hashes --no-deps --only-binary :all: --compile-bytecode -r tests/longtail/requirements.lock
+	@touch $@
+
 tests/node/node_modules/.stamp: tests/node/package-lock.json
 	@cd tests/node && npm ci --silent --no-audit --no-fund && touch node_modules/.stamp
 
 run: .venv/run.stamp ## set up what is missing and serve on http://127.0.0.1:8080
 	@exec $(BIN)/modelhive serve
 
-test: .venv/dev.stamp .venv/frameworks.stamp tests/node/node_modules/.stamp ## the whole suite, set-up included
+test: .venv/dev.stamp .venv/frameworks.stamp .venv/longtail.stamp tests/node/node_modules/.stamp ## the whole suite, set-up included
 	$(BIN)/python -m pytest
 
 test-cluster: .venv/dev.stamp tests/node/node_modules/.stamp ## the scenarios against a cluster on real Kafka, PostgreSQL and Redis
@@ -85,10 +91,13 @@ docs: .venv/dev.stamp ## generate the reference pages in docs/
 lock: .venv/dev.stamp ## resolve the dependencies again (hashes, no addresses)
 	$(COMPILE) pyproject.toml -o requirements/run.lock
 	$(COMPILE) --group dev -c requirements/run.lock pyproject.toml -o requirements/dev.lock
-	$(MAKE) lock-images lock-frameworks
+	$(MAKE) lock-images lock-frameworks lock-longtail
 
 lock-frameworks: .venv/dev.stamp # they want versions that our own tree cannot have
 	$(RESOLVE) tests/frameworks/requirements.in -o tests/frameworks/requirements.lock
+
+lock-longtail: .venv/dev.stamp # beside what the gateway runs with, and without our tools
+	$(RESOLVE) -c requirements/run.lock tests/longtail/requirements.in -o tests/longtail/requirements.lock
 
 lock-images: .venv/dev.stamp # at the versions that the tests run with
 	$(foreach image,$(IMAGES),$(call lock_image,$(subst -, ,$(image)),requirements/$(image).lock) &&) true

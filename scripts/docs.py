@@ -75,7 +75,11 @@ CONVERSATIONS = {
 }
 """Endpoints of conversations, by what they are in the provider port: one that a provider lacks is translated."""
 OTHERS = ("completions", "embeddings", "rerank", "moderations")
-_NOT_BY_CLASS: dict[str, Sequence[str]] = {"bedrock": BedrockProvider.speaks, "local": LocalProvider.speaks}
+_NOT_BY_CLASS: dict[str, Sequence[str]] = {
+    "bedrock": BedrockProvider.speaks,
+    "local": LocalProvider.speaks,
+    "any-llm": ("chat",),
+}
 
 
 def _speaks(kind: Kind) -> Sequence[str]:
@@ -183,6 +187,36 @@ def providers() -> Iterator[str]:
             ]
             for each in catalogue.PROVIDERS
         ),
+    )
+    yield "## The long tail"
+    yield (
+        "A provider that has no kind of its own can be asked through [any-llm](https://docs.mozilla.ai/any-llm/), a "
+        "library that knows about fifty. It is an extra, `hive-routing[longtail]`, that is in none of our locks and no "
+        "image. Beside what `make run` installs: `.venv/bin/pip install any-llm-sdk`, or with what the library wants "
+        "for one provider, `any-llm-sdk[watsonx]`. Not beside the development tools: it wants an older Anthropic SDK "
+        "than our tests."
+    )
+    yield (
+        '```yaml\nproviders:\n  - {name: watsonx, kind: any-llm, api_key: "${WATSONX_API_KEY}", '
+        "options: {provider: watsonx}}\n```"
+    )
+    yield (
+        "What it takes, with any-llm 1.40: 26 packages, 9 MB to download and 81 MB on disk; 1.1 s and 60 MB of memory "
+        "in a process once, where the first such provider appears; 1.6 ms of CPU for a call and 0.16 ms for each event "
+        "of a stream, where our own adapter for OpenAI takes 0.1 ms and 0.002 ms. A provider that has a kind above is "
+        "better asked by it."
+    )
+    yield "\n".join(
+        [
+            "* Chats only, whole and streamed. The other endpoints of conversations are translated.",
+            "* Members of a chat that any-llm has no argument for are refused with a 400, but for hints that change "
+            "nothing in an answer. What becomes of the others at a provider is the library's to say.",
+            "* The attempt's id goes out, as `x-client-request-id`, to providers that any-llm asks through OpenAI's "
+            "SDK.",
+            "* Some of its SDKs ask again by themselves before an error is known here: those of Mistral, Bedrock, "
+            "Azure AI, Hugging Face, SageMaker, watsonx and xAI.",
+            "* Bedrock's and SageMaker's work in threads: a call that is given up ends there when it is answered.",
+        ]
     )
     yield "# Local models"
     yield (

@@ -24,6 +24,8 @@ NOT_IMPORTED = {
     "chdb-core-lite",  # the same
     "pytest-asyncio",  # a plugin: pytest finds it
 }
+ELSEWHERE = {"any_llm": "any-llm-sdk"}
+"""What is installed in an environment of its own only: modules, and the distributions that they are of."""
 
 
 class Member:
@@ -112,6 +114,8 @@ def owner(module: str) -> str:
     parts = module.split(".")
     if parts[0] in PACKAGES:
         return PACKAGES[parts[0]]
+    if parts[0] in ELSEWHERE:
+        return ELSEWHERE[parts[0]]
     owners = distributions().get(parts[0], parts[:1])
     for depth in range(len(parts), 0, -1):
         if having := [name for name in owners if len(owners) == 1 or "/".join(parts[:depth]) in files(name)]:

@@ -38,6 +38,8 @@ def test_a_kind_has_an_address_of_its_own(
         ("openai", {}, []),
         ("local", {}, []),
         ("local", {"speaks": "chat"}, ["options.speaks"]),
+        ("any-llm", {"provider": "watsonx"}, []),
+        ("any-llm", {}, ["options.provider"]),
         ("vllm", {"speaks": "chat, rerank"}, ["base_url"]),
         ("vllm", {"speaks": " , "}, ["options.speaks", "base_url"]),
         ("databricks", {"workspace": "dbc-1.cloud.test:8443"}, []),

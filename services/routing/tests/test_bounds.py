@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hive_routing.bounds import IMAGE_MOST, SMALL_MODEL_IMAGE_MOST, Bound, bound_of, worst_cost
-from hive_routing.endpoints import CHAT, COMPLETIONS, EMBEDDINGS, Endpoint
+from hive_routing.bounds import IMAGE_MOST, SMALL_MODEL_IMAGE_MOST, WINDOW_MOST, Bound, bound_of, worst_cost
+from hive_routing.endpoints import CHAT, COMPLETIONS, EMBEDDINGS, GENERATE, MESSAGES, Endpoint
 from hive_routing.estimates import prompt_of
 from hive_routing.request import Request
 from hive_routing.splice import attach_documents
@@ -124,3 +124,25 @@ async def test_no_prompt_is_longer_than_its_bound(told: list[dict[str, Any]], mo
     made = request(messages=told)
     counted = await COUNTER.count(prompt_of(made), "gpt-4o")
     assert (await bound(made, model)).prompt >= counted
+
+
+URL = {"type": "document", "source": {"type": "url", "url": "https://hive.example/bees.pdf"}}
+
+
+async def test_a_file_that_only_the_provider_fetches_may_fill_the_window() -> None:
+    said = [{"role": "user", "content": [URL, {"type": "text", "text": "hi"}]}]
+    made = request(MESSAGES, messages=said, max_tokens=10)
+    assert (await bound_of(made, "claude-sonnet-4", 4096, COUNTER, 50_000)).prompt == 50_000
+    assert (await bound_of(made, "claude-sonnet-4", 4096, COUNTER)).prompt == WINDOW_MOST
+    cached = request(GENERATE, contents="hi", cachedContent="cachedContents/x")
+    assert (await bound_of(cached, "gemini-2.5-pro", 4096, COUNTER)).prompt == WINDOW_MOST
+
+
+async def test_a_mark_for_the_whole_prompt_makes_it_dearer() -> None:
+    tariff = Tariff.of([("prompt", 3_000_000, 0), ("cache_write_1h", 6_000_000, 0), ("completion", 0, 0)])
+    plain = request(MESSAGES, messages=HELLO, max_tokens=10)
+    marked = request(
+        MESSAGES, messages=HELLO, max_tokens=10, cache_control={"type": "ephemeral", "ttl": "1h"}
+    )
+    most = await bound(plain, "claude-sonnet-4")
+    assert worst_cost(tariff, most, marked) == 2 * worst_cost(tariff, most, plain)

@@ -363,3 +363,10 @@ FAKE_BANK: list[Any] = []
 def test_money_is_conserved_in_any_order(fake_bank: Any) -> None:
     FAKE_BANK[:] = [fake_bank]
     run_state_machine_as_test(Spenders, settings=settings(max_examples=60, deadline=None))
+
+
+async def test_a_negative_hold_takes_nothing_from_anybody(purse: Purse) -> None:
+    with pytest.raises(HiveError) as caught:
+        await hold(purse, -1)
+    assert caught.value.kind is Kind.INTERNAL
+    assert purse.held == 0

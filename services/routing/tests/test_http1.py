@@ -46,7 +46,8 @@ class Peer:
         await self._writer.drain()
 
     def cut(self) -> None:
-        self._writer.transport.abort()
+        if not self._writer.is_closing():  # both ends may have gone at the same moment
+            self._writer.transport.abort()
 
     async def until_left(self) -> None:
         """Wait until the client closes its end."""

@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from hive_routing.endpoints import CHAT, COMPLETIONS, EMBEDDINGS, Endpoint
+from hive_routing.endpoints import CHAT, COMPLETIONS, EMBEDDINGS, GENERATE, MESSAGES, RESPONSES, Endpoint
 from hive_routing.request import Request
 from hive_runtime.errors import HiveError, Kind
 
-MESSAGES = [{"role": "user", "content": "hi"}]
+HI = [{"role": "user", "content": "hi"}]
 
 
 def checked(endpoint: Endpoint, body: dict[str, Any] | bytes) -> Request:
@@ -50,11 +50,11 @@ def test_what_is_no_json_object_is_refused(body: bytes) -> None:
 
 @pytest.mark.parametrize("model", [None, "", 5, ["gpt-4o"], {}])
 def test_a_model_is_a_name(model: Any) -> None:
-    assert refusal(CHAT, {"model": model, "messages": MESSAGES}).param == "model"
+    assert refusal(CHAT, {"model": model, "messages": HI}).param == "model"
 
 
 def test_a_missing_model_is_named() -> None:
-    assert refusal(CHAT, {"messages": MESSAGES}).param == "model"
+    assert refusal(CHAT, {"messages": HI}).param == "model"
 
 
 def test_of_two_members_with_one_name_the_last_counts() -> None:
@@ -103,29 +103,29 @@ CHAT_MISTAKES: list[tuple[str, Any]] = [
 
 @pytest.mark.parametrize(("name", "value"), CHAT_MISTAKES)
 def test_wrong_chat_fields_are_named(name: str, value: Any) -> None:
-    error = refusal(CHAT, {"model": "m", "messages": MESSAGES} | {name: value})
+    error = refusal(CHAT, {"model": "m", "messages": HI} | {name: value})
     assert error.param == name
     assert f"`{name}`" in error.message
 
 
 def test_the_words_hold_the_value_and_the_range() -> None:
-    error = refusal(CHAT, {"model": "m", "messages": MESSAGES, "temperature": 3.25})
+    error = refusal(CHAT, {"model": "m", "messages": HI, "temperature": 3.25})
     assert error.message == "`temperature` must be a number from 0 to 2; got 3.25."
 
 
 def test_a_long_wrong_value_is_shortened() -> None:
-    error = refusal(CHAT, {"model": "m", "messages": MESSAGES, "seed": "ü" * 5000})
+    error = refusal(CHAT, {"model": "m", "messages": HI, "seed": "ü" * 5000})
     assert len(error.message) < 200
 
 
 @pytest.mark.parametrize("name", sorted(set(CHAT.fields) - {"messages"}))
 def test_null_is_absence(name: str) -> None:
-    request = checked(CHAT, {"model": "m", "messages": MESSAGES, name: None})
+    request = checked(CHAT, {"model": "m", "messages": HI, name: None})
     assert request.values[name] is None
 
 
 def test_fields_that_need_each_other() -> None:
-    body = {"model": "m", "messages": MESSAGES}
+    body = {"model": "m", "messages": HI}
     assert refusal(CHAT, body | {"stream_options": {}}).param == "stream_options"
     assert refusal(CHAT, body | {"top_logprobs": 2}).param == "top_logprobs"
     assert refusal(CHAT, body | {"top_logprobs": 2, "logprobs": False}).param == "top_logprobs"
@@ -137,7 +137,7 @@ def test_fields_that_need_each_other() -> None:
 
 @pytest.mark.parametrize("options", [None, {}, {"include_usage": None}, {"include_usage": False}])
 def test_usage_in_a_stream_is_asked_for_or_not(options: Any) -> None:
-    body = {"model": "m", "messages": MESSAGES, "stream": True, "stream_options": options}
+    body = {"model": "m", "messages": HI, "stream": True, "stream_options": options}
     assert not checked(CHAT, body).usage_asked
     assert checked(CHAT, body | {"stream_options": {"include_usage": True}}).usage_asked
 
@@ -229,6 +229,29 @@ def test_a_twin_of_a_field_in_another_spelling_is_refused(twin: str) -> None:
     with pytest.raises(HiveError) as caught:
         Request.parse(CHAT, body)
     assert caught.value.param == twin
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "twin"),
+    [
+        (MESSAGES, "System"),
+        (MESSAGES, "Thinking"),
+        (RESPONSES, "Instructions"),
+        (RESPONSES, "Max_Output_Tokens"),
+        (GENERATE, "GenerationConfig"),
+        (GENERATE, "generationconfig"),
+        (GENERATE, "System_Instruction"),
+    ],
+)
+def test_twins_are_refused_in_every_dialect(endpoint: Endpoint, twin: str) -> None:
+    with pytest.raises(HiveError) as caught:
+        Request.parse(endpoint, msgspec.json.encode({"model": "a", twin: 1}))
+    assert caught.value.param == twin
+
+
+@pytest.mark.parametrize("name", ["generationConfig", "generation_config", "systemInstruction"])
+def test_both_spellings_of_googles_are_right(name: str) -> None:
+    Request.parse(GENERATE, msgspec.json.encode({"model": "a", name: {}}))
 
 
 def test_names_that_nothing_here_depends_on_may_be_spelled_at_will() -> None:

@@ -103,3 +103,11 @@ def test_every_token_is_counted_once(
     assert all(count >= 0 for count in usage.units.values())
     assert sum(count for unit, count in usage.units.items() if unit in PROMPT_UNITS) == prompt
     assert sum(count for unit, count in usage.units.items() if unit not in PROMPT_UNITS) == completion
+
+
+def test_what_was_stated_of_the_prompt_counts_for_a_stream_that_broke() -> None:
+    begun = Usage(100_001, 1, {"prompt": 1, "cached_prompt": 100_000, "completion": 1})
+    usage = Usage.counted(90_000, 12).with_prompt_of(begun)
+    assert usage == Usage(
+        100_001, 12, {"prompt": 1, "cached_prompt": 100_000, "completion": 12}, estimated=True
+    )

@@ -102,3 +102,16 @@ def test_an_error_in_a_stream_is_the_providers(name: str) -> None:
     said = b"event: error\ndata: " + msgspec.json.encode({"type": "error"} | error) + b"\n\n"
     _, stream = watch(BY_NAME[name], [said], ends=False)
     assert stream.failure is not None and "Too much." in stream.failure.message
+
+
+def test_what_a_provider_says_at_the_beginning_is_known_before_the_end() -> None:
+    message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": []}
+    usage = {"input_tokens": 1, "cache_read_input_tokens": 100_000, "output_tokens": 1}
+    started = {"type": "message_start", "message": message | {"usage": usage}}
+    _, stream = watch(
+        BY_NAME["messages"],
+        [b"event: message_start\ndata: " + msgspec.json.encode(started) + b"\n\n"],
+        ends=False,
+    )
+    assert stream.stated is None
+    assert stream.begun is not None and stream.begun.units["cached_prompt"] == 100_000

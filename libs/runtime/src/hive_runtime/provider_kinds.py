@@ -64,6 +64,7 @@ class Kind:
 
     global_url: where it is for the location `global`. variable: of the environment, that holds its key by convention.
     bound_field: what it calls the output bound, where it takes one name only. note: for operators.
+    has_address: it is asked at a base URL that has to be known here.
     """
 
     name: str
@@ -75,7 +76,7 @@ class Kind:
     compatible: Compatible | None = None
     global_url: str = ""
     note: str = ""
-    is_remote: bool = True
+    has_address: bool = True
 
     def address(self, base_url: str, options: Mapping[str, str]) -> str:
         """The base URL: the operator's, else this kind's own; empty where it cannot be told."""
@@ -101,7 +102,7 @@ class Kind:
             if each.required and not options.get(each.name):
                 message = f"is missing: a provider of kind {self.name!r} needs it ({each.words})"
                 yield f"options.{each.name}", message
-        if self.is_remote and not self.address(base_url, options):
+        if self.has_address and not self.address(base_url, options):
             placeholders = [f"options.{name}" for name in self._placeholders()]
             instead = f", or {' and '.join(placeholders)}" if placeholders else ""
             yield "base_url", f"is missing: a provider of kind {self.name!r} needs one{instead}"
@@ -211,7 +212,15 @@ NATIVE: Final = (
         _MAX_TOKENS,
         note="What it refuses of a chat and changes nothing is not sent; seeds and call ids are put as it wants them.",
     ),
-    Kind("local", "The models inside the gateway", is_remote=False),
+    Kind("local", "The models inside the gateway", has_address=False),
+    Kind(
+        "any-llm",
+        "The long tail",
+        bound_field=_MAX_TOKENS,
+        options=(Option("provider", "any-llm's name of the provider, such as `watsonx`", required=True),),
+        note="Wants an extra, as told below. Left out: `base_url`, any-llm's own; the key, what it finds by itself.",
+        has_address=False,
+    ),
 )
 
 

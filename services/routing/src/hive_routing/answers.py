@@ -105,6 +105,7 @@ class PlainAnswer:
         self, body: bytes, stated: Usage | None, headers: Headers, answer: Answer | None = None
     ) -> None:
         self.stated = stated
+        self.begun: Usage | None = None
         self.body = body
         self.headers = headers
         self._answer = answer
@@ -199,6 +200,11 @@ class StreamAnswer:
     def stated(self) -> Usage | None:
         """The usage that the provider said."""
         return self._body.usage if isinstance(self._body, TranslatedBody) else self._relay.stated
+
+    @property
+    def begun(self) -> Usage | None:
+        """What the provider said of the prompt when it began, in dialects where it does."""
+        return self._body.begun if isinstance(self._body, TranslatedBody) else self._relay.begun
 
     @property
     def delivered(self) -> int:

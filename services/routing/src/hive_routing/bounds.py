@@ -22,6 +22,10 @@ IMAGE_MOST = 5_000
 SMALL_MODEL_IMAGE_MOST = 50_000
 """`gpt-4o-mini` counts an image as about thirty times the tokens that its larger sibling does."""
 CHARS_PER_FILE_TOKEN = 4
+WINDOW_MOST = 200_000
+"""What a model can read, where nobody knows: a file that only the provider fetches may fill it."""
+_CACHED = frozenset({"cachedContent", "cached_content"})
+"""Members that name a prompt which lies at the provider."""
 DEAREST_PROMPT = ("prompt", "cache_write_5m", "cache_write_1h")
 
 
@@ -37,9 +41,14 @@ class Bound:
     added: int | None
 
 
-async def bound_of(request: Request, model: str, default_output: int, counter: TokenCounter) -> Bound:
-    """model: the provider's own name of it. default_output: tokens of a choice where the caller names no bound."""
-    prompt = await _prompt_most(request, model, counter)
+async def bound_of(
+    request: Request, model: str, default_output: int, counter: TokenCounter, window: int | None = None
+) -> Bound:
+    """model: the provider's own name of it. default_output: tokens of a choice where the caller names no bound.
+
+    window: tokens that the model can read, where it is known.
+    """
+    prompt = await _prompt_most(request, model, counter, window or WINDOW_MOST)
     endpoint = request.endpoint
     if not endpoint.is_bounded:
         return Bound(prompt, 0, None)
@@ -56,7 +65,7 @@ def worst_cost(tariff: Tariff, bound: Bound, request: Request) -> int:
     if _names(request, b"cache_control"):
         prompt = max(DEAREST_PROMPT, key=lambda unit: price_of(unit, prices))
     outputs = ["completion", "reasoning"]
-    if _names(request, b"audio"):
+    if _names(request, b"audio") or (not request.endpoint.fields and _names(request, b"video")):
         outputs.append("audio_out")
         prompt = max(prompt, "audio_in", key=lambda unit: price_of(unit, prices))
     output = max(outputs, key=lambda unit: price_of(unit, prices))
@@ -66,7 +75,7 @@ def worst_cost(tariff: Tariff, bound: Bound, request: Request) -> int:
     return tariff.cost(units)
 
 
-async def _prompt_most(request: Request, model: str, counter: TokenCounter) -> int:
+async def _prompt_most(request: Request, model: str, counter: TokenCounter, window: int) -> int:
     counted = prompt_of(request)
     if is_exact(model):
         text = await counter.count(counted, model)
@@ -75,7 +84,8 @@ async def _prompt_most(request: Request, model: str, counter: TokenCounter) -> i
             len(each) if each.isascii() else len(each.encode()) for each in counted.texts
         )
         text += PER_MESSAGE_MOST * _turns(request)
-    return text + _media_most(counted, model) + _tools_most(request)
+    most = text + _media_most(counted, model) + _tools_most(request)
+    return max(most, window) if counted.unseen or _CACHED & request.fields.keys() else most
 
 
 def _media_most(counted: Countable, model: str) -> int:
@@ -108,4 +118,6 @@ def _names(request: Request, mark: bytes) -> bool:
         named = (request.fields.get(name) for name in ("messages", "modalities", "tools"))
     else:
         named = (raw for raw in request.fields.values())
-    return any(mark in bytes(raw) for raw in named if raw is not None)
+    if mark.decode() in request.fields:
+        return True
+    return any(mark in bytes(raw).lower() for raw in named if raw is not None)

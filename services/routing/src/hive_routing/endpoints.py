@@ -327,5 +327,17 @@ MODERATIONS = Endpoint(
 )
 
 ENDPOINTS = (CHAT, COMPLETIONS, EMBEDDINGS, RERANK, MODERATIONS, MESSAGES, RESPONSES, GENERATE, INTERACTIONS)
-ACTED_ON = frozenset({"model", *(name for endpoint in ENDPOINTS for name in endpoint.fields)})
+ACTED_ON = frozenset(
+    {
+        "model",
+        *(name for endpoint in ENDPOINTS for name in endpoint.fields),
+        # of the dialects that read their own bodies
+        *("system", "thinking", "output_config", "stop_sequences"),
+        *("instructions", "max_output_tokens", "background", "conversation", "previous_response_id"),
+        *("include", "reasoning", "text"),
+        *("contents", "generationConfig", "generation_config", "systemInstruction", "system_instruction"),
+        *("toolConfig", "tool_config", "cachedContent", "cached_content"),
+        *("agent", "previous_interaction_id"),
+    }
+)
 """Fields whose values decide something here."""

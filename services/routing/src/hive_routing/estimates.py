@@ -94,8 +94,10 @@ def _add_media(counted: Countable, media: Media) -> None:
     if media.kind == "image":
         counted.extra += PER_IMAGE
         counted.images += 1
+    elif media.data is None:
+        counted.unseen += 1
     else:
-        counted.media += len(media.data or "")
+        counted.media += len(media.data)
 
 
 def _value(request: Request, name: str) -> Any:

@@ -24,6 +24,7 @@ class ForwardedStream(ABC):
 
     last: what comes behind all content and is a part of the stream itself.
     is_content: whether what `feed` gave last holds more than comments.
+    begun: what the provider stated of the prompt when it began, in dialects where it does.
     """
 
     def __init__(self, provider: str) -> None:
@@ -31,6 +32,7 @@ class ForwardedStream(ABC):
         self.done = False
         self.is_content = False
         self.last = b""
+        self.begun: Usage | None = None
         self._provider = provider
         self._begun = False
         self._splitter = EventSplitter()

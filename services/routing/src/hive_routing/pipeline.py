@@ -6,6 +6,7 @@ and written down, before it hears the end of its answer, on whatever way that en
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -92,21 +93,25 @@ class Pipeline:
         self, endpoint: Endpoint, body: bytes, caller: Caller, send: Send, target: Target | None = None
     ) -> None:
         """target: what the path says of the request, in dialects where it does."""
-        request, model = self._admit(endpoint, body, caller, target)
+        request, model = await self._admit(endpoint, body, caller, target)
         if caller.idempotency_key is None:
             await self._answer(request, model, caller, send)
             return
-        async with self._once.claim(caller, endpoint.path, body, send) as recorded:
+        path = endpoint.path if target is None else f"{endpoint.path}/{target.model}/{target.stream}"
+        async with self._once.claim(caller, path, body, send) as recorded:
             if recorded is not None:
                 await self._answer(request, model, caller, recorded)
 
-    def _admit(
+    async def _admit(
         self, endpoint: Endpoint, body: bytes, caller: Caller, target: Target | None
     ) -> tuple[Request, Model]:
         """Everything that can be refused without asking anybody, the model's name before the rest."""
         request = Request.parse(endpoint, body, target)
         model = self._catalogue.find(request.model, caller.allowed)
-        request.check()
+        if request.is_large:
+            await asyncio.to_thread(request.check)
+        else:
+            request.check()
         if model.mode == endpoint.refused_mode:
             raise invalid("model", f"The model `{model.id}` is for `{model.mode}`: use {endpoint.instead}.")
         attach_documents(request, body)
@@ -360,6 +365,8 @@ class Pipeline:
         if usage is None:
             model = served.deployment.model
             usage = await estimate(request, served.answer.output(), model, self._counter)
+            if (begun := served.answer.begun) is not None:
+                usage = usage.with_prompt_of(begun)
         return usage
 
     def _within_deadline(self, timeouts: Timeouts, deadline: float) -> Timeouts:

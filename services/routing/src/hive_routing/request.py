@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -16,6 +16,19 @@ from hive_runtime.errors import HiveError, Kind
 
 _decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_text = msgspec.json.Decoder(str).decode
+
+
+def _spellings(names: Iterable[str]) -> Mapping[str, frozenset[str]]:
+    """The right ones of each name, by the name without regard to case."""
+    found: dict[str, set[str]] = {}
+    for name in names:
+        found.setdefault(name.casefold(), set()).add(name)
+    return {folded: frozenset(known) for folded, known in found.items()}
+
+
+LARGE_BYTES = 1024 * 1024
+_SPELLED = _spellings(ACTED_ON)
+_SPELLED_OPTIONS = _spellings(["include_usage"])
 
 
 @dataclass(slots=True)
@@ -68,8 +81,13 @@ class Request:
         self.choices = self.endpoint.read(values, self.fields)
         self.stream = bool(values.get("stream"))
         options = values.get("stream_options") or {}
-        _refuse_twins(options, ("include_usage",))
+        _refuse_twins(options, _SPELLED_OPTIONS)
         self.usage_asked = bytes(options.get("include_usage", b"")) == b"true"
+
+    @property
+    def is_large(self) -> bool:
+        """Reading it all takes so long that others would feel it on the event loop."""
+        return self.size > LARGE_BYTES
 
     def prompt(self) -> Prompt:
         """What is asked, in the form between dialects. Raises HiveError `invalid` where it cannot be read."""
@@ -117,17 +135,17 @@ def parse_object(body: bytes) -> dict[str, Raw]:
     except msgspec.DecodeError as error:
         problem = str(error)
     else:
-        _refuse_twins(fields, ACTED_ON)
+        _refuse_twins(fields, _SPELLED)
         return fields
     raise HiveError(Kind.INVALID, f"The body is not valid JSON: {problem}.")
 
 
-def _refuse_twins(fields: Iterable[str], acted_on: Collection[str]) -> None:
+def _refuse_twins(fields: Iterable[str], spelled: Mapping[str, frozenset[str]]) -> None:
     """Some providers read names without regard to case, and would take a twin for the field we checked."""
     for name in fields:
-        folded = name.casefold()
-        if folded != name and folded in acted_on:
-            raise invalid(name, f"`{name}` is spelled `{folded}`.")
+        known = spelled.get(name.casefold())
+        if known is not None and name not in known:
+            raise invalid(name, f"`{name}` is spelled `{min(known)}`.")
 
 
 def model_name(fields: dict[str, Raw], default: str | None = None) -> str:

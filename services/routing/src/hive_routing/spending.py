@@ -137,7 +137,8 @@ class Spending:
     async def bound(self, request: Request, model: Model, terms: Terms) -> Bound:
         names = [each.model for each in model.deployments]
         name = next((each for each in names if not is_exact(each)), names[0] if names else model.id)
-        return await bound_of(request, name, terms.default_max_output, self._counter)
+        window = model.context_window
+        return await bound_of(request, name, terms.default_max_output, self._counter, window)
 
 
 @dataclass(slots=True)

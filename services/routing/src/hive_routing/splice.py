@@ -64,7 +64,9 @@ def _splice_chat(request: Request, model: str, bound_field: str, bound: int | No
 
 
 def _splice_rerank(request: Request, model: str, bound_field: str, bound: int | None) -> bytes:
-    return _encode(provider_fields(request.fields, request.values) | {"model": Raw(_encode(model))})
+    documents = msgspec.json.decode(request.fields["documents"])  # as the guards have left them
+    values = request.values | {"documents": documents}
+    return _encode(provider_fields(request.fields, values) | {"model": Raw(_encode(model))})
 
 
 def _splice_responses(request: Request, model: str, bound_field: str, bound: int | None) -> bytes:

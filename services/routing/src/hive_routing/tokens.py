@@ -62,12 +62,14 @@ class Countable:
     """Texts, and tokens that stand for what is no text.
 
     images: how many there are. media: characters of sounds and files in base64, which count as no tokens here.
+    unseen: documents, sounds and films that are not in the body: a provider fetches them.
     """
 
     texts: list[str] = field(default_factory=list)
     extra: int = 0
     images: int = 0
     media: int = 0
+    unseen: int = 0
 
     def add(self, value: Any) -> None:
         """Add a content: a text, or parts in OpenAI's, Anthropic's or Google's form."""

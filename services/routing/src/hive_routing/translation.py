@@ -122,11 +122,13 @@ def _renamed_bound(body: dict[str, Any], name: str) -> dict[str, Any]:
 class TranslatedBody:
     """A provider's stream in the dialect of the client: whole events, as soon as they can be told.
 
-    usage: as far as the provider has stated it. Raises HiveError where the provider's stream fails.
+    usage: as far as the provider has stated it. begun: what it stated of the prompt when it began.
+    Raises HiveError where the provider's stream fails.
     """
 
     def __init__(self, body: Body, translation: Translation, provider: str) -> None:
         self.usage: Usage | None = None
+        self.begun: Usage | None = None
         self._body = body
         self._provider = provider
         self._choices = translation.prompt.choices
@@ -206,6 +208,7 @@ class TranslatedBody:
                 case Spent(usage):
                     self.usage = usage
                 case Began():
+                    self.begun = event.usage
                     event.created = event.created or self._translation.now
                     event.usage = event.usage or Usage.counted(self._translation.prompt_tokens, 0)
                 case Opened(choice=choice):

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import msgspec
 from msgspec import Raw
 
+from hive_runtime.money import PROMPT_UNITS
+
 MOST_TOKENS = 1_000_000_000
 """A figure above is a provider's mistake, and counts as none."""
 
@@ -78,6 +80,12 @@ class Usage:
     def counted(cls, prompt: int, completion: int) -> Usage:
         """By our own count."""
         return cls(prompt, completion, {"prompt": prompt, "completion": completion}, estimated=True)
+
+    def with_prompt_of(self, stated: Usage) -> Usage:
+        """This output behind the prompt that the provider stated before it broke off."""
+        prompt = {unit: count for unit, count in stated.units.items() if unit in PROMPT_UNITS}
+        rest = {unit: count for unit, count in self.units.items() if unit not in PROMPT_UNITS}
+        return Usage(stated.prompt_tokens, self.completion_tokens, prompt | rest, estimated=True)
 
     def as_json(self) -> dict[str, int]:
         """The object that clients read."""

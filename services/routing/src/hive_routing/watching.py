@@ -36,6 +36,8 @@ from hive_routing.providers.sse import is_comment, read_named
 from hive_routing.tokens import Countable
 from hive_routing.usage import Usage
 
+MAX_CHARS = 32 * 1024 * 1024
+"""Of one answer."""
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError)
 
 
@@ -135,7 +137,9 @@ class WatchedStream(ForwardedStream):
 
     def _note_one(self, event: Event) -> None:
         match event:
-            case Said(text=text):
+            case Said(choice, number, text, logprobs):
+                if logprobs is not None:
+                    event = Said(choice, number, text)  # nobody asks for them again
                 self._chars += len(text)
                 self._pieces += 1
                 self._begun = self._begun or bool(text)
@@ -155,6 +159,8 @@ class WatchedStream(ForwardedStream):
                 self._ending = not self._running
             case Spent(usage):
                 self._stated = usage
+            case Began(usage=usage):
+                self.begun = usage
             case Failed(words):
                 self.failure = error_event(words, self._provider)
                 return
@@ -162,6 +168,8 @@ class WatchedStream(ForwardedStream):
                 self._finish()
                 return
         self._gathering.add(event)
+        if self._chars > MAX_CHARS:
+            self._fail(f"sent more than {MAX_CHARS} characters")
 
 
 def _for_want_of_money(ending: bytes) -> bytes:

@@ -156,3 +156,11 @@ def test_parts_do_not_run_into_each_other(texts: list[str]) -> None:
 
 def test_it_has_32_bytes() -> None:
     assert len(key("{}")) == KEY_BYTES
+
+
+@pytest.mark.parametrize("name", ["metadata", "user", "safety_identifier", "prompt_cache_key"])
+@pytest.mark.parametrize("endpoint", ["responses", "interactions"])
+def test_what_an_answer_repeats_makes_it_another_one(endpoint: str, name: str) -> None:
+    mine, yours = (f'{{"input": "hi", "{name}": "{whose}"}}' for whose in ("mine", "yours"))
+    assert key(mine, endpoint=endpoint) != key(yours, endpoint=endpoint)
+    assert key(mine) == key(yours)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 from msgspec import Raw
 
 from hive_routing.dialects.gemini import dialect
@@ -49,6 +50,7 @@ def test_a_prompt() -> None:
         "contents": [
             ("a", USER),
             ("b", MODEL),
+            ("sealed", MODEL),
             ("c", MODEL),
             ("d", MODEL),
             ("e", MODEL),
@@ -74,6 +76,34 @@ def test_words_can_be_replaced() -> None:
     for slot in document.slots:
         slot.put("*")
     assert document.value == {"contents": ["*", {"parts": [{"text": "*"}]}]}
+
+
+def test_a_sealed_thought_in_an_answer_is_read_like_any_other() -> None:
+    parts = [{"text": "a", "thought": True, "thoughtSignature": "AA"}]
+    answer = {"candidates": [{"content": {"parts": parts}}]}
+    assert [slot.text for slot in dialect.answer_texts(answer)] == ["a"]
+    assert [place.place[place.key] for place in dialect.event_texts(answer)] == ["a"]
+
+
+@pytest.mark.parametrize("spelled", [("inlineData", "mimeType"), ("inline_data", "mime_type")])
+def test_documents_of_text_are_words_in_base64(spelled: tuple[str, str]) -> None:
+    member, mime = spelled
+    parts = [
+        {member: {mime: "TEXT/plain; charset=utf-8", "data": "w7YgYT9-", "displayName": "n"}},
+        {member: {mime: "image/png", "data": "w7Yg"}},
+        {member: {mime: "text/csv", "data": "/zs"}},
+        {member: {mime: "text/csv", "data": "YWJj\nZ"}},
+        {member: {mime: "text/csv", "data": 3}},
+    ]
+    body = msgspec.json.encode([{"parts": parts}])
+    document = dialect.prompt_texts({"contents": Raw(body)})["contents"]
+    assert [slot.text for slot in document.slots] == ["ö a?~", "n", "\ufffd;", "abc"]
+    for slot in document.slots:
+        slot.put(slot.text)
+    assert document.value == {"contents": [{"parts": parts}]}, "what nobody changed keeps its bytes"
+    document.slots[0].put("[X_1] é")
+    assert document.value["contents"][0]["parts"][0][member]["data"] == "W1hfMV0gw6k="
+    assert document.slots[0].text == "[X_1] é"
 
 
 def test_what_makes_no_sense_has_no_words() -> None:

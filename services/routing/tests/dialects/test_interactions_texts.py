@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 from msgspec import Raw
 
 from hive_routing.dialects.interactions import dialect
@@ -51,6 +52,7 @@ def test_a_prompt() -> None:
         "input": [
             ("a", USER),
             ("b", MODEL),
+            ("sealed", MODEL),
             ("c", MODEL),
             ("d", MODEL),
             ("e", MODEL),
@@ -71,6 +73,34 @@ def test_texts_may_stand_alone() -> None:
     document = dialect.prompt_texts({"input": Raw(b'"a"')})["input"]
     document.slots[0].put("*")
     assert document.value == {"input": "*"}
+
+
+def test_a_sealed_thought_in_an_answer_is_read_like_any_other() -> None:
+    thought = {"type": "thought", "signature": "AA", "summary": [text("a")]}
+    assert [slot.text for slot in dialect.answer_texts({"steps": [thought]})] == ["a"]
+
+
+@pytest.mark.parametrize("content", ["a", ["a"], text("a"), [text("a")]])
+@pytest.mark.parametrize("said", [{"type": "user_input"}, {"role": "user"}])
+def test_contents_come_in_many_forms(said: dict[str, Any], content: Any) -> None:
+    assert prompt_texts({"input": [said | {"content": content}]}) == {"input": [("a", USER)]}
+    document = dialect.prompt_texts({"input": Raw(msgspec.json.encode(said | {"content": content}))})["input"]
+    document.slots[0].put("*")
+    assert document.encoded().count(b'"*"') == 1
+    assert b'"a"' not in document.encoded()
+
+
+def test_a_single_tool_has_words() -> None:
+    tool = {"type": "function", "name": "f", "description": "a"}
+    assert prompt_texts({"tools": tool}) == {"tools": [("a", APPLICATION)]}
+
+
+def test_documents_of_text_are_words_in_base64() -> None:
+    document = {"type": "document", "data": "YQ==", "mime_type": "text/plain", "name": "n"}
+    found = dialect.prompt_texts({"input": Raw(msgspec.json.encode(document))})["input"]
+    assert [slot.text for slot in found.slots] == ["a", "n"]
+    found.slots[0].put("b")
+    assert found.value["input"] == document | {"data": "Yg=="}
 
 
 def test_what_makes_no_sense_has_no_words() -> None:

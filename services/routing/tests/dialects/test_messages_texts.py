@@ -40,6 +40,8 @@ class TestPrompts:
     def test_tools(self) -> None:
         tools = [{"name": "f", "description": "d", "input_schema": {}}, {"type": "web_search_20250305"}]
         assert slots(tools=tools, messages=[]) == [("d", APPLICATION)]
+        tools = [{"name": "f", "input_schema": {}, "input_examples": [{"a": "x"}, {"b": [1, "y"]}]}]
+        assert slots(tools=tools, messages=[]) == [("x", APPLICATION), ("y", APPLICATION)]
 
     @pytest.mark.parametrize(
         ("block", "texts"),
@@ -102,7 +104,32 @@ class TestPrompts:
                 },
                 [("x", USER), ("y", USER)],
             ),
-            ({"type": "thinking", "thinking": "x", "signature": "s"}, []),
+            ({"type": "thinking", "thinking": "x", "signature": "s"}, [("x", USER)]),
+            ({"type": "thinking", "thinking": "x", "signature": ""}, [("x", USER)]),
+            ({"type": "mcp_tool_use", "input": {"a": ["x"]}}, [("x", MODEL)]),
+            ({"type": "server_tool_use", "input": "x"}, [("x", MODEL)]),
+            ({"type": "compaction", "content": "x", "encrypted_content": "E"}, [("x", USER)]),
+            (
+                {
+                    "type": "text_editor_code_execution_tool_result",
+                    "content": {"type": "text_editor_code_execution_view_result", "content": "x"},
+                },
+                [("x", TOOL)],
+            ),
+            (
+                {
+                    "type": "text_editor_code_execution_tool_result",
+                    "content": {"type": "text_editor_code_execution_str_replace_result", "lines": ["x"]},
+                },
+                [("x", TOOL)],
+            ),
+            (
+                {
+                    "type": "document",
+                    "source": {"type": "base64", "media_type": "text/plain", "data": "aGl2ZQ=="},
+                },
+                [("hive", USER)],
+            ),
             ({"type": "redacted_thinking", "data": "d"}, []),
             ({"type": "image", "source": {"type": "url", "url": "u"}}, []),
         ],
@@ -123,6 +150,15 @@ class TestPrompts:
             "system": {"system": "s!"},
             "messages": {"messages": [{"role": "user", "content": [{"type": "text", "text": "a!"}]}]},
         }
+
+    def test_what_is_put_in_a_document_of_base64_is_encoded_again(self) -> None:
+        source = {"type": "base64", "media_type": "text/csv", "data": "aGl2ZQ=="}
+        messages = [{"role": "user", "content": [{"type": "document", "source": source}]}]
+        document = dialect.prompt_texts(fields(body(messages=messages)))["messages"]
+        (slot,) = document.slots
+        slot.put("bées")
+        (message,) = document.value["messages"]
+        assert message["content"][0]["source"] == source | {"data": "YsOpZXM="}
 
     def test_what_cannot_be_read_is_not_looked_at(self) -> None:
         found = dialect.prompt_texts({"messages": Raw(b'["\\ud800"]'), "system": Raw(b"5")})
@@ -171,6 +207,9 @@ def start(**block: Any) -> dict[str, Any]:
         (start(type="text", text="x"), [((2, "text"), "x", False)]),
         (start(type="thinking", thinking="x", signature="s"), [((2, "thinking"), "x", False)]),
         (start(type="tool_use", id="t", name="f", input={}), []),
+        (start(type="mcp_tool_use", id="t", name="f", input={"a": "x"}), [((2, "block", 0), "x", False)]),
+        (delta(type="compaction_delta", content="x"), [((2, "compaction_delta"), "x", False)]),
+        ({"index": [], "delta": {"type": "text_delta", "text": "x"}}, [((None, "text"), "x", False)]),
         (start(type="tool_use", id="t", name="f", input={"a": "x"}), [((2, "block", 0), "x", False)]),
         (
             start(type="bash_code_execution_tool_result", content={"stdout": "x"}),

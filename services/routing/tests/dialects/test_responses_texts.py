@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+import pytest
 
 from hive_routing.dialects import form
 from hive_routing.dialects.responses import dialect
@@ -84,6 +85,65 @@ def test_what_a_client_says() -> None:
     ]
     assert asked(input="a") == [("a", USER, False)]
     assert asked(input=3, instructions=None, tools="x", prompt={}) == []
+
+
+def test_words_about_tools_and_errors() -> None:
+    function = {"type": "function", "name": "n", "description": "f", "parameters": {"description": "x"}}
+    space = {"type": "namespace", "name": "s", "description": "s", "tools": [function]}
+    mcp = {"type": "mcp", "server_label": "l", "server_description": "m"}
+    assert asked(
+        input=[
+            {"type": "mcp_list_tools", "tools": [{"name": "n", "description": "a", "input_schema": {}}]},
+            {"type": "additional_tools", "role": "developer", "tools": [space]},
+            {"type": "tool_search_output", "tools": [space, mcp]},
+            {"type": "tool_search_call", "arguments": {"goal": "b", "more": [{"arguments": "c"}]}},
+            {"type": "mcp_call", "arguments": "{}", "error": "d"},
+            {"type": "mcp_call", "error": {"type": "http_error", "code": 1, "message": "e"}},
+            {"type": "mcp_call", "error": {"content": [{"type": "text", "text": "g"}]}},
+        ],
+        tools=[space, mcp],
+    ) == [
+        ("a", TOOL, False),
+        ("s", APPLICATION, False),
+        ("f", APPLICATION, False),
+        ("s", TOOL, False),
+        ("f", TOOL, False),
+        ("m", TOOL, False),
+        ("b", MODEL, False),
+        ("c", MODEL, False),
+        ("{}", MODEL, True),
+        ("d", TOOL, False),
+        ("e", TOOL, False),
+        ("g", TOOL, False),
+        ("s", APPLICATION, False),
+        ("f", APPLICATION, False),
+        ("m", APPLICATION, False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("part", "words", "put"),
+    [
+        ({"file_data": "data:text/plain;base64,aGl2ZQ=="}, "hive", "data:text/plain;base64,YmVlcw=="),
+        ({"file_data": "DATA:;base64,aGl2ZQ=="}, "hive", "DATA:;base64,YmVlcw=="),
+        ({"file_data": "data:text/plain,hive"}, "data:text/plain,hive", "bees"),
+        ({"file_data": "aGl2ZQ==", "filename": "a.MD"}, "hive", "YmVlcw=="),
+        ({"file_data": "aGl2ZQ==", "filename": "a.py"}, "hive", "YmVlcw=="),
+        ({"file_data": "aGl2ZQ==", "filename": []}, "hive", "YmVlcw=="),
+        ({"file_data": "aGl2ZQ==", "filename": "a.pdf"}, None, None),
+        ({"file_data": "data:application/pdf;base64,aGl2ZQ=="}, None, None),
+        ({"file_data": "/wA=", "filename": "a.bin"}, None, None),
+    ],
+)
+def test_files_of_text(part: dict[str, Any], words: str | None, put: str | None) -> None:
+    content = [{"type": "input_file", **part}]
+    document = dialect.prompt_texts(fields({"input": [{"role": "user", "content": content}]}))["input"]
+    assert [slot.text for slot in document.slots] == ([] if words is None else [words])
+    for slot in document.slots:
+        slot.put(slot.text)
+        assert document.value["input"][0]["content"] == content
+        slot.put("bees")
+        assert document.value["input"][0]["content"][0]["file_data"] == put
 
 
 def test_a_text_can_be_put_elsewhere() -> None:

@@ -16,7 +16,15 @@ from hive_runtime.provider_kinds import COMPATIBLE, KINDS, NATIVE, OPERATIONS, K
 from hive_runtime.sealing import SealingKey
 from hive_runtime.tasks import Tasks
 
-OPTIONS = {"resource": "acme", "project": "p-1", "region": "eu-central-1", "workspace": "dbc-1.test"}
+OPTIONS = {
+    "resource": "acme",
+    "project": "p-1",
+    "region": "eu-central-1",
+    "workspace": "dbc-1.test",
+    "provider": "watsonx",
+}
+ELSEWHERE = {"any-llm"}
+"""Kinds that want a package which this environment does not have."""
 
 
 def options_of(kind: Kind) -> dict[str, str]:
@@ -39,7 +47,7 @@ def test_a_kind_is_described_as_it_should(kind: Kind) -> None:
     assert kind.bound_field in ("", "max_tokens", "max_completion_tokens")
     assert len(kind.name) <= 16, "the console keeps so many characters"
     assert len({each.name for each in kind.options}) == len(kind.options)
-    if url or not kind.is_remote:
+    if url or not kind.has_address:
         assert list(kind.problems("", options_of(kind))) == []
     else:
         assert [place for place, _ in kind.problems("", {})] == ["base_url"]
@@ -55,8 +63,8 @@ def test_a_row_says_what_the_adapter_can_do(kind: Kind) -> None:
 
 
 async def test_an_adapter_of_every_kind_can_be_made() -> None:
-    for name, make in MAKERS.items():
-        kind = KINDS[name]
+    for name in MAKERS.keys() - ELSEWHERE:
+        make, kind = MAKERS[name], KINDS[name]
         url = kind.address("", options_of(kind)) or "http://127.0.0.1:1"
         credential = "" if name.startswith("vertex") else "sk-1"
         provider = make(Site("acme", name, url, credential, options_of(kind)))
@@ -76,6 +84,7 @@ def test_variables_name_one_kind_each() -> None:
         ("vertex", "http://x", {}, b""),
         ("openai", "x", {}, b""),
         ("openai", "http://x", {}, b"sealed for another"),
+        ("any-llm", "http://x", {"provider": "watsonx"}, b""),
     ],
 )
 async def test_a_provider_that_cannot_be_used_is_not_there(

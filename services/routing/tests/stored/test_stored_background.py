@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import ProgrammingError
 
 from hive_routing.attempts import Outcome
-from hive_routing.stored import log, runner
+from hive_routing.stored import conversations, log, runner
 from hive_routing.stored import queue as queue_module
 from hive_routing.stored.kept import Run
 from hive_routing.stored.queue import End, Queue
@@ -322,3 +323,82 @@ async def test_one_tenant_cannot_queue_without_bound(
     other = await client.post("responses", model="gpt-4o", input="x", background=True)
 
     assert refused.error.status == 429 and other.json["status"] == "queued"
+
+
+async def test_an_end_that_can_never_be_written_is_an_error_and_others_are_made(
+    client: Any, gateway: Any, running: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conversation = (await client.post("conversations")).json["id"]
+    queued = await client.respond("one", background=True, conversation=conversation)
+    monkeypatch.setattr(conversations, "MOST_ITEMS", 1)
+
+    failed = await client.ended(queued["id"])
+
+    assert failed["status"] == "failed" and "at most 1 items" in failed["error"]["message"]
+    assert (await client.get(f"conversations/{conversation}/items")).json["data"] == []
+    assert (await client.ended((await client.respond(background=True))["id"]))["status"] == "completed"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_end_that_the_database_never_takes_keeps_no_other_from_being_made(
+    client: Any, gateway: Any, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    ended, tries = Queue.end, []
+
+    async def end(self: Queue, run: Run, end: End) -> bool:
+        if b"first" in end.answer:
+            tries.append(run.id)
+            raise ProgrammingError("INSERT", {}, Exception("an index row is too large"))
+        return await ended(self, run, end)
+
+    monkeypatch.setattr(Queue, "end", end)
+    body = {"model": "gpt-4o", "input": "first", "background": True, "stream": stream}
+    call = gateway.start("POST", "/v1/responses", body)
+    async with gateway.stored.runner.running(gateway.tasks, 5):
+        await client.until(lambda: tries)
+        second = await client.respond("second", background=True)
+        assert (await client.ended(second["id"]))["status"] == "completed"
+        id = (call.answer.chunks[0]["response"] if stream else call.answer.json)["id"]
+        failed = await client.ended(id)
+        await call.task
+
+    assert failed["status"] == "failed" and failed["error"]["code"] == "server_error"
+    if stream:
+        assert call.answer.chunks[-1]["type"] == "response.failed"
+
+
+async def test_what_no_end_can_be_written_for_keeps_no_other_from_being_made(
+    client: Any, gateway: Any, running: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = Queue.end
+    tries: list[str] = []
+
+    async def end(self: Queue, run: Run, end: End) -> bool:
+        if run.id == first:
+            tries.append(run.id)
+            raise RuntimeError("Nobody knows why.") if len(tries) > 1 else HiveError(Kind.INTERNAL, "?")
+        return await ended(self, run, end)
+
+    first = (await client.respond("first", background=True))["id"]
+    monkeypatch.setattr(Queue, "end", end)
+    await client.until(lambda: len(tries) > 1)
+
+    for _ in range(2):
+        second = await client.respond("second", background=True)
+        assert (await client.ended(second["id"]))["status"] == "completed"
+
+
+@pytest.mark.parametrize("background", [False, True])
+async def test_more_than_a_conversation_holds_is_refused_at_once(
+    client: Any, gateway: Any, monkeypatch: pytest.MonkeyPatch, background: bool
+) -> None:
+    said = [{"role": "user", "content": "x"}] * 3
+    conversation = (await client.post("conversations", items=said[:2])).json["id"]
+    monkeypatch.setattr(conversations, "MOST_ITEMS", 4)
+
+    body = {"model": "gpt-4o", "conversation": conversation, "background": background}
+    refused = await client.post("responses", input=said[:2], **body)
+
+    assert (refused.error.status, refused.error.param) == (400, "conversation")
+    assert gateway.sim.calls == []
+    assert (await client.post("responses", input="x", **body)).error is None

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import func, select, text
 
+from hive_routing.stored.keeping import item_ids, with_ids
+from hive_routing.stored.kept import is_id
+from hive_routing.stored.responses import ResponsesWire
 from hive_routing.stored.tables import answers
 
 
@@ -225,3 +229,40 @@ async def test_what_guards_took_out_is_kept_as_the_client_got_it(client: Any, ga
     assert said(response) == "Echo: my secret plan"
     assert (await client.get(f"responses/{response['id']}")).json == response
     assert "secret" not in str(client.sent)
+
+
+BAD_IDS = ["rs_\0", "i" * 513]
+
+
+@pytest.mark.parametrize("id", BAD_IDS)
+async def test_ids_that_a_database_does_not_take_are_refused(client: Any, gateway: Any, id: str) -> None:
+    said = [{"role": "user", "content": "x"}, {"type": "reasoning", "id": id, "summary": []}]
+    fields: list[tuple[str, dict[str, Any]]] = [
+        ("input[1].id", {"input": said}),
+        ("input[0].id", {"input": [{"type": "item_reference", "id": id}]}),
+        ("previous_response_id", {"input": "x", "previous_response_id": id}),
+        ("conversation", {"input": "x", "conversation": id}),
+        ("conversation", {"input": "x", "conversation": {"id": id}, "background": True}),
+    ]
+    for param, each in fields:
+        refused = await client.post("responses", model="gpt-4o", **each)
+        assert (refused.error.status, refused.error.param) == (400, param)
+    assert (await client.post("conversations", items=said)).error.param == "input[1].id"
+    conversation = (await client.post("conversations")).json["id"]
+    assert (await client.get(f"responses/{id}")).error.status == 404
+    assert (await client.get(f"conversations/{conversation}/items/{id}")).error.status == 404
+    listed = await client.get(f"conversations/{conversation}/items", "after=" + id.replace("\0", "%00"))
+    assert listed.error.param == "after"
+    assert gateway.sim.calls == []
+
+
+@pytest.mark.parametrize("id", BAD_IDS)
+def test_ids_of_a_provider_that_a_database_does_not_take_are_not_kept(id: str) -> None:
+    wire = ResponsesWire()
+    output = [{"type": "message", "id": id, "role": "assistant", "content": []}]
+    answer = msgspec.json.encode({"output": output})
+
+    assert item_ids(wire, answer) == []
+    ((listed, item),) = with_ids(wire.put_out(answer), "resp_1")
+    assert listed.startswith("msg_") and is_id(listed)
+    assert msgspec.json.decode(item) == output[0]

@@ -33,6 +33,9 @@ stand in for one that it did; `service_tier`, because the answer names the tier 
 `stream_options`, because a stream is replayed byte for byte.
 """
 
+_ECHOES = frozenset({"responses", "interactions"})
+"""Endpoints whose answers repeat what they were asked, labels among it."""
+
 _EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 _TRUE, _NULL = b"true", b"null"
 
@@ -45,7 +48,7 @@ def cache_key(tenant_id: str, model_id: str, endpoint: str, fields: Mapping[str,
     """
     parts = [tenant_id.encode(), model_id.encode(), endpoint.encode(), guards.encode()]
     for name in sorted(fields):
-        if _has_effect(name, fields) and (value := _canonical(fields[name])) != _NULL:
+        if _has_effect(name, fields, endpoint) and (value := _canonical(fields[name])) != _NULL:
             parts += (name.encode(), value)
     return _digest(parts)
 
@@ -55,8 +58,8 @@ def tenant_tag(tenant_id: str) -> bytes:
     return blake2b(tenant_id.encode(), digest_size=TENANT_BYTES).digest()
 
 
-def _has_effect(name: str, fields: Mapping[str, Raw]) -> bool:
-    if name not in WITHOUT_EFFECT:
+def _has_effect(name: str, fields: Mapping[str, Raw], endpoint: str) -> bool:
+    if name not in WITHOUT_EFFECT or (endpoint in _ECHOES and name != "model"):
         return True
     # The answer is the id of a stored completion then, and this is what it was stored with.
     return name == "metadata" and bytes(fields.get("store", b"")) == _TRUE

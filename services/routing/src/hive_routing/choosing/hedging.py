@@ -50,7 +50,11 @@ async def race(
         async with asyncio.TaskGroup() as group:
             await run.go(group, first, patience)
     except BaseExceptionGroup as errors:
+        run.winner = None
         raise errors.exceptions[0] from None
+    except BaseException:  # nobody waits for an answer any more
+        run.winner = None
+        raise
     finally:
         for tried in run.answers():
             if tried is not run.winner:

@@ -321,6 +321,9 @@ class Ended(msgspec.Struct, tag="ended"):
 Event = Began | Opened | Said | Sealed | Closed | Stopped | Spent | Failed | Ended
 
 
+MOST_PIECES = 512
+
+
 def gather(events: Sequence[Event]) -> Answer:
     """The whole answer that a complete stream stands for."""
     gathering = Gathering()
@@ -340,7 +343,10 @@ class Gathering:
         answer = self.answer
         match event:
             case Said(choice, number, text, logprobs):
-                self._texts.setdefault((choice, number), []).append(text)
+                texts = self._texts.setdefault((choice, number), [])
+                texts.append(text)
+                if len(texts) > MOST_PIECES:  # many short strings take many times their length
+                    texts[:] = ["".join(texts)]
                 if isinstance(logprobs, dict):
                     _extend_logprobs(self._choice(choice), logprobs)
             case Began(id, model, created, usage):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -128,7 +129,10 @@ async def guard(port: Guards, request: Request, asker: Asker) -> Guarded:
 
     What they blocked must go no further: `refuse_blocked`.
     """
-    documents = request_texts(request.endpoint, request.fields)
+    if request.is_large:
+        documents = await asyncio.to_thread(request_texts, request.endpoint, request.fields)
+    else:
+        documents = request_texts(request.endpoint, request.fields)
     slots = [slot for document in documents.values() for slot in document.slots]
     decision = await port.on_input(asker, [Text(slot.text, slot.origin) for slot in slots])
     guarded = Guarded(

@@ -148,9 +148,10 @@ class HeldEvents:
             return _Event(raw, None, [])
         try:
             chunk = msgspec.json.decode(data)
-        except UNREADABLE:  # nobody could say what is in it
+            found = list(self._texts(chunk))
+            return _Event(raw, chunk, [self._piece(each) for each in found])
+        except (*UNREADABLE, TypeError, AttributeError):  # nobody could say what is in it
             raise HiveError(Kind.UPSTREAM_FAILED, "The provider sent a chunk that cannot be read.") from None
-        return _Event(raw, chunk, [self._piece(each) for each in self._texts(chunk)])
 
     def _piece(self, found: Place) -> _Piece:
         name, place, key, is_json, is_again = found

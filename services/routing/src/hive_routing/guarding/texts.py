@@ -131,8 +131,24 @@ _READERS: Mapping[str, Mapping[str, Callable[[dict[str, Any], str], Iterator[Slo
     },
     "completions": {"prompt": _inputs(Origin.USER), "suffix": _inputs(Origin.USER)},
     "embeddings": {"input": _inputs(Origin.APPLICATION)},
-    "rerank": {"query": _inputs(Origin.APPLICATION), "documents": _inputs(Origin.APPLICATION)},
+    "rerank": {
+        "query": _inputs(Origin.APPLICATION),
+        "documents": lambda holder, name: _all_strings(holder, name),
+    },
 }
+
+
+def _all_strings(place: Any, key: Any) -> Iterator[Slot]:
+    """Every text in a value, however deep."""
+    value = place[key]
+    if isinstance(value, str):
+        yield Slot(place, key, Origin.APPLICATION)
+    elif isinstance(value, list):
+        for number in range(len(value)):
+            yield from _all_strings(value, number)
+    elif isinstance(value, dict):
+        for name in value:
+            yield from _all_strings(value, name)
 
 
 def _prediction(value: Any) -> Iterator[Slot]:

@@ -128,6 +128,12 @@ def _local(site: Site) -> Provider:
     return LocalProvider(clock=site.clock)
 
 
+def _longtail(site: Site) -> Provider:
+    from hive_routing.providers.longtail.provider import AnyLlmProvider  # an extra, and slow to import
+
+    return AnyLlmProvider(site)
+
+
 def _compatible() -> Mapping[str, Callable[[Site], Provider]]:
     def maker(kind: Kind) -> Callable[[Site], Provider]:
         row = kind.compatible
@@ -148,6 +154,7 @@ MAKERS: Mapping[str, Callable[[Site], Provider]] = {
     "cohere": CohereProvider,
     "mistral": MistralProvider,
     "local": _local,
+    "any-llm": _longtail,
     **_compatible(),
 }
 """The adapters, by kind. Each raises ValueError for a site that it cannot speak to."""

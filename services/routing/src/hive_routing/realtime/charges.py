@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from hive_routing.attempts import Attempt, Handling, Outcome
 from hive_routing.catalogue import Deployment, Model
 from hive_routing.dialects.usages import usage_of
@@ -158,7 +160,7 @@ class Charges:
         if len(self._asked) + len(self._open) >= MOST_AT_ONCE:
             raise HiveError(Kind.RATE_LIMITED, f"A session has at most {MOST_AT_ONCE} responses under way.")
         talk = self.conversation
-        extra = len(str(wish["input"])) if wish.get("input") else 0
+        extra = len(msgspec.json.encode(wish["input"])) if wish.get("input") else 0
         instructions = wish.get("instructions")
         extra += len(instructions.encode()) if isinstance(instructions, str) else 0
         units = await self._worst(talk.most + extra, wish)

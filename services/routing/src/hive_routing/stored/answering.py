@@ -70,6 +70,7 @@ class Answering:
     async def _answer(self, wire: Wire, body: bytes, caller: Caller, send: Send) -> None:
         asked = wire.read(parse_object(body))
         tenant_id = caller.payer.tenant_id
+        await self._contexts.check_room(wire, asked, tenant_id)
         fields = await self._contexts.body(wire, asked, tenant_id)
         if not asked.store and asked.previous is None and asked.conversation is None:
             whole = _encode(fields | {"store": _FALSE})

@@ -6,7 +6,8 @@ import msgspec
 from msgspec import Raw
 
 from hive_routing.endpoints import invalid
-from hive_routing.stored.conversations import ConversationStore
+from hive_routing.stored.conversations import MOST_ITEMS, ConversationStore
+from hive_routing.stored.keeping import new_items
 from hive_routing.stored.kept import Asked, Members, State, not_found
 from hive_routing.stored.port import Wire
 from hive_routing.stored.store import AnswerStore
@@ -20,6 +21,12 @@ class Contexts:
         self._answers = answers
         self._conversations = conversations
         self._summaries = summaries
+
+    async def check_room(self, wire: Wire, asked: Asked, tenant_id: str) -> None:
+        """Raises HiveError where the conversation could not take what is said now and an answer to it."""
+        if asked.conversation is not None:
+            new = len(new_items(wire, asked.input))
+            await self._conversations.check_room(asked.conversation, tenant_id, new)
 
     async def body(self, wire: Wire, asked: Asked, tenant_id: str) -> Members:
         """The whole body that the pipeline is asked, with all that was said before in its input."""
@@ -50,6 +57,8 @@ class Contexts:
         wanted = {id for item in items if (id := wire.referred(item)) is not None}
         if not wanted:
             return items
+        if len(wanted) > MOST_ITEMS:
+            raise invalid("input", f"`input` must refer to at most {MOST_ITEMS} items; got {len(wanted)}.")
         known = wire.ids(earlier)
         kept = await self._answers.with_items(wanted - known.keys(), tenant_id, wire.name)
         found = wire.ids(item for each in reversed(kept) for item in wire.put_out(each.answer))

@@ -10,10 +10,11 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hive_routing.endpoints import invalid
-from hive_routing.stored.kept import MAX_CHAIN_BYTES, not_found
+from hive_routing.stored.kept import MAX_CHAIN_BYTES, is_id, not_found
 from hive_routing.stored.pages import Page
 from hive_routing.stored.tables import conversation_items as items
 from hive_routing.stored.tables import conversations
+from hive_runtime.errors import HiveError
 from hive_sql import Database
 
 MOST_ITEMS = 10_000
@@ -63,6 +64,14 @@ class ConversationStore:
             await _get(connection, id, tenant_id)
             await append(connection, id, tenant_id, said)
 
+    async def check_room(self, id: str, tenant_id: str, new: int) -> None:
+        """Raises HiveError `invalid` where it gets too long with so many more, and an answer of at least one item."""
+        counted = select(func.count()).where(items.c.conversation_id == id)
+        async with self._database.read() as connection:
+            await _get(connection, id, tenant_id)
+            if (await connection.execute(counted)).scalar_one() + new >= MOST_ITEMS:
+                raise _too_long()
+
     async def remove(self, id: str, tenant_id: str, item_id: str) -> Conversation:
         async with self._database.transaction() as connection:
             found = await _get(connection, id, tenant_id)
@@ -79,6 +88,8 @@ class ConversationStore:
         async with self._database.read() as connection:
             await _get(connection, id, tenant_id)
             if page.after is not None:
+                if not is_id(page.after):
+                    raise page.unknown()
                 known = select(items.c.position).where(here, items.c.item_id == page.after)
                 if (place := (await connection.execute(known)).scalar_one_or_none()) is None:
                     raise page.unknown()
@@ -125,7 +136,7 @@ async def append(
     counted = select(func.coalesce(func.max(items.c.position), -1), func.count())
     last, count = (await connection.execute(counted.where(items.c.conversation_id == id))).one()
     if count + len(said) > MOST_ITEMS:
-        raise invalid("conversation", f"A conversation has at most {MOST_ITEMS} items.")
+        raise _too_long()
     known = select(items.c.item_id).where(
         items.c.conversation_id == id, items.c.item_id.in_([item_id for item_id, _ in said])
     )
@@ -138,6 +149,11 @@ async def append(
     if rows:
         await connection.execute(insert(items), rows)
     return True
+
+
+def _too_long() -> HiveError:
+    message = f"A conversation has at most {MOST_ITEMS} items: delete some, or begin anew."
+    return invalid("conversation", message)
 
 
 async def _get(connection: AsyncConnection, id: str, tenant_id: str) -> Conversation:

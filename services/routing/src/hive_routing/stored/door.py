@@ -17,7 +17,7 @@ from hive_routing.stored.compacting import Compacting
 from hive_routing.stored.conversing import Conversing
 from hive_routing.stored.counting import Counting
 from hive_routing.stored.interactions import InteractionsWire
-from hive_routing.stored.kept import Kept, Members, decode_value, not_found, with_members
+from hive_routing.stored.kept import Kept, Members, decode_value, is_id, not_found, with_members
 from hive_routing.stored.pages import Page, envelope, read_query
 from hive_routing.stored.port import Wire
 from hive_routing.stored.responses import ResponsesWire, named
@@ -74,6 +74,8 @@ class StoredDoor:
         """None for a path that names nothing that is kept."""
         bare = next(path[len(prefix) :] for prefix in _PREFIXES if path.startswith(prefix))
         family, *parts = bare.rstrip("/").split("/")
+        if not all(map(is_id, parts)):
+            return None
         if family not in WIRES and family != _CONVERSATIONS:
             return None
         return Place(family, parts[0] if parts else "", tuple(parts[1:]))

@@ -8,7 +8,7 @@ from msgspec import Raw
 from sqlalchemy.exc import SQLAlchemyError
 
 from hive_routing.stored.conversations import ConversationStore
-from hive_routing.stored.kept import Asked, Kept, decode_value
+from hive_routing.stored.kept import Asked, Kept, decode_value, is_id
 from hive_routing.stored.port import Truth, Wire
 from hive_routing.stored.responses import decode_item, named
 from hive_routing.stored.store import AnswerStore
@@ -65,15 +65,19 @@ class Keeper:
 
 def item_ids(wire: Wire, answer: bytes) -> list[str]:
     """Of what it put out, where a client may name it later."""
-    return [id for item in wire.put_out(answer) if (id := _id(item)) is not None]
+    return [id for item in wire.put_out(answer) if (id := _id(item)) is not None and is_id(id)]
 
 
 def said_in(wire: Wire, kept: Kept) -> Said:
     """What an answer adds to its conversation."""
     if kept.conversation is None:
         return []
-    new = [item for item in wire.items(kept.input) if decode_item(item).kind != "item_reference"]
-    return with_ids([*new, *wire.put_out(kept.answer)], kept.id)
+    return with_ids([*new_items(wire, kept.input), *wire.put_out(kept.answer)], kept.id)
+
+
+def new_items(wire: Wire, input: Raw | bytes | None) -> list[Raw]:
+    """What an input adds to its conversation. Raises HiveError `invalid` where it is none."""
+    return [item for item in wire.items(input) if decode_item(item).kind != "item_reference"]
 
 
 def with_ids(items: list[Raw], of: str) -> Said:

@@ -15,6 +15,8 @@ from hive_runtime.errors import HiveError, Kind
 DAY_MS = 24 * 3600 * 1000
 MOST_EARLIER = 1000
 """Answers that a chain may have."""
+MOST_ID_CHARS = 512
+"""Of an item: an index of Postgres holds no more than 2700 bytes of a row."""
 MAX_CHAIN_BYTES = 16 * 1024 * 1024
 """Of all that was said before."""
 
@@ -113,7 +115,12 @@ class Asked:
     fields: Members
 
     def check(self, previous: str) -> None:
-        """Raises HiveError `invalid` for what does not go together. previous: how the field is called."""
+        """Raises HiveError `invalid` for what does not go together, and for ids that nothing can have.
+
+        previous: how the field is called that names the answer before.
+        """
+        check_id(previous, self.previous)
+        check_id("conversation", self.conversation)
         if self.background and not self.store:
             raise HiveError(Kind.INVALID, "`background` needs `store` to be true.", "background")
         if self.previous is not None and self.conversation is not None:
@@ -137,6 +144,18 @@ def refuse_too_long(count: int, size: int, param: str) -> None:
             f"{MAX_CHAIN_BYTES} bytes. Compact it, or begin anew."
         )
         raise HiveError(Kind.INVALID, message, param, reason="context_too_long")
+
+
+def is_id(id: str) -> bool:
+    """Whether both kinds of databases can keep it as the name of something, and find it by it."""
+    return len(id) <= MOST_ID_CHARS and "\0" not in id
+
+
+def check_id(param: str, id: str | None) -> None:
+    """Raises HiveError `invalid` for an id that could not be kept."""
+    if id is not None and not is_id(id):
+        message = f"`{param}` must be an id of at most {MOST_ID_CHARS} characters, none of them NUL."
+        raise HiveError(Kind.INVALID, message, param)
 
 
 def not_found(what: str, id: str, param: str | None = None) -> HiveError:

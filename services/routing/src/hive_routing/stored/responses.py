@@ -19,8 +19,10 @@ from hive_routing.stored.kept import (
     Asked,
     Kept,
     Members,
+    check_id,
     decode_items,
     decode_members,
+    is_id,
     with_members,
 )
 from hive_routing.stored.port import Event, Truth
@@ -122,11 +124,12 @@ class ResponsesWire:
             return [Raw(b'{"type":"message","role":"user","content":%b}' % bytes(input))]
         try:
             items = decode_items(input)
-            for each in items:
-                decode_item(each)
+            ids = [decode_item(each).id for each in items]
         except (msgspec.DecodeError, RecursionError):
             message = f"`input` must be a string or an array of items; got {shown(Raw(bytes(input)))}."
             raise invalid("input", message) from None
+        for place, id in enumerate(ids):
+            check_id(f"input[{place}].id", id)
         return items
 
     def passed_on(self, items: Iterable[Raw]) -> list[Raw]:
@@ -211,7 +214,7 @@ def named(items: list[Raw], of: str) -> list[Members]:
 def _named(item: Raw, of: str, place: int) -> Members:
     found, members = decode_item(item), decode_members(item)
     members["type"] = Raw(_encode(found.kind))
-    if found.id is None:
+    if found.id is None or not is_id(found.id):  # no client can have said such a one, but a provider may
         mark = blake2b(f"{of}/{place}".encode(), digest_size=24).hexdigest()
         members["id"] = Raw(_encode(f"{_PREFIXES.get(found.kind, 'item')}_{mark}"))
     if found.kind == "message":

@@ -19,6 +19,7 @@ from hive_routing.stored.queue import End, Queue
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError, Kind
 from hive_runtime.tasks import Tasks
+from hive_sql import is_of_data
 
 log = structlog.get_logger(__name__)
 
@@ -31,6 +32,7 @@ _DIED = (
     "The process that made the answer died while a model was asked. It is not asked again by itself, for it may have "
     "answered: ask once more."
 )
+_LOST = "The answer was made, but it could not be kept."
 _NEVER = "Every process that began to make the answer died before it asked a model."
 _STOPPED = "The gateway was stopped while the answer was made. It may be asked for again."
 
@@ -109,6 +111,10 @@ class Runner:
                 if not self._away:
                     log.warning("the queue of answers cannot be read", error=str(error))
                 self._away = True
+            except Exception:  # whatever it is: nobody else would take what waits
+                if not self._away:
+                    log.exception("the queue of answers cannot be worked off")
+                self._away = True
             try:
                 async with asyncio.timeout(LOOK_SECONDS):
                     await self._more.wait()
@@ -116,9 +122,7 @@ class Runner:
                 pass
 
     async def _look(self, tasks: Tasks) -> None:
-        for id, unended in list(self._unended.items()):
-            await self._queue.end(*unended)
-            del self._unended[id]
+        await self._end_unended()
         for owner in await self._queue.owners():
             if owner == self._owner:
                 await self._look_at_own()
@@ -128,6 +132,17 @@ class Runner:
         while len(self._making) < self._most and (run := await self._queue.take(self._owner)) is not None:
             self._making[run.id] = task = tasks.spawn(self._make(run, tasks), f"answer {run.id}")
             task.add_done_callback(partial(self._made, run.id))
+
+    async def _end_unended(self) -> None:
+        """One that still cannot be written keeps nothing else from going on."""
+        for id, (run, end) in list(self._unended.items()):
+            try:
+                await self._keep_end(run, end, is_again=True)
+            except Exception as error:
+                log.debug("the end of an answer cannot be kept yet", id=id, error=str(error))
+            else:
+                del self._unended[id]
+                self.bells.ring(id)
 
     async def _look_at_own(self) -> None:
         """What is not wanted any more is stopped, and what was taken and is not being made is left to others."""
@@ -172,15 +187,47 @@ class Runner:
 
     async def _end(self, run: Run, end: End) -> None:
         try:
-            await self._queue.end(run, end)
+            await self._keep_end(run, end, is_again=False)
         except (HiveError, SQLAlchemyError) as error:
             log.warning("the end of an answer cannot be kept yet", id=run.id, error=str(error))
             self._unended[run.id] = run, end
         self.bells.ring(run.id)
 
+    async def _keep_end(self, run: Run, end: End, *, is_again: bool) -> None:
+        """An end that can never be written is an error instead, which adds nothing to a conversation.
+
+        is_again: it has been tried before. Raises what may pass by itself.
+        """
+        try:
+            await self._queue.end(run, end)
+        except (HiveError, SQLAlchemyError) as error:
+            if not _is_lasting(error, is_again):
+                raise
+            log.warning("the end of an answer cannot be kept", id=run.id, error=str(error))
+            said = error if isinstance(error, HiveError) else HiveError(Kind.INTERNAL, _LOST)
+            if (kept := await self._queue.kept(run)) is not None:
+                number = await self._queue.next_number(run.id)
+                await self._queue.end(run, failed(self._wires[kept.wire], kept, said, number))
+
     async def _leave(self, run: Run, why: str) -> None:
-        """Let another process make it, or end it where a provider may have heard of it. why: told in that case."""
+        """Let another process make it, or end it where a provider may have heard of it. why: told in that case.
+
+        One that cannot be left keeps nothing else from going on.
+        """
+        try:
+            await self._give_up(run, why)
+        except Exception as error:
+            log.warning("an answer cannot be left to others", id=run.id, error=str(error))
+
+    async def _give_up(self, run: Run, why: str) -> None:
         if await self._queue.give_back(run) or (kept := await self._queue.kept(run)) is None:
             return
         number = await self._queue.next_number(run.id)
         await self._end(run, failed(self._wires[kept.wire], kept, HiveError(Kind.INTERNAL, why), number))
+
+
+def _is_lasting(error: HiveError | SQLAlchemyError, is_again: bool) -> bool:
+    """Whether trying once more is in vain. A database that is away or busy says so with a HiveError."""
+    if isinstance(error, HiveError):
+        return not error.kind.retryable
+    return is_again or is_of_data(error)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 from msgspec.structs import replace
 
 from hive_routing.dialects.form import Format, Prompt, Sampling
-from hive_routing.dialects.gemini.fields import Misfit, Object, listed, members, typed
+from hive_routing.dialects.gemini.fields import Object, listed, members, typed
 from hive_routing.dialects.gemini.schemas import json_schema
 from hive_routing.dialects.gemini.thinking import read_thinking, write_thinking
 from hive_routing.dialects.port import refuse
@@ -21,25 +22,26 @@ _TEXT = "text/plain"
 _HOTTEST = 2.0
 _MOST_STOPS = 5
 _MOST_CHOICES = 8
+_MOST_LOGPROBS = 20
 _MOST_SEED = 2**31
 
 
 class _Config(msgspec.Struct, rename="camel"):
     temperature: float | None = None
     top_p: float | None = None
-    top_k: int | None = None
-    candidate_count: int = 1
-    max_output_tokens: int | None = None
+    top_k: Annotated[int, Meta(ge=1)] | None = None
+    candidate_count: Annotated[int, Meta(ge=1, le=_MOST_CHOICES)] = 1
+    max_output_tokens: Annotated[int, Meta(ge=1)] | None = None
     stop_sequences: list[str] = []
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
     seed: int | None = None
     response_logprobs: bool | None = None
-    logprobs: int | None = None
+    logprobs: Annotated[int, Meta(ge=0, le=_MOST_LOGPROBS)] | None = None
 
 
 _KNOWN = frozenset(_Config.__struct_encode_fields__)
-_MIMES: Mapping[object, str] = {"APPLICATION_JSON": _JSON, "TEXT_PLAIN": _TEXT}
+_MIMES: Mapping[str, str] = {"APPLICATION_JSON": _JSON, "TEXT_PLAIN": _TEXT}
 """What `responseFormat` calls them."""
 _FORMAT = frozenset({"responseMimeType", "responseSchema", "responseJsonSchema", "responseFormat"})
 
@@ -58,8 +60,6 @@ def read_config(value: Any, prompt: Prompt) -> None:
         logprobs=config.response_logprobs,
         top_logprobs=config.logprobs,
     )
-    if config.candidate_count < 1:
-        raise Misfit(f"{NAME}.candidateCount", "Expected `int` >= 1")
     prompt.choices = config.candidate_count
     prompt.max_output = config.max_output_tokens
     prompt.stop = config.stop_sequences
@@ -102,7 +102,8 @@ def _from_response_format(rest: Object) -> Format | None:
         case [{"text": dict(said)} as entry] if len(entry) == 1:
             text = members(said, f"{NAME}.responseFormat.text")
             if text.keys() <= {"mimeType", "schema"}:
-                return _format(_MIMES.get(text.get("mimeType"), text.get("mimeType")), text.get("schema"))
+                mime = text.get("mimeType")
+                return _format(_MIMES.get(mime, mime) if isinstance(mime, str) else mime, text.get("schema"))
     return None
 
 

@@ -39,6 +39,11 @@ def decoded(fields: Mapping[str, Raw], name: str) -> Any:
         raise Misfit(name, "It is nested too deeply") from None
 
 
+def nested_too_deeply() -> HiveError:
+    """For a body that goes through, as JSON, but not through a reader that looks into it."""
+    return HiveError(Kind.INVALID, "The body cannot be read. It is nested too deeply.")
+
+
 def camel(name: str) -> str:
     """`topP` of `top_p`; what is spelled so already stays."""
     if "_" not in name:

@@ -11,7 +11,15 @@ from msgspec.structs import replace
 from hive_routing.dialects.form import Prompt
 from hive_routing.dialects.gemini.config import NAME as CONFIG
 from hive_routing.dialects.gemini.config import read_config, write_config
-from hive_routing.dialects.gemini.fields import Misfit, Object, camel, decoded, optional, typed
+from hive_routing.dialects.gemini.fields import (
+    Misfit,
+    Object,
+    camel,
+    decoded,
+    nested_too_deeply,
+    optional,
+    typed,
+)
 from hive_routing.dialects.gemini.kin import KIN, split_rest
 from hive_routing.dialects.gemini.models import is_old
 from hive_routing.dialects.gemini.seals import NAME
@@ -41,6 +49,8 @@ def read_prompt(fields: Mapping[str, Raw]) -> Prompt:
         return _read({camel(name): decoded(fields, name) for name in fields})
     except Misfit as misfit:
         raise misfit.as_invalid() from None
+    except RecursionError:
+        raise nested_too_deeply() from None
 
 
 def _read(body: Object) -> Prompt:

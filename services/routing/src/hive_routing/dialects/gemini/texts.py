@@ -10,6 +10,8 @@ from msgspec import Raw
 
 from hive_routing.dialects.gemini.fields import camel, listed
 from hive_routing.dialects.port import Place
+from hive_routing.dialects.words import Spot, everywhere, label, words
+from hive_routing.guarding.encoded import Decoded, is_text
 from hive_routing.guarding.holding import UNREADABLE
 from hive_routing.guarding.port import Origin
 from hive_routing.guarding.texts import Document, Slot
@@ -32,19 +34,21 @@ def prompt_texts(fields: Mapping[str, Raw]) -> dict[str, Document]:
 
 def answer_texts(value: Any) -> Iterator[Slot]:
     for _, part in _answered(value):
-        yield from _part(part, Origin.MODEL)
+        yield from _part(part)
 
 
 def event_texts(value: Any) -> Iterator[Place]:
     """A channel is what a candidate says, what it thinks, or one text in something that comes whole."""
     for index, part in _answered(value):
-        if isinstance(part.get("text"), str):
-            yield Place((index, "thought" if part.get("thought") else "text"), part, "text")
-            continue
         call = part.get("functionCall")
-        named = (call.get("id"), call.get("name")) if isinstance(call, dict) else ()
-        for number, slot in enumerate(_part(part, Origin.MODEL)):
+        named = (label(call.get("id")), label(call.get("name"))) if isinstance(call, dict) else ()
+        number = 0
+        for slot in _part(part):
+            if slot.place is part and slot.key == "text":
+                yield Place((index, "thought" if part.get("thought") else "text"), part, "text")
+                continue
             yield Place((index, *named, number), slot.place, slot.key)
+            number += 1
 
 
 def _answered(value: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
@@ -53,60 +57,88 @@ def _answered(value: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
     for candidate in objects(candidates):
         content = candidate.get("content")
         for part in objects(content.get("parts") if isinstance(content, dict) else None):
-            yield candidate.get("index", 0), part
+            yield label(candidate.get("index", 0)), part
+
+
+def _part(part: dict[str, Any]) -> Iterator[Slot]:
+    for spot in _said(part, Origin.MODEL):
+        yield from words(spot)
 
 
 def _contents(holder: dict[str, Any], name: str) -> Iterator[Slot]:
-    yield from _content(holder, name, Origin.USER)
+    yield from words(Spot(holder, name, Origin.USER, _said))
 
 
 def _system(holder: dict[str, Any], name: str) -> Iterator[Slot]:
-    yield from _content(holder, name, Origin.APPLICATION)
+    yield from words(Spot(holder, name, Origin.APPLICATION, _said))
 
 
-def _content(holder: Any, key: Any, origin: Origin) -> Iterator[Slot]:
-    """A text, a content, a part, or several of them."""
-    value = holder[key]
-    if isinstance(value, str):
-        yield Slot(holder, key, origin)
-    elif isinstance(value, list):
-        for place in range(len(value)):
-            yield from _content(value, place, origin)
-    elif isinstance(value, dict):
-        if value.get("role") == "model":
-            origin = Origin.MODEL
-        if "parts" in value:
-            yield from _content(value, "parts", origin)
-        else:
-            yield from _part(value, origin)
+def _said(value: dict[str, Any], origin: Origin) -> Iterator[Spot]:
+    """In a content, or a part: whatever it is called, unless it is known to be no words.
+
+    A thought's signature keeps nobody from writing other words beside it, so thoughts are read like all else.
+    """
+    if any(each == "model" and camel(name) == "role" for name, each in value.items()):
+        origin = Origin.MODEL
+    for name in value:
+        kind = camel(name)
+        if kind in _SAID:
+            yield Spot(value, name, origin, _said)
+        elif kind in _FILES:
+            yield Spot(value, name, origin, _file)
+        elif kind not in _WORDLESS:
+            yield Spot(value, name, _WHOSE.get(kind, origin), _inside)
 
 
-def _part(part: dict[str, Any], origin: Origin) -> Iterator[Slot]:
-    """But for thoughts that are signed: these come back as Google made them, or not at all."""
-    members = {camel(name): name for name in part}
-    if isinstance(part.get("text"), str) and not (part.get("thought") and "thoughtSignature" in members):
-        yield Slot(part, "text", origin)
-    for kind, (inner, whose) in _WORDS.items():
-        within = part.get(members.get(kind, ""))
-        if isinstance(within, dict) and inner in within:
-            yield from strings(within, inner, whose)
+def _inside(value: dict[str, Any], origin: Origin) -> Iterator[Spot]:
+    """In a call, in what it gave, and the like."""
+    for name in value:
+        kind = camel(name)
+        if kind == "parts":
+            yield Spot(value, name, origin, _said)
+        elif kind not in _NAMES:
+            yield Spot(value, name, origin, everywhere)
 
 
-_WORDS: Mapping[str, tuple[str, Origin]] = {
-    "functionCall": ("args", Origin.MODEL),
-    "functionResponse": ("response", Origin.TOOL),
-    "executableCode": ("code", Origin.MODEL),
-    "codeExecutionResult": ("output", Origin.TOOL),
+def _file(value: dict[str, Any], origin: Origin) -> Iterator[Spot]:
+    """Its name, and its data where these are words."""
+    is_words = any(is_text(each) and camel(name) == "mimeType" for name, each in value.items())
+    for name, each in value.items():
+        kind = camel(name)
+        if kind == "displayName":
+            yield Spot(value, name, origin, everywhere)
+        elif kind == "data" and is_words and isinstance(each, str):
+            yield Spot(Decoded(value), name, origin, everywhere)
+
+
+_SAID = frozenset({"text", "parts"})
+_FILES = frozenset({"inlineData", "fileData"})
+_WORDLESS = frozenset({"role", "thought", "thoughtSignature", "videoMetadata", "mediaResolution"})
+_NAMES = frozenset({"id", "name", "language", "outcome", "toolType", "willContinue", "scheduling"})
+"""Members of calls and results that say which one it is."""
+_WHOSE: Mapping[str, Origin] = {
+    "functionCall": Origin.MODEL,
+    "functionResponse": Origin.TOOL,
+    "executableCode": Origin.MODEL,
+    "codeExecutionResult": Origin.TOOL,
+    "toolCall": Origin.MODEL,
+    "toolResponse": Origin.TOOL,
 }
-"""By kind of part: the member that has words in it, at whatever depth, and whose they are."""
+"""By kind of part."""
 
 
 def _tools(holder: dict[str, Any], name: str) -> Iterator[Slot]:
     for tool in objects(listed(holder[name])):
-        for declarations in ("functionDeclarations", "function_declarations"):
-            for function in objects(tool.get(declarations)):
-                if isinstance(function.get("description"), str):
-                    yield Slot(function, "description", Origin.APPLICATION)
+        for kind, declared in tool.items():
+            if camel(kind) == "functionDeclarations":
+                for function in objects(listed(declared)):
+                    yield from _description(function)
+
+
+def _description(function: dict[str, Any]) -> Iterator[Slot]:
+    for name, each in function.items():
+        if camel(name) == "description" and isinstance(each, str):
+            yield Slot(function, name, Origin.APPLICATION)
 
 
 _READERS: Mapping[str, Callable[[dict[str, Any], str], Iterator[Slot]]] = {
@@ -114,19 +146,6 @@ _READERS: Mapping[str, Callable[[dict[str, Any], str], Iterator[Slot]]] = {
     "systemInstruction": _system,
     "tools": _tools,
 }
-
-
-def strings(holder: Any, key: Any, origin: Origin) -> Iterator[Slot]:
-    """All texts at that place, at whatever depth."""
-    value = holder[key]
-    if isinstance(value, str):
-        yield Slot(holder, key, origin)
-    elif isinstance(value, dict):
-        for name in value:
-            yield from strings(value, name, origin)
-    elif isinstance(value, list):
-        for place in range(len(value)):
-            yield from strings(value, place, origin)
 
 
 def objects(value: Any) -> list[dict[str, Any]]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from hive_routing.dialects.form import Effort, Reasoning
 from hive_routing.dialects.gemini.fields import Object, members, typed
@@ -41,7 +43,7 @@ _AS_IT_SEES_FIT = -1
 
 class _Thinking(msgspec.Struct, rename="camel"):
     include_thoughts: bool | None = None
-    thinking_budget: int | None = None
+    thinking_budget: Annotated[int, Meta(ge=_AS_IT_SEES_FIT)] | None = None
     thinking_level: str | None = None
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 from hive_routing.dialects.form import Effort, Format, Prompt, Reasoning, Sampling
 from hive_routing.dialects.gemini.fields import Object, listed, present, typed
@@ -31,7 +32,7 @@ class _Config(msgspec.Struct):
     temperature: float | None = None
     top_p: float | None = None
     seed: int | None = None
-    max_output_tokens: int | None = None
+    max_output_tokens: Annotated[int, Meta(ge=1)] | None = None
     stop_sequences: list[str] = []
     thinking_level: Literal["minimal", "low", "medium", "high", "xhigh"] | None = None
     thinking_summaries: Literal["auto", "none"] | None = None
@@ -97,8 +98,9 @@ def read_format(value: Any, mime: str | None) -> Format | None:
     if value is None:
         return _format(mime, None)
     match listed(value):
-        case [dict(said)] if said.get("type") not in _OUTPUTS:
-            return _read_format(said)
+        case [dict(said)]:
+            kind = said.get("type")
+            return None if isinstance(kind, str) and kind in _OUTPUTS else _read_format(said)
         case _:
             return None
 

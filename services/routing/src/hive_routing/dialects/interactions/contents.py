@@ -27,7 +27,8 @@ _DETAILS = frozenset({"low", "high"})
 
 
 def is_content(value: object) -> bool:
-    return isinstance(value, dict) and value.get("type") in CONTENT_TYPES
+    kind = value.get("type") if isinstance(value, dict) else None
+    return isinstance(kind, str) and kind in CONTENT_TYPES
 
 
 def read_content(value: object, path: str) -> Text | Media | Opaque | None:

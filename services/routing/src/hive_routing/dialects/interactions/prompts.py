@@ -7,7 +7,15 @@ from collections.abc import Mapping
 from msgspec import Raw
 
 from hive_routing.dialects.form import Prompt, Text, Turn
-from hive_routing.dialects.gemini.fields import Misfit, Object, decoded, listed, optional, typed
+from hive_routing.dialects.gemini.fields import (
+    Misfit,
+    Object,
+    decoded,
+    listed,
+    nested_too_deeply,
+    optional,
+    typed,
+)
 from hive_routing.dialects.interactions.config import (
     CONFIG,
     read_config,
@@ -45,6 +53,8 @@ def read_prompt(fields: Mapping[str, Raw]) -> Prompt:
         return _read({name: each for name, each in body.items() if each is not None})
     except Misfit as misfit:
         raise misfit.as_invalid() from None
+    except RecursionError:
+        raise nested_too_deeply() from None
 
 
 def _read(body: Object) -> Prompt:

@@ -9,8 +9,11 @@ import msgspec
 from msgspec import Raw
 
 from hive_routing.dialects.gemini.fields import listed
-from hive_routing.dialects.gemini.texts import objects, strings
+from hive_routing.dialects.gemini.texts import objects
+from hive_routing.dialects.interactions.contents import is_content
 from hive_routing.dialects.port import Place
+from hive_routing.dialects.words import Spot, everywhere, label, words
+from hive_routing.guarding.encoded import Decoded, is_text
 from hive_routing.guarding.holding import UNREADABLE
 from hive_routing.guarding.port import Origin
 from hive_routing.guarding.texts import Document, Slot
@@ -35,87 +38,86 @@ def answer_texts(value: Any) -> Iterator[Slot]:
     """Of `steps`, and of `outputs`, which say the same once more."""
     if isinstance(value, dict):
         for name in ("steps", "outputs"):
-            for item in objects(value.get(name)):
-                yield from _item(item, Origin.MODEL)
+            if name in value:
+                yield from words(Spot(value, name, Origin.MODEL, _said))
 
 
 def event_texts(value: Any) -> Iterator[Place]:
     """A channel is what one step says."""
     if not isinstance(value, dict):
         return
-    index, delta, step = value.get("index"), value.get("delta"), value.get("step")
+    index, delta, step = label(value.get("index")), value.get("delta"), value.get("step")
     if isinstance(delta, dict):
-        kind, content = delta.get("type"), delta.get("content")
-        if kind == "arguments_delta" and isinstance(delta.get("arguments"), str):
-            yield Place((index, "arguments"), delta, "arguments", is_json=True)
-        elif kind == "thought_summary" and isinstance(content, dict):
-            yield from _piece((index, "summary"), content)
-        elif kind == "text":
-            yield from _piece((index, "text"), delta)
-        else:
-            for number, slot in enumerate(_item(delta, Origin.MODEL)):
-                yield Place((index, "whole", number), slot.place, slot.key)
+        yield from _grown(index, delta)
     if isinstance(step, dict):
         yield from _started(index, step)
 
 
-def _started(index: Any, step: dict[str, Any]) -> Iterator[Place]:
+def _grown(index: object, delta: dict[str, Any]) -> Iterator[Place]:
+    kind, content = delta.get("type"), delta.get("content")
+    for number, slot in enumerate(words(Spot({"delta": delta}, "delta", Origin.MODEL, _said))):
+        if kind == "text" and slot.place is delta and slot.key == "text":
+            yield Place((index, "text"), delta, "text")
+        elif kind == "thought_summary" and slot.place is content and slot.key == "text":
+            yield Place((index, "summary"), content, "text")
+        elif kind == "arguments_delta" and slot.place is delta and slot.key == "arguments":
+            yield Place((index, "arguments"), delta, "arguments", is_json=True)
+        else:
+            yield Place((index, "whole", number), slot.place, slot.key)
+
+
+def _started(index: object, step: dict[str, Any]) -> Iterator[Place]:
     """What a step has at its start already: for texts that go on growing, their first pieces."""
-    for member, channel in (("content", "text"), ("summary", "summary")):
-        for content in objects(step.get(member)):
-            yield from _piece((index, channel), content)
-    for number, slot in enumerate(_words(step)):
-        yield Place((index, "start", number), slot.place, slot.key)
-
-
-def _piece(channel: tuple[Any, ...], holder: dict[str, Any]) -> Iterator[Place]:
-    if isinstance(holder.get("text"), str):
-        yield Place(channel, holder, "text")
+    growing = {
+        id(content): channel
+        for member, channel in (("content", "text"), ("summary", "summary"))
+        for content in objects(step.get(member))
+    }
+    for number, slot in enumerate(words(Spot({"step": step}, "step", Origin.MODEL, _said))):
+        if slot.key == "text" and id(slot.place) in growing:
+            yield Place((index, growing[id(slot.place)]), slot.place, "text")
+        else:
+            yield Place((index, "start", number), slot.place, slot.key)
 
 
 def _input(holder: Any, key: Any) -> Iterator[Slot]:
-    value = holder[key]
-    if isinstance(value, str):
-        yield Slot(holder, key, Origin.USER)
-    for item in objects(listed(value)):
-        yield from _item(item, Origin.USER)
+    yield from words(Spot(holder, key, Origin.USER, _said))
 
 
-def _item(item: dict[str, Any], origin: Origin) -> Iterator[Slot]:
-    """A content, a step, or a turn. Thoughts that are signed come back as they were made, or not at all."""
-    kind = item.get("type")
-    if kind == "thought" and item.get("signature"):
-        return
-    if kind == "model_output" or item.get("role") == "model":
+def _said(item: dict[str, Any], origin: Origin) -> Iterator[Spot]:
+    """In a content, a step, or a turn: whatever it is called, unless it is known to be no words.
+
+    A thought's signature keeps nobody from writing other words beside it, so thoughts are read like all else.
+    """
+    if item.get("type") == "model_output" or item.get("role") == "model":
         origin = Origin.MODEL
-    if isinstance(item.get("text"), str):
-        yield Slot(item, "text", origin)
-    for member in ("content", "summary"):
-        if isinstance(item.get(member), str):
-            yield Slot(item, member, origin)
-        for content in objects(item.get(member)):
-            yield from _item(content, Origin.MODEL if member == "summary" else origin)
-    yield from _words(item)
+    for name, value in item.items():
+        if name == "result":
+            yield Spot(item, name, Origin.TOOL, _said if isinstance(value, list) else everywhere)
+        elif name == "data":
+            if isinstance(value, str) and is_text(item.get("mime_type")):
+                yield Spot(Decoded(item), name, origin, everywhere)
+        elif name in _SAID:
+            yield Spot(item, name, _SAID[name] or origin, _said)
+        elif name == "arguments":
+            yield Spot(item, name, Origin.MODEL, everywhere)
+        elif name not in _WORDLESS and (name != "name" or is_content(item)):
+            yield Spot(item, name, origin, everywhere)
 
 
-def _words(step: dict[str, Any]) -> Iterator[Slot]:
-    """Of a call, and of what it gave: contents, or any JSON."""
-    if "arguments" in step:
-        yield from strings(step, "arguments", Origin.MODEL)
-    if isinstance(step.get("result"), list):
-        for content in objects(step["result"]):
-            yield from _item(content, Origin.TOOL)
-    elif "result" in step:
-        yield from strings(step, "result", Origin.TOOL)
+_SAID: Mapping[str, Origin | None] = {"content": None, "text": None, "summary": Origin.MODEL}
+"""Members that hold contents or texts, and whose they are where that is not whose the rest is."""
+_WORDLESS = frozenset(
+    {"type", "role", "id", "call_id", "signature", "uri", "mime_type", "resolution", "is_error", "status"}
+)
 
 
 def _instruction(holder: Any, key: Any) -> Iterator[Slot]:
-    if isinstance(holder[key], str):
-        yield Slot(holder, key, Origin.APPLICATION)
+    yield from words(Spot(holder, key, Origin.APPLICATION, _said))
 
 
 def _tools(holder: Any, key: Any) -> Iterator[Slot]:
-    for tool in objects(holder[key]):
+    for tool in objects(listed(holder[key])):
         if isinstance(tool.get("description"), str):
             yield Slot(tool, "description", Origin.APPLICATION)
 

@@ -9,18 +9,37 @@ import msgspec
 from msgspec import Raw
 
 from hive_routing.dialects.port import Place
+from hive_routing.dialects.words import Spot, everywhere, label, words
+from hive_routing.guarding.encoded import Decoded, is_text
 from hive_routing.guarding.holding import UNREADABLE
 from hive_routing.guarding.port import Origin
 from hive_routing.guarding.texts import Document, Slot
 
 _ROLES = {"system": Origin.APPLICATION, "assistant": Origin.MODEL}
-_WORDS = ("text", "title", "context", "stdout", "stderr", "cited_text")
-"""Members of blocks that are words, at whatever depth."""
+_WORDS = frozenset(
+    {
+        "cited_text",
+        "content",
+        "context",
+        "error_message",
+        "lines",
+        "stderr",
+        "stdout",
+        "text",
+        "thinking",
+        "title",
+    }
+)
+"""Members of blocks that are words, at whatever depth: addresses and what is encrypted are none."""
 _DELTAS = {"text_delta": "text", "thinking_delta": "thinking"}
 
 
 def prompt_texts(fields: Mapping[str, Raw]) -> dict[str, Document]:
-    """By the member of the body that holds them. What cannot be read is refused elsewhere."""
+    """By the member of the body that holds them. What cannot be read is refused elsewhere.
+
+    What a model thought is among them: nobody but its maker could say whether it is as it was. So one in which
+    something is replaced is refused there.
+    """
     found = {}
     for name, read in _READERS.items():
         raw = fields.get(name)
@@ -37,8 +56,6 @@ def prompt_texts(fields: Mapping[str, Raw]) -> dict[str, Document]:
 def answer_texts(value: Any) -> Iterator[Slot]:
     content = value.get("content") if isinstance(value, dict) else None
     for block in _objects(content):
-        if isinstance(block.get("thinking"), str):
-            yield Slot(block, "thinking", Origin.MODEL)
         yield from _block(block, Origin.MODEL)
 
 
@@ -46,24 +63,38 @@ def event_texts(value: Any) -> Iterator[Place]:
     """A channel is one text of one block."""
     if not isinstance(value, dict):
         return
-    index, delta, block = value.get("index"), value.get("delta"), value.get("content_block")
+    delta, block = value.get("delta"), value.get("content_block")
+    index = label(value.get("index"))
     if isinstance(delta, dict):
-        kind = delta.get("type")
-        member = _DELTAS.get(str(kind))
-        if member is not None and isinstance(delta.get(member), str):
-            yield Place((index, member), delta, member)
-        elif kind == "input_json_delta" and isinstance(delta.get("partial_json"), str):
-            yield Place((index, "partial_json"), delta, "partial_json", is_json=True)
-        else:
-            for slot in _words(delta.get("citation"), Origin.MODEL):
-                yield Place((index, "citation"), slot.place, slot.key)
+        yield from _of_delta(index, delta)
     if isinstance(block, dict):
         for member in ("text", "thinking"):
             if isinstance(block.get(member), str):
                 yield Place((index, member), block, member)
-        if block.get("type") not in ("text", "thinking"):
-            for number, slot in enumerate(_block(block, Origin.MODEL)):
-                yield Place((index, "block", number), slot.place, slot.key)
+        others = (slot for slot in _block(block, Origin.MODEL) if not _is_spoken(slot, block))
+        for number, slot in enumerate(others):
+            yield Place((index, "block", number), slot.place, slot.key)
+
+
+def _of_delta(index: object, delta: dict[str, Any]) -> Iterator[Place]:
+    kind = str(delta.get("type"))
+    member = _DELTAS.get(kind)
+    if member is not None:
+        if isinstance(delta.get(member), str):
+            yield Place((index, member), delta, member)
+    elif kind == "input_json_delta":
+        if isinstance(delta.get("partial_json"), str):
+            yield Place((index, "partial_json"), delta, "partial_json", is_json=True)
+    elif isinstance(citation := delta.get("citation"), dict):
+        for slot in _block(citation, Origin.MODEL):
+            yield Place((index, "citation"), slot.place, slot.key)
+    elif kind.endswith("_delta"):
+        for slot in _block(delta, Origin.MODEL):
+            yield Place((index, kind), slot.place, slot.key)
+
+
+def _is_spoken(slot: Slot, block: dict[str, Any]) -> bool:
+    return slot.place is block and slot.key in ("text", "thinking")
 
 
 def _system(holder: dict[str, Any], name: str) -> Iterator[Slot]:
@@ -79,6 +110,8 @@ def _tools(holder: dict[str, Any], name: str) -> Iterator[Slot]:
     for tool in _objects(holder[name]):
         if isinstance(tool.get("description"), str):
             yield Slot(tool, "description", Origin.APPLICATION)
+        if "input_examples" in tool:
+            yield from words(Spot(tool, "input_examples", Origin.APPLICATION, everywhere))
 
 
 _READERS: Mapping[str, Callable[[dict[str, Any], str], Iterator[Slot]]] = {
@@ -89,52 +122,35 @@ _READERS: Mapping[str, Callable[[dict[str, Any], str], Iterator[Slot]]] = {
 
 
 def _content(holder: dict[str, Any], name: str, origin: Origin) -> Iterator[Slot]:
-    if isinstance(holder.get(name), str):
-        yield Slot(holder, name, origin)
-    for block in _objects(holder.get(name)):
-        yield from _block(block, origin)
+    if name in holder:
+        yield from words(Spot(holder, name, origin, _within))
 
 
 def _block(block: dict[str, Any], origin: Origin) -> Iterator[Slot]:
-    """But for what a model thought: that is sealed, so it comes back as the provider made it or not at all."""
-    kind = str(block.get("type"))
-    if kind in ("tool_use", "server_tool_use"):
-        if isinstance(block.get("input"), dict):
-            yield from _strings(block["input"], Origin.MODEL)
-    elif kind.endswith("tool_result"):
-        yield from _content(block, "content", Origin.TOOL)
-        if isinstance(block.get("content"), dict):
-            yield from _words(block["content"], Origin.TOOL)
-    elif kind not in ("thinking", "redacted_thinking"):
-        yield from _words(block, origin)
+    yield from words(Spot([block], 0, origin, _within))
 
 
-def _words(value: Any, origin: Origin) -> Iterator[Slot]:
-    """Of a block whose members are not all words: addresses, data and what is encrypted are none."""
-    if isinstance(value, list):
-        for each in value:
-            yield from _words(each, origin)
-    if not isinstance(value, dict):
-        return
-    is_text = value.get("type") in ("text", "content")
+def _within(value: dict[str, Any], origin: Origin) -> Iterator[Spot]:
+    """Where words may be in a content block of whatever kind, or in an object in it."""
+    kind = str(value.get("type"))
+    is_call = kind.endswith("tool_use")
+    origin = Origin.MODEL if is_call else Origin.TOOL if kind.endswith("tool_result") else origin
     for name, each in value.items():
-        if isinstance(each, str):
-            if name in _WORDS or (is_text and name in ("data", "content")):
-                yield Slot(value, name, origin)
-        else:
-            yield from _words(each, origin)
-
-
-def _strings(value: Any, origin: Origin) -> Iterator[Slot]:
-    """All that are values in it."""
-    members = (
-        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    )
-    for key, each in members:
-        if isinstance(each, str):
-            yield Slot(value, key, origin)
-        else:
-            yield from _strings(each, origin)
+        if name == "input" and is_call:
+            yield Spot(value, name, origin, everywhere)
+        elif name == "data" and isinstance(each, str):
+            if kind == "text":
+                yield Spot(value, name, origin, _within)
+            elif is_text(value.get("media_type")):
+                yield Spot(Decoded(value), name, origin, _within)
+        elif name in _WORDS or isinstance(each, dict):
+            yield Spot(value, name, origin, _within)
+        elif isinstance(each, list):
+            yield from (
+                Spot(each, place, origin, _within)
+                for place, inner in enumerate(each)
+                if not isinstance(inner, str)
+            )
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:

@@ -65,7 +65,7 @@ def read_thinking(config: Block) -> Reasoning | None:
 
 
 def is_effort(effort: Any) -> bool:
-    return effort in _EFFORTS
+    return isinstance(effort, str) and effort in _EFFORTS
 
 
 def write_thinking(prompt: Prompt) -> Thought:

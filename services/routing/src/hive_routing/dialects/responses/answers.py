@@ -79,5 +79,6 @@ def _logprobs(output: list[Item]) -> Any:
     """As chat completions say them; None where there are none."""
     contents = (item.get("content") for item in output if item.get("type") == "message")
     parts = (part for content in contents if isinstance(content, list) for part in content)
-    said = [token for part in parts if isinstance(part, dict) for token in part.get("logprobs") or ()]
+    listed = (part.get("logprobs") for part in parts if isinstance(part, dict))
+    said = [token for tokens in listed if isinstance(tokens, list) for token in tokens]
     return {"content": said, "refusal": []} if said else None

@@ -73,6 +73,8 @@ class _Audio(msgspec.Struct):
 def read_part(part: Item) -> Part:
     """Raises msgspec.ValidationError where a kind of part that is known is not as it has to be."""
     kind = part.get("type")
+    if not isinstance(kind, str):
+        raise msgspec.ValidationError("Object missing required field `type`")
     if kind in _TEXTS:
         text = msgspec.convert(part, _Text)
         return Text(text.text, cache=_mark(text.prompt_cache_breakpoint))
@@ -85,8 +87,6 @@ def read_part(part: Item) -> Part:
     if kind == "input_audio":
         sound = msgspec.convert(part, _Audio).input_audio
         return Media("audio", f"audio/{sound.format}", sound.data)
-    if not isinstance(kind, str):
-        raise msgspec.ValidationError("Object missing required field `type`")
     return Opaque(NAME, kind, part)
 
 
@@ -124,6 +124,12 @@ def write_part(part: Part, *, is_openai: bool) -> Item:
 
 def data_url(media: Media, mime: str) -> str:
     return f"data:{media.mime or mime};base64,{media.data}"
+
+
+def media_type(data: str, name: str | None) -> str | None:
+    """Of a file by its data URL or, where it is no such, by its name; None where neither says it."""
+    mime, _ = _of_data_url(data)
+    return mime or _mime_of(name)
 
 
 def _mark(breakpoint: _Breakpoint | None) -> CacheMark | None:

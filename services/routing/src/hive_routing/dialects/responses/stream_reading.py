@@ -143,7 +143,7 @@ class StreamReader:
         known = {item.id: item for item in self._items.values() if item.id}
         has_more = len(self._items) < len(output)
         for index, item in enumerate(output):
-            if (reading := known.get(item.get("id", ""))) is not None:
+            if (reading := known.get(str(item.get("id")))) is not None:
                 reading.finish(item)
             elif has_more and index not in self._items:
                 self._item_at(index).finish(item)

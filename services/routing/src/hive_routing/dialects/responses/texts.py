@@ -14,6 +14,8 @@ import msgspec
 from msgspec import Raw
 
 from hive_routing.dialects.port import Place
+from hive_routing.dialects.responses.files import words_of_file
+from hive_routing.dialects.words import label
 from hive_routing.guarding.holding import UNREADABLE
 from hive_routing.guarding.port import Origin
 from hive_routing.guarding.texts import Document, Slot
@@ -33,24 +35,40 @@ _WORDS = frozenset(
         "command",
         "commands",
         "content",
+        "description",
         "diff",
+        "error",
         "input",
         "logs",
+        "message",
         "output",
+        "pattern",
         "queries",
         "query",
         "reason",
         "refusal",
+        "revised_prompt",
+        "server_description",
         "stderr",
         "stdout",
         "text",
+        "transcript",
     }
 )
 """Members that hold what is said, in items of any kind."""
 _SPEECHLESS = frozenset({"annotations", "input_schema", "logprobs", "parameters", "schema"})
 """Members with nothing in them that is said."""
-_FROM_TOOLS = frozenset({"output", "outputs", "results"})
+_FROM_TOOLS = frozenset({"error", "output", "outputs", "results"})
 """Members that hold what a tool gave."""
+
+
+_ALL_SAID = frozenset({"arguments", "input"})
+"""Members in which every text is said, where they hold more than one."""
+_OF_TOOLS: Mapping[str, Origin] = {
+    "mcp_list_tools": Origin.TOOL,
+    "additional_tools": Origin.APPLICATION,
+}
+"""Items that say which tools there are."""
 
 
 class _Said(NamedTuple):
@@ -60,10 +78,7 @@ class _Said(NamedTuple):
     place: Any
     key: Any
     origin: Origin
-
-    @property
-    def is_json(self) -> bool:
-        return bool(self.key == "arguments")
+    is_json: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +95,7 @@ class _Growing:
     last: Path = ()
 
     def of(self, event: Mapping[str, Any]) -> Path:
-        at = (event.get(self.index),) if self.index else ()
+        at = (label(event.get(self.index)),) if self.index else ()
         return (*self.path, *at, *self.last)
 
 
@@ -131,7 +146,7 @@ def event_texts(value: Any) -> Iterator[Place]:
         yield from _pieces(value, name, step)
     elif name in _PARTS and isinstance(part := value.get("part"), dict):
         listed, index = _PARTS[name]
-        yield from _again(_channel(value), _walk(part, Origin.MODEL, (listed, value.get(index))))
+        yield from _again(_channel(value), _walk(part, Origin.MODEL, (listed, label(value.get(index)))))
     elif name == _OUTPUT_OF_SHELL:
         yield from _output_of_shell(value, step)
     elif name == "response.output_item" and isinstance(item := value.get("item"), dict):
@@ -153,7 +168,7 @@ def _output_of_shell(event: dict[str, Any], step: str) -> Iterator[Place]:
     if step != "delta":
         yield from _again(_channel(event), _walk({"output": event.get("output")}, Origin.TOOL, ()))
     elif isinstance(delta := event.get("delta"), dict):
-        at: Path = ("output", event.get("command_index"))
+        at: Path = ("output", label(event.get("command_index")))
         for said in _walk(delta, Origin.TOOL, at):
             yield Place((*_channel(event), *said.path), said.place, said.key)
 
@@ -165,13 +180,13 @@ def _again(channel: Path, texts: Iterable[_Said]) -> Iterator[Place]:
 
 def _channel(event: Mapping[str, Any]) -> Path:
     """The item that an event speaks of: by its id, or by its place where events leave that out."""
-    id = event.get("item_id")
-    return (id,) if id else ("", event.get("output_index"))
+    id = label(event.get("item_id"))
+    return (id,) if id else ("", label(event.get("output_index")))
 
 
 def _channel_of(item: Mapping[str, Any], index: Any) -> Path:
-    id = None if item.get("type") == "shell_call" else item.get("id")
-    return (id,) if id else ("", index)
+    id = None if item.get("type") == "shell_call" else label(item.get("id"))
+    return (id,) if id else ("", label(index))
 
 
 def _item(item: dict[str, Any]) -> Iterator[_Said]:
@@ -180,31 +195,48 @@ def _item(item: dict[str, Any]) -> Iterator[_Said]:
     if kind in (None, "message"):
         return _walk(item, _ROLES.get(str(item.get("role")), Origin.USER), ())
     origin = Origin.TOOL if str(kind).endswith("_output") else Origin.MODEL
-    return _walk(item, origin, ())
+    return _walk(item, _OF_TOOLS.get(str(kind), origin), ())
+
+
+class _Spot(NamedTuple):
+    """A value, still to be looked at. is_said: it is words, or a list of them. is_all: so is all that is in it."""
+
+    path: Path
+    place: Any
+    key: Any
+    origin: Origin
+    is_said: bool
+    is_all: bool = False
 
 
 def _walk(value: dict[str, Any], origin: Origin, path: Path) -> Iterator[_Said]:
-    for key, inner in value.items():
-        if key in _SPEECHLESS:
-            continue
-        whose = Origin.TOOL if key in _FROM_TOOLS else origin
-        here = (*path, key)
+    """The texts in it, in their order; nothing here calls itself, for it may be nested as deep as can be."""
+    ahead = list(_members(value, origin, path))[::-1]
+    while ahead:
+        path, place, key, origin, is_said, is_all = ahead.pop()
+        inner = place[key]
         if isinstance(inner, str):
-            if inner and key in _WORDS:
-                yield _Said(here, value, key, whose)
-        elif isinstance(inner, dict):
-            yield from _walk(inner, whose, here)
+            if inner and (is_said or is_all):
+                yield _Said(path, place, key, origin, key == "arguments" and not is_all)
         elif isinstance(inner, list):
-            yield from _walk_list(inner, whose, here)
-
-
-def _walk_list(values: list[Any], origin: Origin, path: Path) -> Iterator[_Said]:
-    for place, inner in enumerate(values):
-        if isinstance(inner, str):
-            if inner and path[-1] in _WORDS:
-                yield _Said((*path, place), values, place, origin)
+            spots = (_Spot((*path, at), inner, at, origin, is_said, is_all) for at in range(len(inner)))
+            ahead += list(spots)[::-1]
         elif isinstance(inner, dict):
-            yield from _walk(inner, origin, (*path, place))
+            if is_all or path[-1] in _ALL_SAID:
+                more = [_Spot((*path, at), inner, at, origin, True, True) for at in inner]
+            else:
+                more = list(_members(inner, origin, path))
+            ahead += more[::-1]
+
+
+def _members(value: dict[str, Any], origin: Origin, path: Path) -> Iterator[_Spot]:
+    for key, inner in value.items():
+        if key == "file_data" and isinstance(inner, str):
+            if (place := words_of_file(value)) is not None:
+                yield _Spot((*path, key), place, key, origin, True)
+        elif key not in _SPEECHLESS:
+            whose = Origin.TOOL if key in _FROM_TOOLS else origin
+            yield _Spot((*path, key), value, key, whose, key in _WORDS)
 
 
 def _slots(texts: Iterable[_Said]) -> Iterator[Slot]:
@@ -225,9 +257,7 @@ def _input(holder: dict[str, Any], name: str) -> Iterator[Slot]:
 
 def _tools(holder: dict[str, Any], name: str) -> Iterator[Slot]:
     for tool in _objects(holder[name]):
-        for key in ("description", "server_description"):
-            if isinstance(tool.get(key), str):
-                yield Slot(tool, key, Origin.APPLICATION)
+        yield from _slots(_walk(tool, Origin.APPLICATION, ()))
 
 
 def _variables(holder: dict[str, Any], name: str) -> Iterator[Slot]:
