@@ -10,8 +10,7 @@ from collections.abc import Callable
 from uvicorn import Config
 
 from hive_host.connection import Connection
-from hive_host.protocol import Limits, Shared
-from hive_host.websocket import WebSocket
+from hive_host.protocol import Limits, Open, Shared
 from hive_relay.asgi import App
 from hive_runtime.tasks import Tasks
 from hive_runtime.telemetry import report_lost_task
@@ -127,7 +126,7 @@ class Listener:
             f" Choose another address with {prefix}HOST and {prefix}PORT."
         )
 
-    def _open(self) -> list[Connection | WebSocket]:
+    def _open(self) -> list[Open]:
         if self._shared is None:
             return []
         return [*(c for c in self._shared.connections if isinstance(c, Connection)), *self._shared.sockets]

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from email.utils import formatdate
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 from urllib.parse import unquote
 
 import structlog
@@ -22,9 +22,6 @@ from hive_relay.asgi import AnswerCut, App, Message, Scope
 from hive_runtime.dialects import Dialect, error_body, error_headers
 from hive_runtime.errors import HiveError, Kind
 from hive_runtime.tasks import Tasks
-
-if TYPE_CHECKING:
-    from hive_host.websocket import WebSocket
 
 log = structlog.get_logger(__name__)
 
@@ -106,6 +103,19 @@ class Reading(Enum):
     LINGER = auto()  # noise, until the client has read our last words
 
 
+class Open(Protocol):
+    """A connection that is open, as its listener sees it."""
+
+    def shutdown(self) -> None:
+        """End as soon as it can be ended politely."""
+
+    def sweep(self, seconds: float) -> None:
+        """Look whether the client has kept it waiting for too long. seconds: since the last look."""
+
+    def abort(self) -> None:
+        """End now."""
+
+
 class Shared(ServerState):
     """What the connections of one listener have in common."""
 
@@ -114,7 +124,7 @@ class Shared(ServerState):
         super().__init__()
         self.app = app
         self.socket_app = socket_app
-        self.sockets: set[WebSocket] = set()
+        self.sockets: set[Open] = set()
         self.limits = limits
         self.answering = tasks
         self.draining = False

@@ -25,7 +25,7 @@ from hive_routing.choosing.hedging import Tried, race
 from hive_routing.choosing.limits import Limits
 from hive_routing.choosing.loads import Loads
 from hive_routing.choosing.policies import Charged, Chooser
-from hive_routing.choosing.terms import ANY, Route
+from hive_routing.choosing.route import ANY, Route
 from hive_routing.choosing.windows import says_too_long
 from hive_routing.dialects.form import Untranslatable
 from hive_routing.prices import PriceTag

@@ -21,7 +21,7 @@ from hive_routing.caching.hive import Asked, HiveCache, Keeping
 from hive_routing.catalogue import Catalogue, Deployment, Model
 from hive_routing.choosing.mirrors import LONGEST_SECONDS, Mirrors
 from hive_routing.choosing.planning import Planner
-from hive_routing.choosing.terms import Route
+from hive_routing.choosing.route import Route
 from hive_routing.dispatch import Dispatcher
 from hive_routing.endpoints import Endpoint, invalid
 from hive_routing.estimates import estimate

@@ -13,7 +13,7 @@ import pytest
 from hive_routing.breaker import Breaker
 from hive_routing.catalogue import Deployment, Model
 from hive_routing.choosing.limits import Limit
-from hive_routing.choosing.terms import Route
+from hive_routing.choosing.route import Route
 from hive_routing.dispatch import Dispatcher, Policy
 from hive_routing.prices import PriceTag
 from hive_routing.providers.port import Timeouts

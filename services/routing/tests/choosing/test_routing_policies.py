@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from hive_routing.catalogue import Deployment
 from hive_routing.choosing.loads import Loads
 from hive_routing.choosing.policies import Chooser
-from hive_routing.choosing.terms import ANY, Route, RoutingPolicy
+from hive_routing.choosing.route import ANY, Route
+from hive_routing.choosing.terms import RoutingPolicy
 from hive_routing.prices import PriceTag
 from hive_routing.providers.port import Timeouts
 from hive_runtime.clock import SystemClock

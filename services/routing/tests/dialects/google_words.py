@@ -11,9 +11,9 @@ import msgspec
 from hypothesis import strategies as st
 from msgspec import Raw
 
+from hive_routing.dialects.encoded import is_text
 from hive_routing.dialects.form import Media, Prompt, Result
 from hive_routing.dialects.port import Dialect
-from hive_routing.guarding.encoded import is_text
 
 WORDS = st.integers(0, 999).map("w{}w".format)
 OBJECTS = st.dictionaries(

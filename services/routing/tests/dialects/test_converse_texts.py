@@ -9,8 +9,8 @@ import pytest
 from msgspec import Raw
 
 from hive_routing.dialects.converse import dialect
+from hive_routing.dialects.places import Slot
 from hive_routing.guarding.port import Origin
-from hive_routing.guarding.texts import Slot
 from services.routing.tests.dialects.converse_wire import fields
 
 USER, APPLICATION, MODEL, TOOL = Origin.USER, Origin.APPLICATION, Origin.MODEL, Origin.TOOL

@@ -14,8 +14,8 @@ from msgspec import Raw
 
 from hive_routing.dialects.gemini import dialect as gemini
 from hive_routing.dialects.interactions import dialect as interactions
+from hive_routing.dialects.places import UNREADABLE
 from hive_routing.dialects.port import Dialect, Frame
-from hive_routing.guarding.holding import UNREADABLE
 from hive_runtime.errors import HiveError, Kind
 from services.routing.tests.dialects.google_words import fields_of
 

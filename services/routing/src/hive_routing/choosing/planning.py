@@ -8,7 +8,8 @@ from typing import Generic, TypeVar
 
 from hive_routing.catalogue import Catalogue, Model
 from hive_routing.choosing.conversations import conversation_key
-from hive_routing.choosing.terms import NO_WISHES, Route, RoutingPolicy, Wishes
+from hive_routing.choosing.route import Route
+from hive_routing.choosing.terms import NO_WISHES, RoutingPolicy, Wishes
 from hive_routing.estimates import prompt_of
 from hive_routing.request import Request
 from hive_routing.tokens import TokenCounter

@@ -11,7 +11,8 @@ from typing import Any
 
 from hive_routing.catalogue import Deployment
 from hive_routing.choosing.loads import Loads
-from hive_routing.choosing.terms import Route, RoutingPolicy
+from hive_routing.choosing.route import Route
+from hive_routing.choosing.terms import RoutingPolicy
 from hive_routing.prices import PriceTag
 
 Charged = Callable[[str], PriceTag]

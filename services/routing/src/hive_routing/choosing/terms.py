@@ -1,16 +1,9 @@
-"""What operators say of how a model's deployments are chosen, and what one request wants of it."""
+"""What operators say of how a model's deployments are chosen, and what callers wish of it."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
-
-if TYPE_CHECKING:
-    from hive_routing.catalogue import Model
-
-T = TypeVar("T")
 
 
 class RoutingPolicy(IntEnum):
@@ -72,31 +65,3 @@ class Wishes:
 
 
 NO_WISHES = Wishes()
-
-
-@dataclass(frozen=True, slots=True)
-class Route(Generic[T]):
-    """What the dispatcher may know of one request.
-
-    key: the conversation that it belongs to. region: the caller's wish. is_streamed: its first content is the answer.
-    prompt_tokens: about; 0: not known. longer: models for prompts that are too long for the first one.
-    hedge_seconds: as in `Wishes`. attempts: bounds them further; 0: as for all. before: that were made already, so
-    that numbers go on behind them.
-    afford: makes sure of the money for a second call of the model beside the one under way; raises HiveError where
-    there is none. discard: ends an answer that nobody needs, and notes what it cost. Without both nothing is hedged.
-    """
-
-    key: bytes = b""
-    region: Region | None = None
-    is_streamed: bool = False
-    prompt_tokens: int = 0
-    longer: Sequence[Model] = ()
-    hedge_seconds: float | None = None
-    attempts: int = 0
-    before: int = 0
-    afford: Callable[[Model], Awaitable[None]] | None = None
-    discard: Callable[[T], Awaitable[None]] | None = None
-
-
-ANY: Route[Any] = Route()
-"""Of a request that nothing is known of."""

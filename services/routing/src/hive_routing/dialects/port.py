@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, NoReturn, Protocol, runtime_checkable
 from msgspec import Raw
 
 from hive_routing.dialects.form import Answer, Event, Prompt, Untranslatable
+from hive_routing.dialects.places import Document, Place, Slot
 from hive_routing.usage import Usage
 from hive_runtime.errors import Kind
 
@@ -17,20 +18,6 @@ class Frame(NamedTuple):
 
     name: str
     data: bytes
-
-
-class Place(NamedTuple):
-    """A text in a decoded event of a stream, and where it stands.
-
-    channel: names the text that it is a piece of, hashable. is_json: of JSON source. is_again: not a piece, but the
-    whole text of the channel up to here once more.
-    """
-
-    channel: tuple[Any, ...]
-    place: Any
-    key: Any
-    is_json: bool = False
-    is_again: bool = False
 
 
 class Reader(Protocol):
@@ -98,12 +85,12 @@ class Dialect(Protocol):
 
     def writer(self, prompt: Prompt) -> Writer: ...
 
-    def prompt_texts(self, fields: Mapping[str, Raw]) -> Mapping[str, Any]:
-        """`hive_routing.guarding.texts.Document` by member of the body: where guards find the caller's words."""
+    def prompt_texts(self, fields: Mapping[str, Raw]) -> Mapping[str, Document]:
+        """By member of the body: where guards find the caller's words."""
         ...
 
-    def answer_texts(self, value: Any) -> Iterator[Any]:
-        """`hive_routing.guarding.texts.Slot` of each text in a decoded answer."""
+    def answer_texts(self, value: Any) -> Iterator[Slot]:
+        """Of each text in a decoded answer."""
         ...
 
     def event_texts(self, value: Any) -> Iterator[Place]:

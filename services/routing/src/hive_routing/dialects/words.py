@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from hive_routing.dialects.places import Slot
 from hive_routing.guarding.port import Origin
-from hive_routing.guarding.texts import Slot
 
 
 class Spot(NamedTuple):

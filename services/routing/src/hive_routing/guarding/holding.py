@@ -13,13 +13,10 @@ from typing import Any
 
 import msgspec
 
-from hive_routing.dialects.port import Place
+from hive_routing.dialects.chat.texts import event_texts
+from hive_routing.dialects.places import UNREADABLE, Place
 from hive_routing.providers.sse import EventSplitter, read_event, read_named
 from hive_runtime.errors import HiveError, Kind
-
-_SPOKEN = ("content", "reasoning_content", "reasoning", "refusal")
-
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 Name = tuple[Any, ...]
 Texts = Callable[[Any], Iterable[Place]]
@@ -120,7 +117,7 @@ class HeldEvents:
     """
 
     def __init__(self, texts: Texts | None = None) -> None:
-        self._texts = texts or chunk_texts
+        self._texts = texts or event_texts
         self._keeps_edits = texts is not None  # for texts that are told again as a whole
         self.channels: dict[Name, Channel] = {}
         self._splitter = EventSplitter()
@@ -205,37 +202,6 @@ def forget_logprobs(value: Any) -> None:
 
 def _dicts(values: Iterable[Any]) -> Iterator[dict[str, Any]]:
     return (each for each in values if isinstance(each, dict))
-
-
-def chunk_texts(chunk: Any) -> Iterator[Place]:
-    """The texts in a chunk of chat or text completions."""
-    for choice in _objects(chunk.get("choices") if isinstance(chunk, dict) else None):
-        index = choice.get("index", 0)
-        if isinstance(choice.get("text"), str):
-            yield Place((index, "text"), choice, "text")
-        delta = choice.get("delta")
-        if not isinstance(delta, dict):
-            continue
-        for key in _SPOKEN:
-            if isinstance(delta.get(key), str):
-                yield Place((index, key), delta, key)
-        for part in _objects(delta.get("content")):
-            if isinstance(part.get("text"), str):
-                yield Place((index, "content"), part, "text")
-        if isinstance(spoken := delta.get("audio"), dict) and isinstance(spoken.get("transcript"), str):
-            yield Place((index, "transcript"), spoken, "transcript")
-        for number, call in enumerate(_objects(delta.get("tool_calls"))):
-            place = call.get("index", number)
-            yield from _arguments((index, "tool", place), call.get("function"))
-            custom = call.get("custom")
-            if isinstance(custom, dict) and isinstance(custom.get("input"), str):
-                yield Place((index, "custom", place), custom, "input")
-        yield from _arguments((index, "function"), delta.get("function_call"))
-
-
-def _arguments(name: Name, function: Any) -> Iterator[Place]:
-    if isinstance(function, dict) and isinstance(function.get("arguments"), str):
-        yield Place(name, function, "arguments", is_json=True)
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:

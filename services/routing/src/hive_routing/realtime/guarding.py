@@ -13,9 +13,9 @@ from typing import Any
 
 import msgspec
 
+from hive_routing.dialects.places import Slot
 from hive_routing.guarding.gates import STEP, blocked, mask
 from hive_routing.guarding.port import Asker, Decision, Guards, Origin, Text, Verdict
-from hive_routing.guarding.texts import Slot
 from hive_routing.realtime.events import ClientEvent, ServerEvent, values_of
 from hive_routing.realtime.port import Message
 from hive_routing.realtime.texts import SPOKEN

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from hive_routing.dialects.places import Slot
 from hive_routing.guarding.port import Origin
-from hive_routing.guarding.texts import Slot
 
 _ROLES = {"system": Origin.APPLICATION, "assistant": Origin.MODEL}
 _TOOL_ITEMS = frozenset({"function_call_output", "mcp_call"})

@@ -14,8 +14,7 @@ from hive_routing.dialects.chat.reader import ChatReader
 from hive_routing.dialects.chat.spoken import NAME
 from hive_routing.dialects.chat.writer import ChatWriter
 from hive_routing.dialects.form import Answer, Prompt
-from hive_routing.dialects.port import Place
-from hive_routing.guarding.texts import Document, Slot
+from hive_routing.dialects.places import Document, Place, Slot
 from hive_runtime.clock import Clock, SystemClock
 
 

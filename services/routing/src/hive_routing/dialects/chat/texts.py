@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 from msgspec import Raw
 
-from hive_routing.dialects.port import Place
-from hive_routing.guarding.holding import UNREADABLE, chunk_texts
+from hive_routing.dialects.places import UNREADABLE, Document, Place, Slot
 from hive_routing.guarding.port import Origin
-from hive_routing.guarding.texts import Document, Slot, spoken
 
 _ROLES = {
     "system": Origin.APPLICATION,
@@ -20,6 +18,8 @@ _ROLES = {
     "function": Origin.TOOL,
     "assistant": Origin.MODEL,
 }
+_SPOKEN = ("content", "reasoning_content", "reasoning", "refusal")
+"""Members of messages and deltas that hold text."""
 
 
 def prompt_texts(fields: Mapping[str, Raw]) -> Mapping[str, Document]:
@@ -43,8 +43,49 @@ def answer_texts(value: Any) -> Iterator[Slot]:
             yield from spoken(message, Origin.MODEL)
 
 
-def event_texts(value: Any) -> Iterator[Place]:
-    return chunk_texts(value)
+def event_texts(chunk: Any) -> Iterator[Place]:
+    """The texts in a chunk of chat or text completions."""
+    for choice in _objects(chunk.get("choices") if isinstance(chunk, dict) else None):
+        index = choice.get("index", 0)
+        if isinstance(choice.get("text"), str):
+            yield Place((index, "text"), choice, "text")
+        delta = choice.get("delta")
+        if not isinstance(delta, dict):
+            continue
+        for key in _SPOKEN:
+            if isinstance(delta.get(key), str):
+                yield Place((index, key), delta, key)
+        for part in _objects(delta.get("content")):
+            if isinstance(part.get("text"), str):
+                yield Place((index, "content"), part, "text")
+        if isinstance(spoken := delta.get("audio"), dict) and isinstance(spoken.get("transcript"), str):
+            yield Place((index, "transcript"), spoken, "transcript")
+        for number, call in enumerate(_objects(delta.get("tool_calls"))):
+            place = call.get("index", number)
+            yield from _call_arguments((index, "tool", place), call.get("function"))
+            custom = call.get("custom")
+            if isinstance(custom, dict) and isinstance(custom.get("input"), str):
+                yield Place((index, "custom", place), custom, "input")
+        yield from _call_arguments((index, "function"), delta.get("function_call"))
+
+
+def _call_arguments(name: tuple[Any, ...], function: Any) -> Iterator[Place]:
+    if isinstance(function, dict) and isinstance(function.get("arguments"), str):
+        yield Place(name, function, "arguments", is_json=True)
+
+
+def spoken(said: dict[str, Any], origin: Origin) -> Iterator[Slot]:
+    """The texts of a message, or of a piece of one."""
+    yield from _strings(said, _SPOKEN, origin)
+    for part in _objects(said.get("content")):
+        yield from _strings(part, ("text", "refusal"), origin)
+    if isinstance(audio := said.get("audio"), dict):
+        yield from _strings(audio, ("transcript",), origin)
+    for call in _objects(said.get("tool_calls")):
+        yield from _arguments(call.get("function"))
+        if isinstance(custom := call.get("custom"), dict):
+            yield from _strings(custom, ("input",), Origin.MODEL)
+    yield from _arguments(said.get("function_call"))
 
 
 def _messages(value: Any) -> Iterator[Slot]:
@@ -65,6 +106,15 @@ def _tools(value: Any) -> Iterator[Slot]:
 
 
 _READERS = {"messages": _messages, "prediction": _prediction, "tools": _tools, "functions": _tools}
+
+
+def _arguments(function: Any) -> Iterator[Slot]:
+    if isinstance(function, dict) and isinstance(function.get("arguments"), str):
+        yield Slot(function, "arguments", Origin.MODEL, is_json=True)
+
+
+def _strings(place: dict[str, Any], names: Sequence[str], origin: Origin) -> Iterator[Slot]:
+    yield from (Slot(place, name, origin) for name in names if isinstance(place.get(name), str))
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:

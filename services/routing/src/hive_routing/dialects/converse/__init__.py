@@ -15,7 +15,8 @@ from hive_routing.dialects.converse.parts import NAME
 from hive_routing.dialects.converse.stream_reading import StreamReader
 from hive_routing.dialects.converse.stream_writing import StreamWriter
 from hive_routing.dialects.form import Answer, Prompt
-from hive_routing.dialects.port import Dialect, Place, Reader, Writer
+from hive_routing.dialects.places import Place
+from hive_routing.dialects.port import Dialect, Reader, Writer
 
 
 class Converse:

@@ -8,9 +8,8 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from hive_routing.dialects.port import Place
+from hive_routing.dialects.places import Document, Place, Slot
 from hive_routing.guarding.port import Origin
-from hive_routing.guarding.texts import Document, Slot
 
 _ORIGINS = {"assistant": Origin.MODEL, "system": Origin.APPLICATION}
 

@@ -15,7 +15,8 @@ from hive_routing.dialects.gemini import answers, prompts, texts
 from hive_routing.dialects.gemini.reader import GeminiReader
 from hive_routing.dialects.gemini.seals import NAME
 from hive_routing.dialects.gemini.writer import GeminiWriter
-from hive_routing.dialects.port import Dialect, Place, Reader, Writer
+from hive_routing.dialects.places import Place
+from hive_routing.dialects.port import Dialect, Reader, Writer
 
 
 class _Gemini:

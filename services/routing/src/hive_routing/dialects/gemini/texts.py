@@ -8,13 +8,11 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from hive_routing.dialects.encoded import Decoded, is_text
 from hive_routing.dialects.gemini.fields import camel, listed
-from hive_routing.dialects.port import Place
+from hive_routing.dialects.places import UNREADABLE, Document, Place, Slot
 from hive_routing.dialects.words import Spot, everywhere, label, words
-from hive_routing.guarding.encoded import Decoded, is_text
-from hive_routing.guarding.holding import UNREADABLE
 from hive_routing.guarding.port import Origin
-from hive_routing.guarding.texts import Document, Slot
 
 
 def prompt_texts(fields: Mapping[str, Raw]) -> dict[str, Document]:

@@ -12,7 +12,8 @@ from hive_routing.dialects.interactions import answers, prompts, texts
 from hive_routing.dialects.interactions.contents import NAME
 from hive_routing.dialects.interactions.reader import InteractionsReader
 from hive_routing.dialects.interactions.writer import InteractionsWriter
-from hive_routing.dialects.port import Dialect, Place, Reader, Writer
+from hive_routing.dialects.places import Place
+from hive_routing.dialects.port import Dialect, Reader, Writer
 
 
 class _Interactions:

@@ -12,7 +12,8 @@ from hive_routing.dialects.messages import answers, prompt_reading, prompt_writi
 from hive_routing.dialects.messages.parts import NAME
 from hive_routing.dialects.messages.stream_reading import MessagesReader
 from hive_routing.dialects.messages.stream_writing import MessagesWriter
-from hive_routing.dialects.port import Dialect, Place, Reader, Writer
+from hive_routing.dialects.places import Place
+from hive_routing.dialects.port import Dialect, Reader, Writer
 
 
 class _Messages:

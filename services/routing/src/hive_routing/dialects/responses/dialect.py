@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Raw
 
 from hive_routing.dialects.form import Answer, Prompt
-from hive_routing.dialects.port import Place
+from hive_routing.dialects.places import Document, Place, Slot
 from hive_routing.dialects.responses.answers import read_answer, write_answer
 from hive_routing.dialects.responses.ids import NewId, random_id
 from hive_routing.dialects.responses.parts import NAME
@@ -17,7 +17,6 @@ from hive_routing.dialects.responses.prompt_writing import write_prompt
 from hive_routing.dialects.responses.stream_reading import StreamReader
 from hive_routing.dialects.responses.stream_writing import StreamWriter
 from hive_routing.dialects.responses.texts import answer_texts, event_texts, prompt_texts
-from hive_routing.guarding.texts import Document, Slot
 from hive_runtime.clock import Clock, SystemClock
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from hive_routing.dialects.encoded import Decoded, is_text
 from hive_routing.dialects.responses.parts import Item, media_type
-from hive_routing.guarding.encoded import Decoded, is_text
 
 _UNSAID = (None, "application/octet-stream")
 

@@ -13,12 +13,10 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Raw
 
-from hive_routing.dialects.port import Place
+from hive_routing.dialects.places import UNREADABLE, Document, Place, Slot
 from hive_routing.dialects.responses.files import words_of_file
 from hive_routing.dialects.words import label
-from hive_routing.guarding.holding import UNREADABLE
 from hive_routing.guarding.port import Origin
-from hive_routing.guarding.texts import Document, Slot
 
 Path = tuple[Any, ...]
 

@@ -1,0 +1,51 @@
+"""Where the texts of a body, an answer or an event stand: what guards read, and where they put other words."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+from hive_routing.guarding.port import Origin
+
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class Slot(NamedTuple):
+    """A text, and the place where another one can be put. is_json: it is JSON source, and has to stay so."""
+
+    place: Any
+    key: Any
+    origin: Origin
+    is_json: bool = False
+
+    @property
+    def text(self) -> str:
+        return str(self.place[self.key])
+
+    def put(self, text: str) -> None:
+        self.place[self.key] = text
+
+
+class Document(NamedTuple):
+    """A decoded part of a body, and the slots in it."""
+
+    value: Any
+    slots: list[Slot]
+
+    def encoded(self) -> bytes:
+        return msgspec.json.encode(self.value)
+
+
+class Place(NamedTuple):
+    """A text in a decoded event of a stream, and where it stands.
+
+    channel: names the text that it is a piece of, hashable. is_json: of JSON source. is_again: not a piece, but the
+    whole text of the channel up to here once more.
+    """
+
+    channel: tuple[Any, ...]
+    place: Any
+    key: Any
+    is_json: bool = False
+    is_again: bool = False
