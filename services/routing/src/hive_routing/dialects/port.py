@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn, Protocol, runtime_checkable
 
 from msgspec import Raw
@@ -56,8 +57,10 @@ class GoesOn(Protocol):
 class Dialect(Protocol):
     """One dialect; it has no state."""
 
-    name: str
-    """`chat`, `messages`, `responses`, `gemini`, `converse`, `interactions`."""
+    @property
+    def name(self) -> str:
+        """`chat`, `messages`, `responses`, `gemini`, `converse`, `interactions`."""
+        ...
 
     def read_prompt(self, fields: Mapping[str, Raw]) -> Prompt:
         """The body of a request. Raises HiveError `invalid` that names the field (as a path) where it is wrong.
@@ -96,6 +99,22 @@ class Dialect(Protocol):
     def event_texts(self, value: Any) -> Iterator[Place]:
         """The texts in a decoded event of a stream."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """A `Dialect` of functions: one that needs nothing but its modules."""
+
+    name: str
+    read_prompt: Callable[[Mapping[str, Raw]], Prompt]
+    write_prompt: Callable[[Prompt], dict[str, Any]]
+    read_answer: Callable[[bytes], Answer]
+    write_answer: Callable[[Answer, Prompt], bytes]
+    reader: Callable[[], Reader]
+    writer: Callable[[Prompt], Writer]
+    prompt_texts: Callable[[Mapping[str, Raw]], Mapping[str, Document]]
+    answer_texts: Callable[[Any], Iterator[Slot]]
+    event_texts: Callable[[Any], Iterator[Place]]
 
 
 def untranslatable(param: str, what: str, dialect: str) -> Untranslatable:

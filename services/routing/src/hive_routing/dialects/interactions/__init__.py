@@ -2,49 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
-
-from msgspec import Raw
-
-from hive_routing.dialects.form import Answer, Prompt
 from hive_routing.dialects.interactions import answers, prompts, texts
 from hive_routing.dialects.interactions.contents import NAME
 from hive_routing.dialects.interactions.reader import InteractionsReader
 from hive_routing.dialects.interactions.writer import InteractionsWriter
-from hive_routing.dialects.places import Place
-from hive_routing.dialects.port import Dialect, Reader, Writer
+from hive_routing.dialects.port import Codec, Dialect
 
-
-class _Interactions:
-    name = NAME
-
-    def read_prompt(self, fields: Mapping[str, Raw]) -> Prompt:
-        return prompts.read_prompt(fields)
-
-    def write_prompt(self, prompt: Prompt) -> dict[str, Any]:
-        return prompts.write_prompt(prompt)
-
-    def read_answer(self, body: bytes) -> Answer:
-        return answers.read_answer(body)
-
-    def write_answer(self, answer: Answer, prompt: Prompt) -> bytes:
-        return answers.write_answer(answer, prompt)
-
-    def reader(self) -> Reader:
-        return InteractionsReader()
-
-    def writer(self, prompt: Prompt) -> Writer:
-        return InteractionsWriter(prompt)
-
-    def prompt_texts(self, fields: Mapping[str, Raw]) -> Mapping[str, Any]:
-        return texts.prompt_texts(fields)
-
-    def answer_texts(self, value: Any) -> Iterator[Any]:
-        return texts.answer_texts(value)
-
-    def event_texts(self, value: Any) -> Iterator[Place]:
-        return texts.event_texts(value)
-
-
-dialect: Dialect = _Interactions()
+dialect: Dialect = Codec(
+    name=NAME,
+    read_prompt=prompts.read_prompt,
+    write_prompt=prompts.write_prompt,
+    read_answer=answers.read_answer,
+    write_answer=answers.write_answer,
+    reader=InteractionsReader,
+    writer=InteractionsWriter,
+    prompt_texts=texts.prompt_texts,
+    answer_texts=texts.answer_texts,
+    event_texts=texts.event_texts,
+)
