@@ -1,4 +1,4 @@
-"""The relay between a caller and services on the memory bus and the local network: who answers, and how."""
+"""The relay between a caller and services on the memory bus: who answers, and how; over rpc and within a process."""
 
 from __future__ import annotations
 
@@ -42,6 +42,7 @@ class Instance:
             blobs=rig.blobs,
             clock=rig.clock,
             tasks=self.tasks,
+            beside=rig.beside,
         )
         self.server.add(Responder.attach, self.responder)
 
@@ -55,6 +56,8 @@ class Instance:
         """Everything this process did stops at once, as far as others can see."""
         await self.tasks.close()
         await self.server.stop(0)
+        for asker in self.responder._askers.values():
+            asker.replies.close()
 
 
 @dataclass
@@ -66,6 +69,7 @@ class Rig:
     caller: Caller
     tasks: Tasks
     server: Server
+    beside: dict[str, Caller]
     instances: list[Instance] = field(default_factory=list)
 
     async def instance(self, app: App, *, queue: bool = True) -> Instance:
@@ -95,6 +99,16 @@ class Rig:
         await until(lambda: instance.responder.in_flight == 0)
 
 
+@pytest.fixture(autouse=True, params=["over rpc", "beside"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How services reach the caller."""
+    monkeypatch.setitem(WAY, "beside", request.param == "beside")
+    return str(request.param)
+
+
+WAY = {"beside": False}
+
+
 @asynccontextmanager
 async def rig_of(folder: Path, patience: Patience = Patience()) -> AsyncIterator[Rig]:
     clock = SystemClock()
@@ -110,7 +124,8 @@ async def rig_of(folder: Path, patience: Patience = Patience()) -> AsyncIterator
     caller = Caller(server=server, bus=bus, network=network, clock=clock, tasks=tasks, patience=patience)
     server.add(Caller.attach, caller)
     await server.start()
-    rig = Rig(network, bus, ObjectBlobs.in_folder(folder, clock), clock, caller, tasks, server)
+    beside = {server.address: caller} if WAY["beside"] else {}
+    rig = Rig(network, bus, ObjectBlobs.in_folder(folder, clock), clock, caller, tasks, server, beside)
     try:
         yield rig
     finally:
@@ -504,7 +519,9 @@ async def test_a_process_lost_after_content_ends_the_answer_with_an_error(tmp_pa
         assert caught.value.kind is Kind.UPSTREAM_FAILED and "after 9 bytes" in caught.value.message
 
 
-async def test_a_caller_that_goes_away_stops_what_runs_for_it(tmp_path: Path) -> None:
+async def test_a_caller_that_goes_away_stops_what_runs_for_it(tmp_path: Path, way: str) -> None:
+    if way == "beside":
+        pytest.skip("it goes down together with what runs for it")
     hanging = Lossy()
     async with rig_of(tmp_path) as rig:
         instance = await rig.instance(hanging)
@@ -561,6 +578,7 @@ async def test_a_caller_that_cannot_be_reached_costs_no_place_and_no_bytes(tmp_p
         asked = request(body=BlobReference(path="requests/1", size_bytes=size), queued=False)
         asked.body = BlobReference(path="requests/1", size_bytes=size)
         assert (await whole(rig, asked))[0] == 200
+        await until(lambda: instance.responder.in_flight == 0)
         big = RequestEnvelope(
             request_id="req_big", attempt=1, reply_to=rig.server.address, deadline_unix_ms=deadline
         )

@@ -68,6 +68,7 @@ class Host:
         self._process = process
         self._server: Server = process.network.server(service, instance)
         self._responder: Responder | None = None
+        self._caller: Caller | None = None
 
     @property
     def sql_url(self) -> str:
@@ -114,7 +115,7 @@ class Host:
             tasks=self.tasks,
         )
         self.serve(Caller.attach, caller)
-        self._process.callers.append(caller)
+        self._caller = caller
         return caller
 
     def answer(self, app: App) -> None:
@@ -128,6 +129,7 @@ class Host:
             blobs=self.blobs,
             clock=self.clock,
             tasks=self.tasks,
+            beside=self._process.callers,
         )
         self.serve(Responder.attach, self._responder)
 
@@ -135,6 +137,8 @@ class Host:
     async def running(self) -> AsyncIterator[None]:
         """Entered: rpc and requests are taken. Left: all that was taken has its answer, or a refusal."""
         await self._server.start()
+        if self._caller is not None:
+            self._process.callers[self.address] = self._caller
         responder, subscription = self._responder, None
         if responder is not None:
             options = Options(fields={"service": self.service})
@@ -147,6 +151,7 @@ class Host:
             if responder is not None and subscription is not None:
                 await subscription.close()
                 await responder.drain(self.settings.drain_seconds)
+            self._process.callers.pop(self.address, None)
             await self._server.stop(1.0)
 
 
@@ -166,7 +171,7 @@ class Process:
         self.mounts = {"public": Mounts(self.health), "internal": Mounts(self.health)}
         self.mounts["internal"].add("/metrics", metrics_app(self.metrics))
         self._hosts: list[Host] = []
-        self.callers: list[Caller] = []
+        self.callers: dict[str, Caller] = {}
         around = Surroundings(
             settings, service or "", self.instance, self.data_dir, self.clock, self.metrics, self.health
         )
@@ -265,7 +270,7 @@ class Process:
 
     def _give_up(self) -> None:
         """Tell those whose requests did not finish in time; a stream then ends with an error, not silently."""
-        for caller in self.callers:
+        for caller in self.callers.values():
             caller.give_all_up()
 
 

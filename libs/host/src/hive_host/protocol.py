@@ -6,7 +6,7 @@ llhttp refuses most framing that two parsers could read in two ways; `Head` refu
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
 from enum import Enum, auto
@@ -293,6 +293,8 @@ class Cycle:
         self.head_sent = False
         self.disconnected = False
         self._wire = wire
+        self._on_departure: Callable[[], None] | None = None
+        scope["hive.departure"] = self.watch
         self._arrived = asyncio.Event()
         self._complete = False
         self._head = b""
@@ -316,8 +318,17 @@ class Cycle:
         """There is nobody to answer any more."""
         self.disconnected = True
         self._arrived.set()
+        if self._on_departure is not None:
+            self._on_departure()
 
     # What the app does
+
+    def watch(self, on_departure: Callable[[], None]) -> None:
+        """Call back when there is nobody to answer any more. The app has the whole body, and reads no further."""
+        self._on_departure = on_departure
+        self._wire.read_on(self)
+        if self.disconnected:
+            on_departure()
 
     async def run(self, app: App) -> None:
         """Call the app; what escapes it becomes a 500, or a cut answer where the answer had begun."""
@@ -363,12 +374,11 @@ class Cycle:
 
     # The answer on the wire
 
-    def _head_of(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    def _head_of(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
         """The status line and headers; who frames the body (here) also writes the headers that say how."""
         lines = [STATUS_LINE[status], self._wire.shared.date]
+        _refuse_forbidden(headers)
         for name, value in headers:
-            if HEADER_RE.search(name) or HEADER_VALUE_RE.search(value):
-                raise RuntimeError(f"The app sent a header that HTTP forbids: {name!r}.")
             name = name.lower()
             if name == b"content-length":
                 self._left = int(value)
@@ -423,6 +433,15 @@ class Cycle:
         answer = self._wire.shared.last_answer(error, with_body=self.scope["method"] != "HEAD")
         self._wire.transport.write(answer)
         self._finish()
+
+
+def _refuse_forbidden(headers: Sequence[tuple[bytes, bytes]]) -> None:
+    """Raises RuntimeError where a character is in a header that HTTP forbids there."""
+    names, values = b"".join([name for name, _ in headers]), b"".join([value for _, value in headers])
+    if HEADER_RE.search(names) or HEADER_VALUE_RE.search(values):
+        for name, value in headers:
+            if HEADER_RE.search(name) or HEADER_VALUE_RE.search(value):
+                raise RuntimeError(f"The app sent a header that HTTP forbids: {name!r}.")
 
 
 def _left(left: int, more_body: bool) -> int:

@@ -7,10 +7,9 @@ from collections.abc import AsyncIterator, Callable
 
 from hive_relay import frames
 from hive_relay.link import Link
-from hive_rpc import error_of
 from hive_runtime.errors import HiveError, Kind
 from modelhive.common.v1.common_pb2 import UsageSummary
-from modelhive.relay.v1.relay_pb2 import CancelReason, End, Head, RequestEnvelope
+from modelhive.relay.v1.relay_pb2 import CancelReason, RequestEnvelope
 
 HELD_BYTES = 128 * 1024
 """A preamble longer than this is passed on: holding it would use up the service's credit."""
@@ -43,7 +42,7 @@ class Call:
         self.timer: asyncio.TimerHandle | None = None
         self.usage: UsageSummary | None = None
         self.delivered = 0
-        self._head: Head | None = None
+        self._head: tuple[int, frames.HeaderPairs] | None = None
         self._parts: list[bytes] = []
         self._held = 0
         self._uncredited = 0
@@ -71,7 +70,7 @@ class Call:
         if self._head is None or (self._error is not None and not self._shown):
             raise self._error or HiveError(Kind.INTERNAL, "The answer ended before it began.")
         self._shown = True
-        return self._head.status, frames.header_pairs(self._head.headers)
+        return self._head
 
     async def read(self) -> tuple[bytes, bool]:
         """All bytes that are ready (maybe none), and whether the answer is complete with them.
@@ -103,7 +102,7 @@ class Call:
         """The client took so many bytes: the service may send as many more."""
         self._uncredited += size
         if self._uncredited >= frames.CREDIT_STEP_BYTES and self.link is not None and not self._ended:
-            self.link.send(frames.credit(self.request_id, self.attempt, self._uncredited))
+            self.link.credit(self.request_id, self.attempt, self._uncredited)
             self._uncredited = 0
 
     def close(self, reason: CancelReason.ValueType = CancelReason.CANCEL_REASON_CLIENT_GONE) -> None:
@@ -112,9 +111,10 @@ class Call:
 
     # What the service's side brings.
 
-    def on_head(self, head: Head) -> None:
+    def on_head(self, status: int, headers: frames.HeaderPairs) -> None:
+        """headers: this call's own from now on."""
         if self._head is None:
-            self._head = head
+            self._head = status, headers
 
     def on_chunk(self, data: bytes, content: bool) -> None:
         self._parts.append(data)
@@ -126,19 +126,15 @@ class Call:
             self.envelope = None  # nobody else will need it, and a stream may go on for long
         self._wake()
 
-    def on_end(self, end: End) -> None:
-        if end.HasField("usage"):
-            self.usage = end.usage
+    def on_end(self, error: HiveError | None, usage: UsageSummary | None) -> None:
+        self.usage = usage
         self._ended = True
-        if end.HasField("failure"):
-            self._settle(error_of(end.failure))
-        else:
-            self._settle(None)
+        self._settle(error)
 
     def give_up(self, reason: CancelReason.ValueType, error: HiveError) -> None:
         """Tell the service to stop, and the client's side why."""
         if self.link is not None and not self.finished:
-            self.link.send(frames.cancel(self.request_id, self.attempt, reason))
+            self.link.cancel(self.request_id, self.attempt, reason)
         self.fail(error)
 
     def fail(self, error: HiveError) -> None:

@@ -23,20 +23,21 @@ from typing import Any
 from hive_bus import Bus
 from hive_relay import frames
 from hive_relay.call import Call
-from hive_relay.link import Link
+from hive_relay.link import Link, StreamLink
 from hive_relay.losses import MOST_LOSSES, CostlyBodies, fingerprint_of
+from hive_relay.replies import Key
 from hive_relay.stream_id import stream_lost, tag_of
-from hive_rpc import Network, Server
+from hive_rpc import Network, Server, error_of
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError, Kind
 from hive_runtime.tasks import Tasks
-from modelhive.common.v1.common_pb2 import Principal
+from modelhive.common.v1.common_pb2 import Principal, UsageSummary
 from modelhive.relay.v1.relay_pb2 import (
     BlobReference,
     CancelReason,
-    End,
     ExecuteRequest,
     Header,
+    Hello,
     OpenRequest,
     OpenResponse,
     ReplyFrame,
@@ -151,15 +152,64 @@ class Caller(RepliesServicer):
         self, request_iterator: AsyncIterator[OpenRequest], context: Any
     ) -> AsyncIterator[OpenResponse]:
         """One stream per service process: its reply frames in, our frames out."""
-        link = Link()
-        self._carried[link] = set()
+        link = StreamLink()
+        self.join(link)
         reader = self._tasks.spawn(self._listen(link, request_iterator), "relay replies")
         try:
             while batch := await link.mailbox.take():
                 yield OpenResponse(frames=batch)
         finally:
             reader.cancel()
-            self._broken(link)
+            self.part(link)
+
+    # What services tell, be it over a stream or in this process.
+
+    def join(self, link: Link) -> None:
+        """A service process is there; it says `Hello` next."""
+        self._carried[link] = set()
+
+    def part(self, link: Link) -> None:
+        """A service process is gone: others answer what it had not begun to. May be called twice."""
+        link.close()
+        self._unlist(link)
+        for call in self._carried.pop(link, ()):
+            self._lost(call, link)
+
+    def on_hello(self, link: Link, peer: Hello) -> None:
+        link.peer = peer
+        self._links.setdefault(peer.service, {})[peer.instance] = link
+
+    def on_goodbye(self, link: Link) -> None:
+        link.leaving = True
+        self._unlist(link)
+
+    def on_accepted(self, link: Link, key: Key) -> None:
+        request_id, attempt = key
+        call = self._calls.get(request_id)
+        if call is None or call.link is not None or call.attempt != attempt:
+            link.cancel(request_id, attempt, CancelReason.CANCEL_REASON_STALE)
+            return
+        call.link = link
+        call.tried.add(link.peer.instance)
+        self._carried[link].add(call)
+        if call.timer is not None:
+            call.timer.cancel()
+        call.timer = asyncio.get_running_loop().call_at(call.deadline, self._expired, call)
+        link.go(request_id, attempt)
+
+    def awaited(self, link: Link, key: Key) -> Call | None:
+        """The call that waits for what comes of this attempt; None where nobody does any more."""
+        call = self._calls.get(key[0])
+        return call if call is not None and call.link is link and call.attempt == key[1] else None
+
+    def on_end(
+        self, link: Link, call: Call, error: HiveError | None, usage: UsageSummary | None, given_back: bool
+    ) -> None:
+        if given_back and not call.shown:
+            self._carried[link].discard(call)
+            if self._elsewhere(call):
+                return
+        call.on_end(error, usage)
 
     # How a request reaches a process.
 
@@ -340,64 +390,32 @@ class Caller(RepliesServicer):
                 for frame in request.frames:
                     self._on_frame(link, frame)
         finally:
-            link.mailbox.close()
+            link.close()
 
     def _on_frame(self, link: Link, frame: ReplyFrame) -> None:
         kind = frame.WhichOneof("frame")
         if kind == "hello":
-            self._on_hello(link, frame)
+            self.on_hello(link, frame.hello)
             return
         if kind == "goodbye":
-            self._on_goodbye(link)
+            self.on_goodbye(link)
             return
-        call = self._calls.get(frame.request_id)
+        key = frame.request_id, frame.attempt
         if kind == "accepted":
-            self._on_accepted(link, frame, call)
-        elif call is None or call.link is not link or call.attempt != frame.attempt:
-            return  # an answer that nobody waits for any more
-        elif kind == "chunk":
+            self.on_accepted(link, key)
+            return
+        call = self.awaited(link, key)
+        if call is None:
+            return
+        if kind == "chunk":
             call.on_chunk(frame.chunk.data, frame.chunk.content)
         elif kind == "head":
-            call.on_head(frame.head)
+            call.on_head(frame.head.status, frames.header_pairs(frame.head.headers))
         elif kind == "end":
-            self._on_end(call, link, frame.end)
-
-    def _on_hello(self, link: Link, frame: ReplyFrame) -> None:
-        link.peer = frame.hello
-        self._links.setdefault(link.peer.service, {})[link.peer.instance] = link
-
-    def _on_goodbye(self, link: Link) -> None:
-        link.leaving = True
-        self._unlist(link)
-
-    def _on_end(self, call: Call, link: Link, end: End) -> None:
-        if end.given_back and not call.shown:
-            self._carried[link].discard(call)
-            if self._elsewhere(call):
-                return
-        call.on_end(end)
-
-    def _on_accepted(self, link: Link, frame: ReplyFrame, call: Call | None) -> None:
-        if call is None or call.link is not None or call.attempt != frame.attempt:
-            stale = CancelReason.CANCEL_REASON_STALE
-            link.send(frames.cancel(frame.request_id, frame.attempt, stale))
-            return
-        call.link = link
-        call.tried.add(link.peer.instance)
-        self._carried[link].add(call)
-        if call.timer is not None:
-            call.timer.cancel()
-        call.timer = asyncio.get_running_loop().call_at(call.deadline, self._expired, call)
-        link.send(frames.go(frame.request_id, frame.attempt))
-
-    # What ends.
-
-    def _broken(self, link: Link) -> None:
-        """A service process went away: others answer what it had not begun to."""
-        link.mailbox.close()
-        self._unlist(link)
-        for call in self._carried.pop(link):
-            self._lost(call, link)
+            end = frame.end
+            error = error_of(end.failure) if end.HasField("failure") else None
+            usage = end.usage if end.HasField("usage") else None
+            self.on_end(link, call, error, usage, end.given_back)
 
     def _unlist(self, link: Link) -> None:
         links = self._links.get(link.peer.service, {})

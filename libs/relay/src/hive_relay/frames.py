@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from modelhive.common.v1.common_pb2 import Failure, UsageSummary
+from hive_rpc import failure_of
+from hive_runtime.errors import HiveError
+from modelhive.common.v1.common_pb2 import UsageSummary
 from modelhive.relay.v1.relay_pb2 import (
     Accepted,
     CallerFrame,
@@ -17,7 +19,6 @@ from modelhive.relay.v1.relay_pb2 import (
     Goodbye,
     Head,
     Header,
-    Hello,
     ReplyFrame,
 )
 
@@ -40,10 +41,6 @@ _GO = Go()
 _GOODBYE = Goodbye()
 
 
-def hello(service: str, instance: str, address: str) -> ReplyFrame:
-    return ReplyFrame(hello=Hello(service=service, instance=instance, address=address))
-
-
 def accepted(request_id: str, attempt: int) -> ReplyFrame:
     return ReplyFrame(request_id=request_id, attempt=attempt, accepted=_ACCEPTED)
 
@@ -60,10 +57,11 @@ def chunk(request_id: str, attempt: int, data: bytes, content: bool) -> ReplyFra
 def end(
     request_id: str,
     attempt: int,
-    failure: Failure | None,
+    error: HiveError | None,
     usage: UsageSummary | None,
     given_back: bool = False,
 ) -> ReplyFrame:
+    failure = None if error is None else failure_of(error)
     ending = End(failure=failure, usage=usage, given_back=given_back)
     return ReplyFrame(request_id=request_id, attempt=attempt, end=ending)
 

@@ -1,13 +1,16 @@
-"""The reply stream of one service process, as its caller keeps it."""
+"""A service process as its caller knows it, and what is told to it."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
+from hive_relay import frames
 from hive_relay.mailbox import Mailbox
-from modelhive.relay.v1.relay_pb2 import CallerFrame, Hello
+from modelhive.relay.v1.relay_pb2 import CallerFrame, CancelReason, Hello
 
 
-class Link:
-    """Who is at the other end, once it said `Hello`, and the frames that go there.
+class Link(ABC):
+    """Who is at the other end, once it said `Hello`.
 
     leaving: it said `Goodbye`, so it takes no more, and its end will be no accident.
     """
@@ -15,7 +18,39 @@ class Link:
     def __init__(self) -> None:
         self.peer = Hello()
         self.leaving = False
+
+    @abstractmethod
+    def go(self, request_id: str, attempt: int) -> None:
+        """This attempt of this process may begin what cannot be undone."""
+
+    @abstractmethod
+    def credit(self, request_id: str, attempt: int, size: int) -> None:
+        """It may send so many bytes more."""
+
+    @abstractmethod
+    def cancel(self, request_id: str, attempt: int, reason: CancelReason.ValueType) -> None:
+        """Nobody waits for its answer."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Nothing more is told; may be called twice."""
+
+
+class StreamLink(Link):
+    """At the other end of an rpc stream: `mailbox` holds the frames for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
         self.mailbox: Mailbox[CallerFrame] = Mailbox()
 
-    def send(self, frame: CallerFrame) -> None:
-        self.mailbox.put(frame)
+    def go(self, request_id: str, attempt: int) -> None:
+        self.mailbox.put(frames.go(request_id, attempt))
+
+    def credit(self, request_id: str, attempt: int, size: int) -> None:
+        self.mailbox.put(frames.credit(request_id, attempt, size))
+
+    def cancel(self, request_id: str, attempt: int, reason: CancelReason.ValueType) -> None:
+        self.mailbox.put(frames.cancel(request_id, attempt, reason))
+
+    def close(self) -> None:
+        self.mailbox.close()

@@ -1,16 +1,21 @@
-"""The service's side of the relay: takes envelopes, queued or direct; one reply stream per caller."""
+"""The service's side of the relay: takes envelopes, queued or direct; one reply stream per caller.
+
+With a caller in the same process no stream is needed (`beside.py`).
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
-from hive_relay import frames
 from hive_relay.asgi import App
-from hive_relay.mailbox import Mailbox
+from hive_relay.beside import LinkBeside, RepliesBeside
+from hive_relay.caller import Caller
+from hive_relay.replies import Key, Replies, StreamReplies
 from hive_relay.run import Run, going_down
 from hive_rpc import Network, Server
 from hive_runtime import tracing
@@ -22,8 +27,8 @@ from modelhive.relay.v1.relay_pb2 import (
     CallerFrame,
     ExecuteRequest,
     ExecuteResponse,
+    Hello,
     OpenRequest,
-    ReplyFrame,
     RequestEnvelope,
 )
 from modelhive.relay.v1.relay_pb2_grpc import GatewayServicer, RepliesStub, add_GatewayServicer_to_server
@@ -40,13 +45,16 @@ class Bounds:
 LAST_FRAMES_SECONDS = 2.0
 
 
-class CallerStream:
-    """The reply stream to one caller, and the runs whose answers it carries."""
+class Asker:
+    """A caller as a service process knows it: how it is told of answers, and what runs for it.
+
+    carrier: who carries the frames; None where the caller is in this process.
+    """
 
     def __init__(self, address: str) -> None:
         self.address = address
-        self.mailbox: Mailbox[ReplyFrame] = Mailbox()
-        self.runs: dict[tuple[str, int], Run] = {}
+        self.runs: dict[Key, Run] = {}
+        self.replies: Replies
         self.carrier: asyncio.Task[None] | None = None
 
 
@@ -67,7 +75,9 @@ class Responder(GatewayServicer):
         clock: Clock,
         tasks: Tasks,
         bounds: Bounds = Bounds(),
+        beside: Mapping[str, Caller] = MappingProxyType({}),
     ) -> None:
+        """beside: the callers in this process, by their addresses."""
         self._app = app
         self._service = service
         self._instance = instance
@@ -77,14 +87,15 @@ class Responder(GatewayServicer):
         self._clock = clock
         self._tasks = tasks
         self._bounds = bounds
+        self._beside = beside
         self._places = asyncio.Semaphore(bounds.requests)
         self._body_bytes = 0
-        self._streams: dict[str, CallerStream] = {}
+        self._askers: dict[str, Asker] = {}
         self._draining = False
 
     @property
     def in_flight(self) -> int:
-        return sum(len(stream.runs) for stream in self._streams.values())
+        return sum(len(asker.runs) for asker in self._askers.values())
 
     async def take(self, envelope: RequestEnvelope) -> None:
         """Start answering; returns at once, or waits while as many requests run as may.
@@ -93,15 +104,15 @@ class Responder(GatewayServicer):
         """
         await self._places.acquire()
         try:
-            run, stream = self._admit(envelope)
+            run, asker = self._admit(envelope)
         except BaseException:
             self._places.release()
             raise
-        if run is None or stream is None:
+        if run is None or asker is None:
             self._places.release()
             return
-        stream.runs[run.key] = run
-        done = partial(self._done, run, stream, envelope.blob.size_bytes)
+        asker.runs[run.key] = run
+        done = partial(self._done, run, asker, envelope.blob.size_bytes)
         try:
             run.task = self._tasks.spawn(self._carry(run), "run")
         except BaseException:
@@ -122,9 +133,9 @@ class Responder(GatewayServicer):
         Callers hear of it at once, so that they send nothing more and count what breaks off as no loss.
         """
         self._draining = True
-        for stream in self._streams.values():
-            stream.mailbox.put(frames.goodbye())
-        runs = [run for stream in self._streams.values() for run in stream.runs.values()]
+        for asker in self._askers.values():
+            asker.replies.goodbye()
+        runs = [run for asker in self._askers.values() for run in asker.runs.values()]
         tasks = [run.task for run in runs if run.task is not None]
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=seconds)
@@ -136,18 +147,20 @@ class Responder(GatewayServicer):
 
     async def _say_goodbye(self) -> None:
         """Close the streams once their last frames have left, or could not for a while."""
-        carriers = [stream.carrier for stream in self._streams.values() if stream.carrier is not None]
-        for stream in self._streams.values():
-            stream.mailbox.close()
+        carriers = [asker.carrier for asker in self._askers.values() if asker.carrier is not None]
+        for asker in list(self._askers.values()):
+            asker.replies.close()
+            if asker.carrier is None:
+                del self._askers[asker.address]
         if carriers:
             await asyncio.wait(carriers, timeout=LAST_FRAMES_SECONDS)
 
-    def _admit(self, envelope: RequestEnvelope) -> tuple[Run | None, CallerStream | None]:
+    def _admit(self, envelope: RequestEnvelope) -> tuple[Run | None, Asker | None]:
         left = envelope.deadline_unix_ms / 1000 - self._clock.now()
-        stream = self._stream(envelope.reply_to)
-        if left <= 0 or (envelope.request_id, envelope.attempt) in stream.runs:
+        asker = self._asker(envelope.reply_to)
+        if left <= 0 or (envelope.request_id, envelope.attempt) in asker.runs:
             return None, None
-        run = Run(envelope, stream.mailbox, self._blobs, asyncio.get_running_loop().time() + left)
+        run = Run(envelope, asker.replies, self._blobs, asyncio.get_running_loop().time() + left)
         if self._body_bytes + envelope.blob.size_bytes > self._bounds.body_bytes:
             run.refuse(HiveError(Kind.UNAVAILABLE, "Too many large bodies at once.", retry_after=1))
             return None, None
@@ -155,7 +168,7 @@ class Responder(GatewayServicer):
             run.decline()
             return None, None
         self._body_bytes += envelope.blob.size_bytes
-        return run, stream
+        return run, asker
 
     async def _carry(self, run: Run) -> None:
         try:
@@ -165,44 +178,51 @@ class Responder(GatewayServicer):
                 run.give_back()
             raise
 
-    def _done(self, run: Run, stream: CallerStream, body_bytes: int, task: asyncio.Task[None] | None) -> None:
-        stream.runs.pop(run.key, None)
+    def _done(self, run: Run, asker: Asker, body_bytes: int, task: asyncio.Task[None] | None) -> None:
+        asker.runs.pop(run.key, None)
         self._body_bytes -= body_bytes
         self._places.release()
 
-    # The stream to a caller.
+    # The way to a caller.
 
-    def _stream(self, address: str) -> CallerStream:
-        stream = self._streams.get(address)
-        if stream is None:
-            stream = self._streams[address] = CallerStream(address)
+    def _asker(self, address: str) -> Asker:
+        asker = self._askers.get(address)
+        if asker is not None:
+            return asker
+        asker = self._askers[address] = Asker(address)
+        caller = self._beside.get(address)
+        if caller is not None:
+            asker.replies = RepliesBeside(caller, LinkBeside(asker.runs))
+        else:
+            asker.replies = replies = StreamReplies()
             with tracing.detached():  # it outlives the request that it is opened for
-                stream.carrier = self._tasks.spawn(self._keep(stream), f"replies to {address}")
-        return stream
+                asker.carrier = self._tasks.spawn(self._keep(asker, replies), f"replies to {address}")
+        asker.replies.hello(self._own)
+        if self._draining:
+            asker.replies.goodbye()
+        return asker
 
-    async def _keep(self, stream: CallerStream) -> None:
+    @property
+    def _own(self) -> Hello:
+        return Hello(service=self._service, instance=self._instance, address=self._server.address)
+
+    async def _keep(self, asker: Asker, replies: StreamReplies) -> None:
         """Carry frames both ways until the stream breaks; then whoever waited for answers is gone."""
         try:
-            replies = RepliesStub(self._network.channel(stream.address)).Open(self._outgoing(stream))
-            async for response in replies:
+            stub = RepliesStub(self._network.channel(asker.address))
+            async for response in stub.Open(_outgoing(replies)):
                 for frame in response.frames:
-                    self._on_frame(stream, frame)
+                    self._on_frame(asker, frame)
         except HiveError:
             pass  # an unreachable caller means drop
         finally:
-            del self._streams[stream.address]
-            stream.mailbox.close()
-            for run in list(stream.runs.values()):
+            del self._askers[asker.address]
+            replies.close()
+            for run in list(asker.runs.values()):
                 run.on_cancel()
 
-    async def _outgoing(self, stream: CallerStream) -> AsyncIterator[OpenRequest]:
-        hello = frames.hello(self._service, self._instance, self._server.address)
-        yield OpenRequest(frames=[hello, frames.goodbye()] if self._draining else [hello])
-        while batch := await stream.mailbox.take():
-            yield OpenRequest(frames=batch)
-
-    def _on_frame(self, stream: CallerStream, frame: CallerFrame) -> None:
-        run = stream.runs.get((frame.request_id, frame.attempt))
+    def _on_frame(self, asker: Asker, frame: CallerFrame) -> None:
+        run = asker.runs.get((frame.request_id, frame.attempt))
         if run is None:
             return
         kind = frame.WhichOneof("frame")
@@ -212,3 +232,8 @@ class Responder(GatewayServicer):
             run.on_credit(frame.credit.bytes)
         elif kind == "cancel":
             run.on_cancel()
+
+
+async def _outgoing(replies: StreamReplies) -> AsyncIterator[OpenRequest]:
+    while batch := await replies.mailbox.take():
+        yield OpenRequest(frames=batch)

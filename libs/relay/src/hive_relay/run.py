@@ -10,12 +10,11 @@ import structlog
 from hive_relay import frames
 from hive_relay.asgi import App, Message, Scope, scope_of
 from hive_relay.exchange import Exchange
-from hive_relay.mailbox import Mailbox
-from hive_rpc import failure_of
+from hive_relay.replies import Replies
 from hive_runtime.blobs import Blobs
 from hive_runtime.errors import HiveError, Kind
 from modelhive.common.v1.common_pb2 import UsageSummary
-from modelhive.relay.v1.relay_pb2 import ReplyFrame, RequestEnvelope
+from modelhive.relay.v1.relay_pb2 import RequestEnvelope
 
 log = structlog.get_logger(__name__)
 
@@ -26,13 +25,11 @@ class Run:
     deadline: in the event loop's time.
     """
 
-    def __init__(
-        self, envelope: RequestEnvelope, mailbox: Mailbox[ReplyFrame], blobs: Blobs, deadline: float
-    ) -> None:
+    def __init__(self, envelope: RequestEnvelope, replies: Replies, blobs: Blobs, deadline: float) -> None:
         self.key = (envelope.request_id, envelope.attempt)
         self.task: asyncio.Task[None] | None = None
         self._envelope: RequestEnvelope | None = envelope
-        self._mailbox = mailbox
+        self._replies = replies
         self._blobs = blobs
         self._deadline = deadline
         self._expired = False
@@ -58,7 +55,7 @@ class Run:
         )
         scope = scope_of(envelope, exchange)
         del envelope
-        self._mailbox.put(frames.accepted(*self.key))
+        self._replies.accepted(self.key)
         timer = asyncio.get_running_loop().call_at(self._deadline, self._expire)
         try:
             self.end(await self._answer(app, scope, exchange.request_id), exchange.usage)
@@ -90,21 +87,20 @@ class Run:
 
     def refuse(self, error: HiveError) -> None:
         """Answer with an error, without running the app."""
-        self._mailbox.put(frames.accepted(*self.key))
+        self._replies.accepted(self.key)
         self.end(error)
 
     def end(self, error: HiveError | None, usage: UsageSummary | None = None) -> None:
         """The last frame."""
-        failure = None if error is None else failure_of(error)
-        self._mailbox.put(frames.end(*self.key, failure, usage))
+        self._replies.end(self.key, error, usage)
 
     def give_back(self) -> None:
         """The last frame of what this process will not finish, because it is going down."""
-        self._mailbox.put(frames.end(*self.key, failure_of(going_down()), None, given_back=True))
+        self._replies.end(self.key, going_down(), None, given_back=True)
 
     def decline(self) -> None:
         """Give the request back without running the app."""
-        self._mailbox.put(frames.accepted(*self.key))
+        self._replies.accepted(self.key)
         self.give_back()
 
     # What the caller says.
@@ -150,23 +146,24 @@ class Run:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._started = True
-            self._mailbox.put(frames.head(*self.key, message["status"], message.get("headers", ())))
+            self._replies.head(self.key, message["status"], list(message.get("headers", ())))
             return
         body = message.get("body", b"")
         content = message.get("hive.content", True)
         for start in range(0, len(body), frames.CHUNK_BYTES):
             part = body if len(body) <= frames.CHUNK_BYTES else body[start : start + frames.CHUNK_BYTES]
-            await self._spend(len(part))
-            await self._mailbox.room()
-            self._mailbox.put(frames.chunk(*self.key, part, content), len(part))
+            if self._credit < len(part):
+                await self._wait_for_credit(len(part))
+            self._credit -= len(part)
+            await self._replies.room()
+            self._replies.chunk(self.key, part, content)
         if not message.get("more_body", False) and self._over is not None and not self._over.done():
             self._over.set_result(None)
 
-    async def _spend(self, size: int) -> None:
+    async def _wait_for_credit(self, size: int) -> None:
         while self._credit < size:
             self._credited = asyncio.get_running_loop().create_future()
             await self._credited
-        self._credit -= size
 
 
 def going_down() -> HiveError:

@@ -43,6 +43,7 @@ class Client:
         self._app = app
         self._parts = list(parts)
         self._left = asyncio.Event()
+        self._on_departure: Callable[[], None] = _nothing
         self._changed = asyncio.Event()
         self._scope = {
             "type": "http",
@@ -57,6 +58,7 @@ class Client:
             "client": ("127.0.0.1", 1),
             "server": ("127.0.0.1", 80),
             "state": {},
+            "hive.departure": self._watch,
             **(extra or {}),
         }
 
@@ -75,6 +77,12 @@ class Client:
     def leave(self) -> None:
         """Close the connection."""
         self._left.set()
+        self._on_departure()
+
+    def _watch(self, on_departure: Callable[[], None]) -> None:
+        self._on_departure = on_departure
+        if self._left.is_set():
+            on_departure()
 
     async def _receive(self) -> MutableMapping[str, Any]:
         if self._parts:
@@ -93,3 +101,7 @@ class Client:
             answered.body += message.get("body", b"")
             answered.complete = not message.get("more_body", False)
         self._changed.set()
+
+
+def _nothing() -> None:
+    """Nobody wants to hear of it."""

@@ -6,7 +6,7 @@ owning service checks. Every answer carries the request's id, every error the fo
 
 from __future__ import annotations
 
-import secrets
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs
@@ -16,6 +16,7 @@ from hive_edge.answer import Answer
 from hive_edge.body import ClientGone, read_body
 from hive_edge.keys import Holder, Keys
 from hive_edge.limits import Entry, Limiter
+from hive_edge.request_ids import new_request_id
 from hive_edge.request_log import Line, RequestLog
 from hive_edge.routes import Route
 from hive_relay import Call, Caller, Request
@@ -44,6 +45,10 @@ CLIENT_GONE = 499
 MAX_PATH = 500
 
 CREDENTIALS = (b"x-api-key", b"api-key", b"x-goog-api-key")
+
+
+Watch = Callable[[Callable[[], None]], None]
+"""Has a function called when the client is gone: of our listener, beside what ASGI promises."""
 
 
 @dataclass(slots=True)
@@ -119,7 +124,7 @@ class Gateway:
         self._log = log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request_id = "req_" + secrets.token_hex(16)
+        request_id = new_request_id(self._clock.now())
         tracing.note_request(request_id)
         path = scope["raw_path"].decode("latin-1")
         route = routes.find(path)
@@ -213,35 +218,34 @@ class Gateway:
             request.traceparent = visit.span.traceparent or head.traceparent
             call = visit.call = await self._caller.call(request)
             del body, request  # an answer may take long, and nobody needs them any more
-            await self._exchange(call, receive, answer, entry)
+            await self._exchange(call, scope["hive.departure"], answer, entry)
         finally:
             if blob is not None:
                 await self._blobs.delete(blob)
 
-    async def _exchange(self, call: Call, receive: Receive, answer: Answer, entry: Entry) -> None:
+    async def _exchange(self, call: Call, watch: Watch, answer: Answer, entry: Entry) -> None:
+        departed = False
+
         async def leave() -> None:
             entry.used = _tokens_used(call, answer, 0)
             await entry.leave()
 
-        watch = self._tasks.spawn(_watch(receive, call), "client")
+        def depart() -> None:
+            nonlocal departed
+            departed = True
+            call.close()
+
+        watch(depart)
         try:
             await answer.relay(call, leave)
         except HiveError:
-            if watch.done():
+            if departed:
                 raise ClientGone from None
             raise
         finally:
-            cut = watch.done() or answer.status != 0
+            cut = departed or answer.status != 0
             entry.used = _tokens_used(call, answer, entry.reserved + answer.events if cut else 0)
-            watch.cancel()
             call.close()
-
-
-async def _watch(receive: Receive, call: Call) -> None:
-    """Give the request up as soon as its client closes the connection."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    call.close()
 
 
 def _tokens_used(call: Call, answer: Answer, otherwise: int) -> int:

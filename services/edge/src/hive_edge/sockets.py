@@ -7,7 +7,6 @@ is an `error` event and a close. Nothing is kept between the two sides: one wait
 from __future__ import annotations
 
 import asyncio
-import secrets
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +16,7 @@ import grpc.aio
 from hive_edge.gateway import MAX_PATH, Head, principal_of
 from hive_edge.keys import Holder, Keys
 from hive_edge.limits import Entry, Limiter
+from hive_edge.request_ids import new_request_id
 from hive_edge.request_log import Line, RequestLog
 from hive_relay.asgi import Message, Receive, Scope, Send
 from hive_rpc import Channel
@@ -107,7 +107,9 @@ class Sockets:
         self.open = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        session = _Session("req_" + secrets.token_hex(16), self._clock.monotonic(), scope["path"][:MAX_PATH])
+        session = _Session(
+            new_request_id(self._clock.now()), self._clock.monotonic(), scope["path"][:MAX_PATH]
+        )
         tracing.note_request(session.request_id)
         with _span(scope, session) if tracing.is_on() else tracing.OFF as session.span:
             self.open += 1
