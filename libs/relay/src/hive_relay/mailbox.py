@@ -34,9 +34,14 @@ class Mailbox(Generic[F]):
         self._bytes += size
         _wake(self._waiter)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether `room` would wait."""
+        return self._bytes >= BATCH_BYTES and not self._closed
+
     async def room(self) -> None:
         """Return once there is room for more; at once where the mailbox is closed."""
-        while self._bytes >= BATCH_BYTES and not self._closed:
+        while self.is_full:
             if self._room is None or self._room.done():
                 self._room = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._room)

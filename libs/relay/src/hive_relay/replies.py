@@ -43,6 +43,11 @@ class Replies(ABC):
     ) -> None:
         """The last of an attempt. given_back: this process goes down, and another one may run it."""
 
+    @property
+    @abstractmethod
+    def is_full(self) -> bool:
+        """So much waits to be taken that a chunk has to wait, too."""
+
     @abstractmethod
     async def room(self) -> None:
         """Return once there is room for a further chunk."""
@@ -77,6 +82,10 @@ class StreamReplies(Replies):
         self, key: Key, error: HiveError | None, usage: UsageSummary | None, given_back: bool = False
     ) -> None:
         self.mailbox.put(frames.end(*key, error, usage, given_back))
+
+    @property
+    def is_full(self) -> bool:
+        return self.mailbox.is_full
 
     async def room(self) -> None:
         await self.mailbox.room()

@@ -150,15 +150,22 @@ class Run:
             return
         body = message.get("body", b"")
         content = message.get("hive.content", True)
-        for start in range(0, len(body), frames.CHUNK_BYTES):
-            part = body if len(body) <= frames.CHUNK_BYTES else body[start : start + frames.CHUNK_BYTES]
-            if self._credit < len(part):
-                await self._wait_for_credit(len(part))
-            self._credit -= len(part)
-            await self._replies.room()
-            self._replies.chunk(self.key, part, content)
+        if len(body) <= frames.CHUNK_BYTES:
+            if body:
+                await self._send_part(body, content)
+        else:
+            for start in range(0, len(body), frames.CHUNK_BYTES):
+                await self._send_part(body[start : start + frames.CHUNK_BYTES], content)
         if not message.get("more_body", False) and self._over is not None and not self._over.done():
             self._over.set_result(None)
+
+    async def _send_part(self, part: bytes, content: bool) -> None:
+        if self._credit < len(part):
+            await self._wait_for_credit(len(part))
+        self._credit -= len(part)
+        if self._replies.is_full:
+            await self._replies.room()
+        self._replies.chunk(self.key, part, content)
 
     async def _wait_for_credit(self, size: int) -> None:
         while self._credit < size:

@@ -84,9 +84,19 @@ class Progress(Protocol):
 
 
 class Gates(Protocol):
-    """What a stream passes before it leaves; raises HiveError where it must not go on."""
+    """What a stream passes before it leaves; raises HiveError where it must not go on.
+
+    waits: it takes `feed` to pass; where it does not, `let_through` is enough.
+    """
+
+    @property
+    def waits(self) -> bool: ...
 
     async def feed(self, data: bytes) -> bytes:
+        """What may leave now."""
+        ...
+
+    def let_through(self, data: bytes) -> bytes:
         """What may leave now."""
         ...
 
@@ -239,7 +249,10 @@ class StreamAnswer:
         relay = self._relay
         while not relay.done:
             if self._ready and gates is not None:
-                self._ready = await self._pass(gates.feed(self._ready))
+                if gates.waits:
+                    self._ready = await self._pass(gates.feed(self._ready))
+                else:
+                    self._ready = gates.let_through(self._ready)
             if self._ready:
                 await send(stream_part(self._ready, relay.is_content or gates is not None))
                 self._ready = b""
@@ -286,7 +299,7 @@ class StreamAnswer:
     async def _read(self) -> bytes:
         relay = self._relay
         try:
-            data = await self._next()
+            data = await (self._last_events() if relay.is_answered else self._body.__anext__())
         except StopAsyncIteration:
             return relay.feed_end()
         except (HiveError, TimeoutError):
@@ -296,9 +309,7 @@ class StreamAnswer:
             return b""
         return relay.feed(data)
 
-    async def _next(self) -> bytes:
-        if not self._relay.is_answered:
-            return await self._body.__anext__()
+    async def _last_events(self) -> bytes:
         async with asyncio.timeout(LAST_EVENTS_SECONDS):
             return await self._body.__anext__()
 

@@ -106,7 +106,10 @@ class RestoringGate:
 
 
 class StreamGates:
-    """All that a stream passes, one after the other. keep: gets what the cache keeps."""
+    """All that a stream passes, one after the other. keep: gets what the cache keeps.
+
+    waits: guards are asked on the way, so that it takes `feed` to pass; else `let_through` does.
+    """
 
     def __init__(
         self,
@@ -114,18 +117,19 @@ class StreamGates:
         keep: Callable[[bytes], None] | None,
         restore: RestoringGate | None,
     ) -> None:
+        self.waits = guard is not None
         self._guard = guard
         self._keep = keep
         self._restore = restore
 
     async def feed(self, data: bytes) -> bytes:
-        return self._pass(await self._guard.feed(data) if self._guard else data)
+        return self.let_through(await self._guard.feed(data) if self._guard else data)
 
     async def end(self) -> bytes:
-        last = self._pass(await self._guard.end()) if self._guard else b""
+        last = self.let_through(await self._guard.end()) if self._guard else b""
         return last + self._restore.end() if self._restore else last
 
-    def _pass(self, data: bytes) -> bytes:
+    def let_through(self, data: bytes) -> bytes:
         if data and self._keep is not None:
             self._keep(data)
         return self._restore.feed(data) if data and self._restore else data

@@ -27,6 +27,8 @@ class EventSplitter:
     def feed(self, data: bytes) -> list[bytes]:
         """The events that are complete now, blank line included; raises EventTooLarge."""
         buffer = self._buffer
+        if not buffer and 0 <= data.find(b"\n\n") == len(data) - 2 and b"\r" not in data:
+            return [data]  # as a rule a read brings exactly one
         buffer += data
         self._has_cr = self._has_cr or b"\r" in data
         ends = self._ends_with_cr() if self._has_cr else self._ends()
