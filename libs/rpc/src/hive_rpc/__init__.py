@@ -2,5 +2,6 @@
 
 from hive_rpc.errors import error_of, failure_of
 from hive_rpc.port import Channel, Network, Server
+from hive_rpc.prompt import is_near, prompt
 
-__all__ = ["Channel", "Network", "Server", "error_of", "failure_of"]
+__all__ = ["Channel", "Network", "Server", "error_of", "failure_of", "is_near", "prompt"]

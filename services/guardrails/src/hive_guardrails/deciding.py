@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -115,14 +115,18 @@ def decide(
     digests: dict[int, bytes] = {}
     decision = Decision()
     cuts: list[Cut] = []
+    began = monotonic()
     for guard in guards:
-        began = monotonic()
-        found = list(_found(guard, texts, memory, digests))
-        scanned = sum(len(text.text) for text in texts if text.origin in guard.check.reads)
+        read = [number for number, text in enumerate(texts) if text.text and text.origin in guard.check.reads]
+        scanned = sum([len(texts[number].text) for number in read])
+        found = _found(guard, texts, read, memory, digests)
         verdict = _VERDICTS[guard.action] if found else Verdict.ALLOWED
-        categories = tuple(dict.fromkeys(finding.category for _, finding in found))
-        took = int((monotonic() - began) * 1e6)
-        decision.ran.append(Verdicts(guard, verdict, categories, scanned, took))
+        categories = tuple(dict.fromkeys([finding.category for _, finding in found]))
+        ended = monotonic()
+        decision.ran.append(Verdicts(guard, verdict, categories, scanned, int((ended - began) * 1e6)))
+        began = ended
+        if not found:
+            continue
         decision.verdict = max(decision.verdict, verdict)
         if verdict is Verdict.BLOCKED:
             decision.blocked_by, decision.category = guard.name, categories[0]
@@ -141,18 +145,20 @@ def _open(guards: Sequence[Guard], text: Text) -> int:
 
 
 def _found(
-    guard: Guard, texts: Sequence[Text], memory: Memory, digests: dict[int, bytes]
-) -> Iterator[tuple[int, Finding]]:
-    reads = guard.check.reads
-    for number, text in enumerate(texts):
-        if text.text and text.origin in reads:
-            digest = digests.get(number)
-            if digest is None:
-                said = text.text.encode("utf-8", "surrogatepass")
-                digest = digests[number] = blake2b(said, digest_size=16).digest()
-            for finding in memory.find(guard, text.text, digest):
-                if finding.end > text.known:
-                    yield number, finding
+    guard: Guard, texts: Sequence[Text], read: Sequence[int], memory: Memory, digests: dict[int, bytes]
+) -> list[tuple[int, Finding]]:
+    """What is new in the texts that are read, by their numbers."""
+    found = []
+    for number in read:
+        text = texts[number]
+        digest = digests.get(number)
+        if digest is None:
+            said = text.text.encode("utf-8", "surrogatepass")
+            digest = digests[number] = blake2b(said, digest_size=16).digest()
+        for finding in memory.find(guard, text.text, digest):
+            if finding.end > text.known:
+                found.append((number, finding))
+    return found
 
 
 def _apart(cuts: list[Cut]) -> list[Cut]:

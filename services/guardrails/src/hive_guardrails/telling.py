@@ -6,7 +6,7 @@ log of requests all the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 from uuid import uuid4
 
@@ -62,13 +62,22 @@ class Teller:
         self._new_id = new_id
         self._allowed: dict[_Same, _Count] = {}
 
-    async def tell(self, about: About, decision: Decision, *, last: bool) -> None:
-        """last: nothing of this stage follows, so what allowed all of it has decided."""
+    def note(self, about: About, decision: Decision, *, last: bool) -> list[GuardDecided]:
+        """Count what allowed the texts; what is to be told at once is returned, for `tell`.
+
+        last: nothing of this stage follows, so what allowed all of it has decided.
+        """
+        events = []
         for each in decision.ran:
             if each.verdict is not Verdict.ALLOWED:
-                await self._publish(_event(about, each, self._now()))
+                events.append(_event(about, each, self._now()))
             elif last:
                 self._count(about, each)
+        return events
+
+    async def tell(self, events: Iterable[GuardDecided]) -> None:
+        for event in events:
+            await self._publish(event)
 
     async def run(self) -> None:
         while True:

@@ -1,4 +1,4 @@
-"""Guardrails, over rpc: one long stream for short texts, a call of its own for long ones."""
+"""Guardrails, over rpc: one long stream for short texts; a call of its own for long ones, and inside one process."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 
 from hive_routing.guarding.port import Asker, Decision, Found, Text, Verdict
-from hive_rpc import Channel
+from hive_rpc import Channel, is_near
 from hive_rpc.errors import error_of
 from hive_rpc.patience import Patience
 from hive_runtime import tracing
@@ -67,6 +67,7 @@ class RpcGuards:
 
     def __init__(self, channel: Channel, tasks: Tasks, clock: Clock) -> None:
         self._stub = GuardStub(channel)
+        self._is_near = is_near(channel)
         self._tasks = tasks
         self._patience = Patience(clock)
         self._line: _Line | None = None
@@ -80,47 +81,47 @@ class RpcGuards:
 
     def _question(
         self, asker: Asker, texts: Sequence[Text], stage: GuardStage.ValueType, *, more: bool
-    ) -> pb.Question:
+    ) -> pb.CheckRequest:
         self._number += 1
-        question = pb.Question(
-            number=self._number,
-            request_id=asker.request_id,
-            tenant_id=asker.tenant_id,
-            key_id=asker.key_id,
-            model=asker.model,
-            stage=stage,
-            wanted=asker.wanted,
-            more=more,
-        )
+        request = pb.CheckRequest()
+        question = request.question  # written where it stays: it is large, and a message copies what it is given
+        question.number = self._number
+        question.request_id, question.tenant_id = asker.request_id, asker.tenant_id
+        question.key_id, question.model = asker.key_id, asker.model
+        question.stage, question.more = stage, more
+        if asker.wanted is not None:
+            question.wanted = asker.wanted
         for each in texts:
             question.texts.add(text=_sayable(each.text), origin=each.origin.value, known=each.known)
-        return question
+        return request
 
-    async def _traced(self, question: pb.Question) -> Decision:
+    async def _traced(self, request: pb.CheckRequest) -> Decision:
         """A stream is asked about at every turn: of its questions only the last one is a step to be shown."""
+        question = request.question
         if question.more or not tracing.is_on():
-            return await self._ask(question)
+            return await self._ask(request)
         stage = "input" if question.stage == GuardStage.GUARD_STAGE_INPUT else "output"
         attributes: dict[str, tracing.Value] = {"rpc.system.name": "grpc", "hive.guard.stage": stage}
         with tracing.span(f"guard {stage}", tracing.Role.CLIENT, attributes=attributes) as span:
             question.traceparent = span.traceparent
-            decision = await self._ask(question)
+            decision = await self._ask(request)
             span.set("hive.guard.verdict", decision.verdict.name.lower())
             return decision
 
-    async def _ask(self, question: pb.Question) -> Decision:
+    async def _ask(self, request: pb.CheckRequest) -> Decision:
         try:
-            return _decision(await self._patience.call(lambda: self._decide(question)))
+            return _decision(await self._patience.call(lambda: self._decide(request)))
         except HiveError as error:
             if error.kind in (Kind.UNAVAILABLE, Kind.TIMEOUT, Kind.INTERNAL):
                 message = "The guardrails cannot be asked just now, so nothing passes. Try again in a moment."
                 raise HiveError(Kind.UNAVAILABLE, message, retry_after=1) from error
             raise
 
-    async def _decide(self, question: pb.Question) -> pb.Decision:
-        if sum(len(each.text) for each in question.texts) > LONG_CHARS:
-            return (await self._stub.Check(pb.CheckRequest(question=question), timeout=LONG_SECONDS)).decision
-        return await self._ask_in_line(question)
+    async def _decide(self, request: pb.CheckRequest) -> pb.Decision:
+        is_long = sum([len(each.text) for each in request.question.texts]) > LONG_CHARS
+        if not is_long and not self._is_near:
+            return await self._ask_in_line(request.question)
+        return (await self._stub.Check(request, timeout=LONG_SECONDS if is_long else SECONDS)).decision
 
     async def _ask_in_line(self, question: pb.Question) -> pb.Decision:
         line = self._line

@@ -70,7 +70,8 @@ class UnaryResponse(LocalCall):
 
     async def _response(self) -> Any:
         try:
-            await self._rpc.ended
+            if not self._rpc.done:
+                await self._rpc.ended
         except asyncio.CancelledError:
             self._rpc.cancel()
             raise

@@ -19,6 +19,8 @@ Dispatch = Callable[[str, Rpc, Any], None]
 class LocalChannel(grpc.aio.Channel):
     """A way to one target. The arguments `credentials`, `wait_for_ready` and `compression` mean nothing."""
 
+    is_near = True
+
     def __init__(self, target: str, limit: int, dispatch: Dispatch, tasks: Tasks) -> None:
         self._target = target
         self._limit = limit
@@ -41,6 +43,7 @@ class LocalChannel(grpc.aio.Channel):
         """Start a call; without a request its handler gets the stream of them."""
         rpc = Rpc(method, tuple(metadata or ()), self._limit, timeout)
         self._dispatch(self._target, rpc, Requests(rpc) if request is None else request)
+        rpc.watch_deadline()
         return rpc
 
     def feed(self, rpc: Rpc, requests: Any) -> None:

@@ -37,15 +37,38 @@ class Rpc:
         self.feeder: asyncio.Task[None] | None = None
         self._running: set[Rpc] | None = None
         self._callbacks: list[Callable[[], None]] = []
-        self._loop = loop = asyncio.get_running_loop()
-        self.opened = loop.create_future()
-        self.ended = loop.create_future()
-        self._deadline = None if timeout is None else loop.time() + timeout
-        self._timer = None if timeout is None else loop.call_later(timeout, self._expire)
+        self._loop = asyncio.get_running_loop()
+        self._opened: asyncio.Future[None] | None = None
+        self._ended: asyncio.Future[None] | None = None
+        self._deadline = None if timeout is None else self._loop.time() + timeout
+        self._timer: asyncio.TimerHandle | None = None
 
     @property
     def done(self) -> bool:
         return self.code is not None
+
+    @property
+    def opened(self) -> asyncio.Future[None]:
+        """Done once there is initial metadata. Made for who asks: most calls are never asked."""
+        if self._opened is None:
+            self._opened = self._loop.create_future()
+            if self.initial is not None:
+                self._opened.set_result(None)
+        return self._opened
+
+    @property
+    def ended(self) -> asyncio.Future[None]:
+        """Done once there is a status."""
+        if self._ended is None:
+            self._ended = self._loop.create_future()
+            if self.done:
+                self._ended.set_result(None)
+        return self._ended
+
+    def watch_deadline(self) -> None:
+        """From now on the call ends with its deadline, unless it has ended already."""
+        if self._deadline is not None and not self.done:
+            self._timer = self._loop.call_at(self._deadline, self._expire)
 
     def time_remaining(self) -> float | None:
         """Seconds until the deadline, never below 0; None without one."""
@@ -66,8 +89,8 @@ class Rpc:
     def open(self, initial: Metadata) -> None:
         """Let the caller have the servicer's initial metadata."""
         self.initial = initial
-        if not self.opened.done():
-            self.opened.set_result(None)
+        if self._opened is not None and not self._opened.done():
+            self._opened.set_result(None)
 
     def end(self, code: StatusCode, details: str = "", trailing: Metadata = ()) -> bool:
         """Settle the status; answers already sent can still be read. False where it had ended before."""
@@ -120,8 +143,8 @@ class Rpc:
         self.responses.close()
         if self.initial is None:
             self.open(())
-        if not self.ended.done():
-            self.ended.set_result(None)
+        if self._ended is not None and not self._ended.done():
+            self._ended.set_result(None)
         for callback in self._callbacks:
             self._loop.call_soon(callback)
         self._callbacks.clear()

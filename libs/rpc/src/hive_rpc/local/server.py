@@ -9,8 +9,9 @@ from typing import Any, Protocol, cast
 import grpc.aio
 from grpc import StatusCode
 
+from hive_rpc.local.context import LocalContext
 from hive_rpc.local.rpc import Rpc
-from hive_rpc.local.serving import Run, runner, serve
+from hive_rpc.local.serving import Begin, Run, begin, beginner, runner, serve
 from hive_runtime.tasks import OnFailure, Tasks
 
 
@@ -30,6 +31,8 @@ class LocalServer:
         self.address = f"local:{service}/{instance}"
         self._directory = directory
         self._methods: dict[str, Run] = {}
+        self._prompt: dict[str, Begin] = {}
+        self._on_failure = on_failure
         self._running: set[Rpc] = set()
         self._tasks = Tasks(on_failure)
 
@@ -44,6 +47,9 @@ class LocalServer:
             run = runner(method)
             if run is not None:
                 self._methods[f"/{service_name}/{name}"] = run
+            prompt = beginner(method)
+            if prompt is not None:
+                self._prompt[f"/{service_name}/{name}"] = prompt
 
     def add_generic_rpc_handlers(self, handlers: Any) -> None:
         """Called by the generated code with what `add_registered_method_handlers` gets by name."""
@@ -64,5 +70,15 @@ class LocalServer:
         if run is None:
             rpc.end(StatusCode.UNIMPLEMENTED, f"{self.address} does not serve {rpc.method}")
             return
+        inside, context = contextvars.Context(), LocalContext(rpc)
+        if rpc.method in self._prompt:
+            try:
+                rest = inside.run(begin, self._prompt[rpc.method], rpc, request, context)
+            except Exception as error:
+                self._on_failure(rpc.method, error)
+                return
+            if rest is None:
+                return
+            run = rest
         rpc.join(self._running)
-        rpc.handler = contextvars.Context().run(self._tasks.spawn, serve(run, rpc, request), rpc.method)
+        rpc.handler = inside.run(self._tasks.spawn, serve(run, rpc, request, context), rpc.method)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import string
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
@@ -103,13 +104,23 @@ _SHAPES = (
             r"[A-Za-z0-9_-]{8,600}+\.eyJ[A-Za-z0-9_-]{8,2600}+\.[A-Za-z0-9_-]{16,700}+"
         ),
     ),
-    _Shape(
-        "password",
-        "://",
-        re.compile(r"://[^\s/:@?#\"'<>`\\]{0,64}+:([^\s/?#\"'<>`\\]{1,100})@(?=[A-Za-z0-9\[])"),
-    ),
 )
-"""Those of models, clouds, code hosts, chats and payments; each is tried only where its literal occurs."""
+"""Those of models, clouds, code hosts, chats and payments; each is tried only where its literal occurs in a run."""
+
+_SHORTEST = 20
+_IN_RUNS = frozenset((string.ascii_letters + string.digits + "+/=_-.:~%\\?").encode())
+_RUNS = bytes(ord("x") if code in _IN_RUNS else ord(" ") for code in range(256))
+_RUN = re.compile(b"x" * _SHORTEST + b"x*")
+"""Characters without a blank or a quotation mark between them: no shape matches less. Behind `translate(_RUNS)`.
+
+`?` stands for all that is not ASCII: the digits of other scripts are digits to a pattern.
+"""
+
+_IN_URL = _Shape(
+    "password",
+    "://",
+    re.compile(r"://[^\s/:@?#\"'<>`\\]{0,64}+:([^\s/?#\"'<>`\\]{1,100})@(?=[A-Za-z0-9\[])"),
+)
 
 _MAKERS = {
     "sk-ant-": "anthropic-key",
@@ -220,9 +231,12 @@ def secrets() -> Check:
 
 
 def _claims(text: str) -> Iterator[Finding]:
-    for shape in _SHAPES:
-        if shape.literal in text:
-            yield from _shaped(shape, text)
+    if runs := _runs(text):
+        for shape in _SHAPES:
+            if shape.literal in runs:
+                yield from _shaped(shape, text)
+    if _IN_URL.literal in text:
+        yield from _shaped(_IN_URL, text)
     if "PRIVATE KEY" in text:
         yield from _blocks(text)
     lowered = _lowered(text)
@@ -234,6 +248,13 @@ def _claims(text: str) -> Iterator[Finding]:
             yield from _tokens(pattern, text, lowered)
     if "authorization" in lowered or "bearer " in lowered:
         yield from _authorizations(text)
+
+
+def _runs(text: str) -> str:
+    """All of the text that can be part of a shape, a line for each run; most texts have none."""
+    plain = text.encode("ascii", "replace")
+    found = _RUN.finditer(plain.translate(_RUNS))
+    return "\n".join([text[run.start() : run.end()] for run in found])
 
 
 def _lowered(text: str) -> str:
