@@ -150,7 +150,7 @@ class Tariff:
 
     @property
     def is_free(self) -> bool:
-        return not any(picos for _, prices in self.tiers for picos in prices.values())
+        return not any(any(prices.values()) for _, prices in self.tiers)
 
 
 def _parse(text: str, places: int, finest: str) -> int:

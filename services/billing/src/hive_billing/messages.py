@@ -5,11 +5,12 @@ from __future__ import annotations
 from hive_billing.accounts import DEFAULT_MAX_OUTPUT, ApiKey, Caps, Rule, Tenant
 from hive_billing.ledger import Posting, Usage
 from modelhive.control.v1 import control_pb2 as control
-from modelhive.events.v1.ledger_pb2 import LedgerEntry, LedgerPosted, PostingKind
+from modelhive.events.v1.ledger_pb2 import LedgerPosted, PostingKind
 from modelhive.events.v1.usage_pb2 import UsageRecorded
 
 
 def usage_of(event: UsageRecorded) -> Usage:
+    units, tags = event.units, event.tags
     return Usage(
         request_id=event.request_id,
         attempt=event.attempt,
@@ -24,36 +25,44 @@ def usage_of(event: UsageRecorded) -> Usage:
         deployment=event.deployment,
         price_version=event.price_version,
         estimated=event.estimated,
-        units=dict(event.units),
+        units={unit: units[unit] for unit in units},
         scopes=tuple(event.scopes),
         holder=event.holder,
         sequence=event.sequence,
         carried=event.carried_nanos,
-        tags=tuple(event.tags),
+        tags=tuple(tags) if tags else (),
     )
 
 
 def posted_of(posting: Posting) -> LedgerPosted:
-    return LedgerPosted(
-        sequence=posting.sequence,
-        cause=posting.cause,
-        kind=PostingKind.ValueType(posting.kind),
-        occurred_unix_ms=posting.occurred_ms,
-        posted_unix_ms=posting.posted_ms,
-        tenant_id=posting.tenant_id,
-        key_id=posting.key_id,
-        request_id=posting.request_id,
-        model=posting.model,
-        provider=posting.provider,
-        deployment=posting.deployment,
-        entries=[LedgerEntry(account=account, amount_nanos=amount) for account, amount in posting.entries],
-        corrects=posting.corrects,
-        estimated=posting.estimated,
-        price_version=posting.price_version,
-        spent_nanos=posting.spent,
-        provider_cost_nanos=posting.provider_cost,
-        tags=posting.tags,
-    )
+    # One by one, and nothing that is empty anyway: the constructor takes nearly twice as long.
+    posted = LedgerPosted()
+    posted.sequence = posting.sequence
+    posted.cause = posting.cause
+    posted.kind = PostingKind.ValueType(posting.kind)
+    posted.occurred_unix_ms = posting.occurred_ms
+    posted.posted_unix_ms = posting.posted_ms
+    posted.tenant_id = posting.tenant_id
+    posted.key_id = posting.key_id
+    posted.request_id = posting.request_id
+    posted.model = posting.model
+    posted.provider = posting.provider
+    posted.deployment = posting.deployment
+    add = posted.entries.add
+    for account, amount in posting.entries:
+        entry = add()
+        entry.account = account
+        entry.amount_nanos = amount
+    if posting.corrects:
+        posted.corrects = posting.corrects
+    if posting.estimated:
+        posted.estimated = True
+    posted.price_version = posting.price_version
+    posted.spent_nanos = posting.spent
+    posted.provider_cost_nanos = posting.provider_cost
+    if posting.tags:
+        posted.tags.extend(posting.tags)
+    return posted
 
 
 def tenant_of(tenant: control.Tenant) -> Tenant:

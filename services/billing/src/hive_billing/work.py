@@ -33,7 +33,9 @@ from modelhive.events.v1.usage_pb2 import UsageRecorded
 log = structlog.get_logger(__name__)
 
 FIRST_TENANT = "default"
-BATCH_SECONDS = 0.05
+BATCH_SECONDS = 0.2
+"""How long usage waits for more of it: pages of the tables and commits cost by the batch. What was lent carries it
+meanwhile, so that nobody waits for money."""
 BOOTSTRAP_SECONDS = 0.5
 EXPIRY_SECONDS = 5.0
 STOP_SECONDS = 10.0

@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-BATCH = 256
+BATCH = 512
 """Attempts that one transaction settles at most."""
 
 

@@ -95,20 +95,21 @@ class RequestLog:
 
 
 def _message(line: Line) -> RequestLogged:
-    message = RequestLogged(
-        request_id=line.request_id,
-        tenant_id=line.tenant_id,
-        key_id=line.key_id,
-        method=line.method,
-        path=line.path,
-        status=line.status,
-        client_gone=line.client_gone,
-        started_unix_ms=int(line.started * 1000),
-        duration_us=int(line.seconds * 1_000_000),
-        request_bytes=line.request_bytes,
-        response_bytes=line.response_bytes,
-        tags=line.tags,
-    )
+    # One by one: the constructor takes nearly twice as long.
+    message = RequestLogged()
+    message.request_id = line.request_id
+    message.tenant_id = line.tenant_id
+    message.key_id = line.key_id
+    message.method = line.method
+    message.path = line.path
+    message.status = line.status
+    message.client_gone = line.client_gone
+    message.started_unix_ms = int(line.started * 1000)
+    message.duration_us = int(line.seconds * 1_000_000)
+    message.request_bytes = line.request_bytes
+    message.response_bytes = line.response_bytes
+    if line.tags:
+        message.tags.extend(line.tags)
     if line.first_byte is not None:
         message.first_byte_us = int(line.first_byte * 1_000_000)
     if line.error is not None:

@@ -26,6 +26,9 @@ WINDOW_MOST = 200_000
 """What a model can read, where nobody knows: a file that only the provider fetches may fill it."""
 _CACHED = frozenset({"cachedContent", "cached_content"})
 """Members that name a prompt which lies at the provider."""
+_SPEAKING = frozenset({"messages", "modalities", "tools"})
+"""Members of OpenAI's dialect that can name what costs more than text."""
+_OFFERS = frozenset({"tools", "functions"})
 DEAREST_PROMPT = ("prompt", "cache_write_5m", "cache_write_1h")
 
 
@@ -61,14 +64,16 @@ async def bound_of(
 def worst_cost(tariff: Tariff, bound: Bound, request: Request) -> int:
     """Nano-dollars at the most: every token at the dearest price that it can have."""
     prices = tariff.prices(bound.prompt)
-    prompt = "prompt"
-    if _names(request, b"cache_control"):
+    fields, said = request.fields, _said(request)
+    prompt, output = "prompt", "completion"
+    if "cache_control" in fields or b"cache_control" in said:
         prompt = max(DEAREST_PROMPT, key=lambda unit: price_of(unit, prices))
-    outputs = ["completion", "reasoning"]
-    if _names(request, b"audio") or (not request.endpoint.fields and _names(request, b"video")):
-        outputs.append("audio_out")
+    if price_of("reasoning", prices) > price_of(output, prices):
+        output = "reasoning"
+    heard = "audio" in fields or b"audio" in said
+    if heard or (not request.endpoint.fields and ("video" in fields or b"video" in said)):
+        output = max(output, "audio_out", key=lambda unit: price_of(unit, prices))
         prompt = max(prompt, "audio_in", key=lambda unit: price_of(unit, prices))
-    output = max(outputs, key=lambda unit: price_of(unit, prices))
     units = {prompt: bound.prompt, output: bound.output}
     if request.endpoint is RERANK:
         units["search"] = searches(len(request.values["documents"]))
@@ -85,7 +90,7 @@ async def _prompt_most(request: Request, model: str, counter: TokenCounter, wind
         )
         text += PER_MESSAGE_MOST * _turns(request)
     most = text + _media_most(counted, model) + _tools_most(request)
-    return max(most, window) if counted.unseen or _CACHED & request.fields.keys() else most
+    return max(most, window) if counted.unseen or not _CACHED.isdisjoint(request.fields) else most
 
 
 def _media_most(counted: Countable, model: str) -> int:
@@ -100,7 +105,7 @@ def _tools_most(request: Request) -> int:
     if not request.endpoint.fields:
         tools = len(request.prompt().tools)
         return PER_TOOL_MOST * (1 + tools) if tools else 0
-    if not request.fields.keys() & {"tools", "functions"}:
+    if _OFFERS.isdisjoint(request.fields):
         return 0
     return PER_TOOL_MOST * (1 + len(request.values.get("tools") or request.values.get("functions") or ()))
 
@@ -112,12 +117,8 @@ def _turns(request: Request) -> int:
     return 0 if messages is None else bytes(messages).count(b'"role"')
 
 
-def _names(request: Request, mark: bytes) -> bool:
-    """Whether the messages, or what the answer should be, speak of it."""
-    if request.endpoint.fields:
-        named = (request.fields.get(name) for name in ("messages", "modalities", "tools"))
-    else:
-        named = (raw for raw in request.fields.values())
-    if mark.decode() in request.fields:
-        return True
-    return any(mark in bytes(raw).lower() for raw in named if raw is not None)
+def _said(request: Request) -> bytes:
+    """The messages and what the answer should be, in lower case."""
+    fields = request.fields
+    named = _SPEAKING.intersection(fields) if request.endpoint.fields else fields
+    return b" ".join([bytes(fields[name]).lower() for name in named])

@@ -116,10 +116,12 @@ class Hold:
         """End it: so much was spent. Returns what the leases carry of it, the same in every scope."""
         if not self._leases:
             return 0
-        carried = min(cost, max(0, min(lease.idle for lease in self._leases) + self.amount))
+        carried = cost
+        for lease in self._leases:
+            lease.held -= self.amount
+            carried = min(carried, max(0, lease.amount - lease.held))
         for lease in self._leases:
             lease.amount -= carried
-            lease.held -= self.amount
         self._leases, self.amount = (), 0
         return carried
 
@@ -162,7 +164,7 @@ class Purse:
         """Keep so much of every scope; raises HiveError `budget_exceeded` in the promised words."""
         if amount < 0:
             raise HiveError(Kind.INTERNAL, "A hold cannot be negative.")
-        leases = tuple(self._lease(scope) for scope in terms.scopes)
+        leases = tuple([self._lease(scope) for scope in terms.scopes])
         await self.reserve(tenant_id, key_id, terms.scopes, leases, amount, amount)
         return Hold(self, (tenant_id, key_id), terms.scopes, leases, amount if leases else 0)
 

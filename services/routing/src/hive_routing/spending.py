@@ -241,7 +241,9 @@ class Bill:
     ) -> Attempt:
         assert self._hold is not None and self._price is not None, "`cover` comes first"
         # Of two calls at a time, each has its own part of what is held.
-        held = self._hold.amount - sum(each.held for each in self._open)
+        held = self._hold.amount
+        for each in self._open:
+            held -= each.held
         attempt = Attempt(
             request_id=self._request_id,
             attempt=self._number,

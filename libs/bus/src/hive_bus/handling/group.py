@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Protocol
 
 from hive_bus.handling.room import Room
@@ -46,7 +45,8 @@ class Lane:
     __slots__ = ("records", "taken")
 
     def __init__(self, record: Record) -> None:
-        self.records = deque((record,))
+        # A list and no deque: most keys have one record, and an empty deque is ten times as large.
+        self.records = [record]
         self.taken = 0
 
 
@@ -106,13 +106,17 @@ class EventGroup:
     def take(self, limit: int) -> list[Record]:
         """Up to `limit` ready records as they were published; their keys are the taker's until given back."""
         taken: list[Record] = []
+        last, in_order = -1, True
         while self._idle and len(taken) < limit:
             lane = self._idle.popleft()
-            self._ready -= len(lane.records)
-            lane.taken = min(len(lane.records), limit - len(taken))
-            taken.extend(islice(lane.records, lane.taken))
+            records = lane.records
+            self._ready -= len(records)
+            lane.taken = min(len(records), limit - len(taken))
+            in_order = in_order and records[0].number > last
+            taken += records[: lane.taken]
+            last = taken[-1].number
         self.taken += len(taken)
-        if len(taken) > 1:
+        if not in_order:
             taken.sort(key=lambda record: record.number)
         return taken
 
@@ -123,7 +127,7 @@ class EventGroup:
     def finish(self, record: Record) -> None:
         """The record is done with, which is always the first of its lane."""
         lane = self._lanes[record.key]
-        lane.records.popleft()
+        del lane.records[0]
         self.room.remove(record.size)
         self._give_back(lane, record.key)
         self._freed(record)
@@ -141,7 +145,7 @@ class EventGroup:
         idle: deque[Lane] = deque()
         self._ready = 0
         for key, lane in list(self._lanes.items()):
-            kept: deque[Record] = deque()
+            kept: list[Record] = []
             for place, record in enumerate(lane.records):
                 if not is_lost(record):
                     kept.append(record)

@@ -150,12 +150,15 @@ class BatchWorker(EventWorker):
         super().__init__(group, publish, options, clock, on_failure)
         self._handler = handler
         self._batch = batch
+        self._enough = 1
+        """So many ready records are worth a look."""
         self._offered = asyncio.Event()
         self._spawn(self._run())
         group.join(self)
 
     def offer(self) -> bool:
-        self._offered.set()
+        if self._group.ready >= self._enough:
+            self._offered.set()
         return False
 
     async def _run(self) -> None:
@@ -179,10 +182,12 @@ class BatchWorker(EventWorker):
             return
         left = self._group.oldest() + self._batch.seconds - self._clock.monotonic()
         alarm = self._spawn(self._ring(left))
+        self._enough = self._batch.size
         try:
             while 0 < self._group.ready < self._batch.size and not alarm.done():
                 await self._next_offer()
         finally:
+            self._enough = 1
             alarm.cancel()
 
     async def _next_offer(self) -> None:

@@ -7,6 +7,7 @@ is gone: the process leaves at once, in the middle of whatever it does, so that 
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import shutil
 import signal
@@ -39,6 +40,8 @@ from hive_runtime.errors import HiveError, Kind
 
 PR_SET_PDEATHSIG = 1
 INCOMING = "incoming"
+GARBAGE = 200_000
+"""So many values more than were freed make the collector look."""
 
 
 class Handler(Protocol):
@@ -116,6 +119,9 @@ def serve(source: BinaryIO, output: Output, folder: Path, memory_mb: int, thread
     except HiveError as error:
         output.emit(Failed(0, error.kind.label, error.message))
         return
+    # Batches are trees of many values: the collector would walk all of them again and again, and find nothing.
+    gc.freeze()
+    gc.set_threshold(GARBAGE)
     output.emit(Ready())
 
     def handle(work: Work) -> Answer:
