@@ -149,9 +149,10 @@ class Responder(GatewayServicer):
         """Close the streams once their last frames have left, or could not for a while."""
         carriers = [asker.carrier for asker in self._askers.values() if asker.carrier is not None]
         for asker in list(self._askers.values()):
-            asker.replies.close()
             if asker.carrier is None:
-                del self._askers[asker.address]
+                self._drop(asker)
+            else:
+                asker.replies.close()
         if carriers:
             await asyncio.wait(carriers, timeout=LAST_FRAMES_SECONDS)
 
@@ -180,6 +181,8 @@ class Responder(GatewayServicer):
 
     def _done(self, run: Run, asker: Asker, body_bytes: int, task: asyncio.Task[None] | None) -> None:
         asker.runs.pop(run.key, None)
+        if run.is_owed and task is not None and asker.carrier is None:
+            self._drop(asker)  # what ran here was stopped: whoever is beside hears of it by no stream that breaks
         self._body_bytes -= body_bytes
         self._places.release()
 
@@ -201,6 +204,12 @@ class Responder(GatewayServicer):
         if self._draining:
             asker.replies.goodbye()
         return asker
+
+    def _drop(self, asker: Asker) -> None:
+        """End the way to a caller in this process; another one begins with its next request."""
+        if self._askers.get(asker.address) is asker:
+            del self._askers[asker.address]
+        asker.replies.close()
 
     @property
     def _own(self) -> Hello:

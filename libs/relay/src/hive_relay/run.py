@@ -40,6 +40,8 @@ class Run:
         self._received = False
         self._started = False
         self._over: asyncio.Future[None] | None = None
+        self.is_owed = True
+        """The caller waits for the end of it."""
 
     async def execute(self, app: App) -> None:
         """Answer the request to its end; only cancellation leaves it without an `End`."""
@@ -83,7 +85,8 @@ class Run:
 
     def _expire(self) -> None:
         self._expired = True
-        self.on_cancel()
+        if self.task is not None:
+            self.task.cancel()
 
     def refuse(self, error: HiveError) -> None:
         """Answer with an error, without running the app."""
@@ -92,10 +95,12 @@ class Run:
 
     def end(self, error: HiveError | None, usage: UsageSummary | None = None) -> None:
         """The last frame."""
+        self.is_owed = False
         self._replies.end(self.key, error, usage)
 
     def give_back(self) -> None:
         """The last frame of what this process will not finish, because it is going down."""
+        self.is_owed = False
         self._replies.end(self.key, going_down(), None, given_back=True)
 
     def decline(self) -> None:
@@ -115,6 +120,7 @@ class Run:
             self._credited.set_result(None)
 
     def on_cancel(self) -> None:
+        self.is_owed = False
         if self.task is not None:
             self.task.cancel()
 
