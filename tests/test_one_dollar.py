@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -110,6 +110,13 @@ async def hive(
         yield Hive(process.mounts["public"], books)
 
 
+async def at_once(calls: Iterable[Coroutine[Any, Any, Answered]]) -> list[Answered]:
+    """All answers. Where one call fails the others end: each would go on asking a gateway that has left."""
+    async with asyncio.TaskGroup() as group:
+        asked = [group.create_task(call) for call in calls]
+    return [each.result() for each in asked]
+
+
 def tell_refusals_apart(answers: list[Answered]) -> tuple[list[Answered], list[tuple[Decimal, Decimal]]]:
     """The served ones, and of each refusal what remained and what was needed."""
     served, refused = [], []
@@ -146,11 +153,9 @@ async def test_ten_thousand_calls_at_once_on_one_dollar(tmp_path: Path) -> None:
     """One in fifty is a stream that outgrows what it was held for, and has to be extended in the middle."""
     async with Simulator(keep=CALLS) as simulator, hive(tmp_path, simulator, balanced=True) as gateway:
         simulator.script(model="gpt-4o-long", chunks=1600, chunk_bytes=4, content="word ")
-        answers = await asyncio.gather(
-            *(
-                gateway.ask(each, stream=each % 50 == 0, max_tokens=None if each % 50 == 0 else 40)
-                for each in range(CALLS)
-            )
+        answers = await at_once(
+            gateway.ask(each, stream=each % 50 == 0, max_tokens=None if each % 50 == 0 else 40)
+            for each in range(CALLS)
         )
         served, refused = tell_refusals_apart(answers)
         streams = [answer for answer in served if b"data:" in answer.body]
@@ -177,7 +182,7 @@ async def test_all_that_fit_are_served_and_no_more(tmp_path: Path, routers: str)
         hive(tmp_path, simulator, balanced=False, routers=routers, nanos=300 * each) as gateway,
     ):
         simulator.script(usage=usage)
-        answers = await asyncio.gather(*(gateway.ask(number) for number in range(1000)))
+        answers = await at_once(gateway.ask(number) for number in range(1000))
         served, refused = tell_refusals_apart(answers)
         assert all(remaining < needed for remaining, needed in refused)
         # Holds are a little more than costs: what was given back carries more calls, one after another.

@@ -1,15 +1,19 @@
-"""pytest fixtures for real servers: each is found or started when the first test asks, and stopped at the end."""
+"""pytest fixtures for real servers: each is found or started when the first test asks, and stopped at the end.
+
+Where tests run in several workers, each worker has servers of its own: tests kill and pause them.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import pytest
 
@@ -21,6 +25,7 @@ from hive_testing.servers.clickhouse import (
 )
 from hive_testing.servers.containers import engine_answers
 from hive_testing.servers.errors import ServerUnavailable
+from hive_testing.servers.jars import cache_folder
 from hive_testing.servers.kafka import Kafka, kafka_at, kafka_in_container, start_kafka
 from hive_testing.servers.postgres import Postgres, postgres_at, postgres_in_container, start_postgres
 from hive_testing.servers.redis import Redis, redis_at, redis_in_container, start_redis
@@ -36,8 +41,9 @@ docker_answers = cache(engine_answers)
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Before the tests' own conftest clears the environment."""
-    config.stash[SettingsKey] = ServerSettings.read()
+    """Before the tests' own conftest clears the environment; a worker is given what was read there."""
+    given = getattr(config, "workerinput", {}).get("servers")
+    config.stash[SettingsKey] = ServerSettings(**given) if given else ServerSettings.read()
     config.stash[UsedKey] = {}
     config.stash[RunningKey] = []
 
@@ -50,6 +56,23 @@ def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
     finally:
         for server in item.config.stash[RunningKey]:
             server.restore()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput["servers"] = asdict(node.config.stash[SettingsKey])
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["servers"] = session.config.stash[UsedKey]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """A worker that has died says nothing."""
+    for name, how in getattr(node, "workeroutput", {}).get("servers", {}).items():
+        node.config.stash[UsedKey][f"{name} of {node.gateway.id}"] = how
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -73,7 +96,8 @@ def provided(request: pytest.FixtureRequest, name: str, source: Source[AnyServer
     running = request.config.stash[RunningKey]
     folder = Path(tempfile.mkdtemp(prefix=f"hive-{name}-"))
     try:
-        server, remark = found(source, settings.addresses.get(name), folder)
+        with in_turn():
+            server, remark = found(source, settings.addresses.get(name), folder)
         told[name] = f"{server.how}, {server.url}{remark}"
         running.append(server)
         try:
@@ -86,6 +110,16 @@ def provided(request: pytest.FixtureRequest, name: str, source: Source[AnyServer
         (pytest.fail if settings.require else pytest.skip)(f"NO {name.upper()}: {error}")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def in_turn() -> Iterator[None]:
+    """One worker at a time: the first start of a server may make what the next one finds (a user, jars, an archive)."""
+    mark = cache_folder() / "servers.lock"
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    with mark.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
 
 
 def found(source: Source[AnyServer], address: str | None, folder: Path) -> tuple[AnyServer, str]:

@@ -25,13 +25,14 @@ def jars_of(name: str) -> Path:
     """The folder with what `poms/<name>.xml` needs; fetched where it is not there yet. Raises ServerUnavailable."""
     pom = POMS / f"{name}.xml"
     digest = hashlib.sha256(pom.read_bytes()).hexdigest()[:12]
-    folder = _cache() / f"{name}-{digest}"
+    folder = cache_folder() / f"{name}-{digest}"
     if not folder.exists():
         _fetch(pom, folder)
     return folder
 
 
-def _cache() -> Path:
+def cache_folder() -> Path:
+    """The user's, for what is prepared once on a machine."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modelhive"
 
 
@@ -61,5 +62,8 @@ def _fetch(pom: Path, folder: Path) -> None:
             raise ServerUnavailable(
                 f"Maven could not fetch {pom.name}: {result.stdout[-2000:]}{result.stderr[-500:]}"
             )
-        if not folder.exists():  # another test run may have been quicker
+        try:
             copied.rename(folder)
+        except OSError:
+            if not folder.exists():  # another test run was not quicker
+                raise
