@@ -4,6 +4,9 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 BIN := .venv/bin
+# Tests wait more than they compute: workers may be more than cores. A file's tests stay together and in their order.
+WORKERS ?= 3
+PARALLEL := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 MEMBERS := $(shell sed -n '/^members = \[/,/^\]/s/^ *"\(.*\)",$$/\1/p' pyproject.toml)
 # Members stay out of the locks: their entries would hold paths of one machine.
 NO_EMIT := $(foreach m,$(MEMBERS),--no-emit-package hive-$(notdir $(m)))
@@ -14,7 +17,7 @@ COMPILE := $(RESOLVE) --group build
 IMAGES := edge routing routing-local console billing guardrails analytics embedded
 lock_image = $(RESOLVE) -c requirements/dev.lock $(patsubst %,--extra %,cluster $(wordlist 2,9,$(1))) services/$(firstword $(1))/pyproject.toml -o $(2)
 
-.PHONY: help run test check protos docs bench lock format clean isolated images lock-images lock-frameworks lock-longtail chaos test-cluster bench-cluster
+.PHONY: help run test check protos docs bench lock format clean isolated images lock-images lock-frameworks lock-longtail chaos test-cluster bench-cluster bench-scale simulate bench-peers lock-peers
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,22 +49,36 @@ help: ## list the targets
 tests/node/node_modules/.stamp: tests/node/package-lock.json
 	@cd tests/node && npm ci --silent --no-audit --no-fund && touch node_modules/.stamp
 
+.venv/peers/litellm.stamp: .venv/dev.stamp benchmarks/peers/requirements.lock
+	@echo "Making .venv/peers/litellm from benchmarks/peers/requirements.lock: a peer to compare with"
+	@$(BIN)/uv venv -q --allow-existing -p $(BIN)/python .venv/peers/litellm
+	@$(BIN)/uv pip install -q -p .venv/peers/litellm/bin/python --require-hashes --no-deps --only-binary :all: --compile-bytecode -r benchmarks/peers/requirements.lock
+	@touch $@
+
+benchmarks/peers/node_modules/.stamp: benchmarks/peers/package-lock.json
+	@cd benchmarks/peers && npm ci --silent --ignore-scripts --no-audit --no-fund && touch node_modules/.stamp
+
+.venv/peers/bifrost.stamp: .venv/dev.stamp benchmarks/peers/bifrost.py
+	@$(BIN)/python -m benchmarks.peers --build
+	@touch $@
+
 run: .venv/run.stamp ## set up what is missing and serve on http://127.0.0.1:8080
 	@exec $(BIN)/modelhive serve
 
 test: .venv/dev.stamp .venv/frameworks.stamp .venv/longtail.stamp tests/node/node_modules/.stamp ## the whole suite, set-up included
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 test-cluster: .venv/dev.stamp tests/node/node_modules/.stamp ## the scenarios against a cluster on real Kafka, PostgreSQL and Redis
 	$(BIN)/python -m pytest tests/integration --cluster
 
-check: .venv/dev.stamp ## format, lint, types, import contracts, protos, freshness of generated files
+check: .venv/dev.stamp ## format, lint, types, import contracts, protos, freshness of generated files, counts per request
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/protos.py --check
 	$(BIN)/python scripts/docs.py --check
+	$(BIN)/python -m benchmarks.counts
 
 format: .venv/dev.stamp ## rewrite the code as `make check` wants it
 	$(BIN)/ruff format .
@@ -79,6 +96,15 @@ chaos: .venv/dev.stamp ## five minutes of traffic while a cluster is broken agai
 bench-cluster: .venv/dev.stamp ## the same figures through Kafka and gRPC
 	$(BIN)/python -m benchmarks.cluster
 
+bench-peers: .venv/dev.stamp .venv/peers/litellm.stamp benchmarks/peers/node_modules/.stamp .venv/peers/bifrost.stamp ## beside LiteLLM, Portkey and Bifrost, about an hour (ARGS="--quick", ARGS="--resume")
+	$(BIN)/python -m benchmarks.peers $(ARGS)
+
+bench-scale: .venv/dev.stamp ## how cost grows with streams, keys, tenants, models, prompts, partitions (ARGS="--curve keys")
+	$(BIN)/python -m benchmarks.scale $(ARGS)
+
+simulate: .venv/dev.stamp ## a model of a thousand nodes: what breaks first, and what they need
+	$(BIN)/python -m benchmarks.simulate $(ARGS)
+
 isolated: .venv/dev.stamp ## install each service alone from its own lock, and start it
 	$(BIN)/python -m pytest tests/isolated --install -s
 
@@ -91,7 +117,7 @@ docs: .venv/dev.stamp ## generate the reference pages in docs/
 lock: .venv/dev.stamp ## resolve the dependencies again (hashes, no addresses)
 	$(COMPILE) pyproject.toml -o requirements/run.lock
 	$(COMPILE) --group dev -c requirements/run.lock pyproject.toml -o requirements/dev.lock
-	$(MAKE) lock-images lock-frameworks lock-longtail
+	$(MAKE) lock-images lock-frameworks lock-longtail lock-peers
 
 lock-frameworks: .venv/dev.stamp # they want versions that our own tree cannot have
 	$(RESOLVE) tests/frameworks/requirements.in -o tests/frameworks/requirements.lock
@@ -99,8 +125,12 @@ lock-frameworks: .venv/dev.stamp # they want versions that our own tree cannot h
 lock-longtail: .venv/dev.stamp # beside what the gateway runs with, and without our tools
 	$(RESOLVE) -c requirements/run.lock tests/longtail/requirements.in -o tests/longtail/requirements.lock
 
+lock-peers: .venv/dev.stamp
+	$(RESOLVE) benchmarks/peers/requirements.in -o benchmarks/peers/requirements.lock
+	cd benchmarks/peers && npm install --package-lock-only --ignore-scripts --silent
+
 lock-images: .venv/dev.stamp # at the versions that the tests run with
 	$(foreach image,$(IMAGES),$(call lock_image,$(subst -, ,$(image)),requirements/$(image).lock) &&) true
 
 clean: ## remove the virtual environment and the data folder
-	rm -rf .venv .modelhive tests/node/node_modules
+	rm -rf .venv .modelhive tests/node/node_modules benchmarks/peers/node_modules

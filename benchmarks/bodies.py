@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
 import random
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any
+
+import msgspec
 
 from benchmarks import answers
 
 SMALL_BYTES = 1024
 LARGE_BYTES = 100 * 1024
+IMAGE_BYTES = 1024 * 1024
 VARIANTS = 64
 """Different texts per kind of request; a number in each makes every body unique."""
+IMAGE_VARIANTS = 4
 
 _UNIQUE = "@@@@@@@@@@@@@@@@"
+_KEY = "%%key%%"
 _SENTENCES = (
     "The bees left the hive shortly after sunrise.",
     "We moved the report to the shared folder and told the accounting team.",
@@ -50,6 +56,20 @@ class Kind(StrEnum):
     """A chat whose answer is in the cache: few different bodies, again and again."""
     GUARDED = "guarded"
     """A stream whose output a guard reads."""
+    REDACTED = "redacted"
+    """A chat from which a guard takes out what identifies persons."""
+    JUDGED = "judged"
+    """A chat whose prompt and answer the dearest guard reads."""
+    IMAGE = "image"
+    """A chat with an image of 1 MB in it."""
+    TOOLS = "tools"
+    """Two turns of an agent with one tool; the exchange is both."""
+    TOOL_RESULT = "tool_result"
+    """The second of these turns."""
+    BATCH = "batch"
+    """Embeddings of many texts."""
+    FAILOVER = "failover"
+    """A chat with a model of which one of two deployments fails."""
     TRANSLATED = "translated"
     """The same stream for a client of Anthropic's messages: the upstream speaks chat completions."""
 
@@ -62,26 +82,74 @@ class Kind(StrEnum):
         return self in (Kind.STREAM, Kind.HOLD, Kind.GUARDED, Kind.TRANSLATED)
 
 
-_PATHS = {Kind.EMBEDDINGS: "/v1/embeddings", Kind.TRANSLATED: "/v1/messages"}
+_PATHS = {
+    Kind.EMBEDDINGS: "/v1/embeddings",
+    Kind.BATCH: "/v1/embeddings",
+    Kind.TRANSLATED: "/v1/messages",
+}
+_MODELS = {
+    Kind.HOLD: "bench-hold",
+    Kind.FAILOVER: "bench-failover",
+    Kind.EMBEDDINGS: "bench-embed",
+    Kind.BATCH: "bench-batch",
+}
+_TEXTS = {Kind.EMBEDDINGS: answers.EMBEDDED_TEXTS, Kind.BATCH: answers.BATCH_TEXTS}
+_GUARDS = {Kind.GUARDED: "toxicity", Kind.JUDGED: "toxicity", Kind.REDACTED: "pii"}
+_TOOL = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "description": "The weather in a city.",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "city": {"type": "string"},
+                "unit": {"type": "string", "enum": ["celsius", "fahrenheit"]},
+            },
+            "required": ["city"],
+        },
+    },
+}
 
 
-def requests(kind: Kind, port: int, key: str) -> Iterator[bytes]:
-    """HTTP requests without end, ready to be written to a connection."""
+class Form(msgspec.Struct, frozen=True):
+    """What a gateway wants to have in a request beside what every gateway gets."""
+
+    headers: dict[str, str] = {}
+    members: dict[str, Any] = {}
+    """Further members of the body."""
+    model_prefix: str = ""
+
+
+PLAIN = Form()
+
+
+def requests(kind: Kind, port: int, *keys: str, form: Form = PLAIN) -> Iterator[bytes]:
+    """HTTP requests without end, ready to be written to a connection; the keys are used in turn."""
     mark = secrets.token_hex(4)
-    prepared = itertools.cycle(_prepare(kind, port, key))
+    one = keys[0] if len(keys) == 1 else _KEY
+    turns = itertools.cycle([each.encode() for each in keys])
+    prepared = itertools.cycle(_prepare(kind, port, one, form))
     for number, parts in enumerate(prepared):
         unique = "0" * len(_UNIQUE) if kind is Kind.HIT else f"{mark}{number:08x}"
-        yield unique.encode().join(parts)
+        request = unique.encode().join(parts)
+        yield request if len(keys) == 1 else request.replace(_KEY.encode(), next(turns), 1)
 
 
-def _prepare(kind: Kind, port: int, key: str) -> list[list[bytes]]:
+def _prepare(kind: Kind, port: int, key: str, form: Form) -> list[list[bytes]]:
     """Whole requests, cut where the unique number goes."""
     words = random.Random(kind)
-    bodies = [_body(kind, words) for _ in range(VARIANTS)]
-    return [(_head(kind, port, key, len(body)) + body).split(_UNIQUE.encode()) for body in bodies]
+    made = (
+        _body(kind, words, form.model_prefix)
+        for _ in range(IMAGE_VARIANTS if kind is Kind.IMAGE else VARIANTS)
+    )
+    bodies = [_compact({**body, **form.members}) for body in made]
+    return [
+        (_head(kind, port, key, len(body), form.headers) + body).split(_UNIQUE.encode()) for body in bodies
+    ]
 
 
-def _head(kind: Kind, port: int, key: str, length: int) -> bytes:
+def _head(kind: Kind, port: int, key: str, length: int, headers: Mapping[str, str]) -> bytes:
     lines = (
         f"POST {kind.path} HTTP/1.1",
         f"host: 127.0.0.1:{port}",
@@ -90,29 +158,44 @@ def _head(kind: Kind, port: int, key: str, length: int) -> bytes:
         "accept: application/json",
         "user-agent: modelhive-benchmarks",
         f"content-length: {length}",
-        *(("x-hive-guard: toxicity",) if kind is Kind.GUARDED else ()),
+        *((f"x-hive-guard: {_GUARDS[kind]}",) if kind in _GUARDS else ()),
+        *(f"{name}: {value}" for name, value in headers.items()),
     )
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
-def _body(kind: Kind, words: random.Random) -> bytes:
-    if kind is Kind.EMBEDDINGS:
-        texts = [f"{_UNIQUE} {words.choice(_SENTENCES)}" for _ in range(answers.EMBEDDED_TEXTS)]
-        return _compact({"model": "bench-embed", "input": texts})
+def _body(kind: Kind, words: random.Random, model_prefix: str) -> dict[str, Any]:
+    model = model_prefix + _MODELS.get(kind, "bench-model")
+    if kind in _TEXTS:
+        texts = [f"{_UNIQUE} {words.choice(_SENTENCES)}" for _ in range(_TEXTS[kind])]
+        return {"model": model, "input": texts}
     size = LARGE_BYTES if kind is Kind.LARGE else SMALL_BYTES
-    return _chat(kind, _text(words, size - len(_chat(kind, ""))))
+    return _chat(kind, model, _text(words, size - len(_compact(_chat(kind, model, "")))), words)
 
 
-def _chat(kind: Kind, text: str) -> bytes:
-    messages = [
+def _chat(kind: Kind, model: str, text: str, words: random.Random | None = None) -> dict[str, Any]:
+    """A chat about `text`; what is bigger than a text in it is made of `words`, and left out without."""
+    messages: list[dict[str, Any]] = [
         {"role": "system", "content": "You are a helpful assistant. Answer briefly."},
         {"role": "user", "content": f"{_UNIQUE} {text}"},
     ]
-    model = "bench-hold" if kind is Kind.HOLD else "bench-model"
     body: dict[str, Any] = {"model": model, "messages": messages, "temperature": 0.2, "max_tokens": 400}
     if kind is Kind.TRANSLATED:
         body |= {"system": messages[0]["content"], "messages": messages[1:]}
-    return _compact({**body, "stream": True} if kind.streamed else body)
+    if kind in (Kind.TOOLS, Kind.TOOL_RESULT):
+        body["tools"] = [_TOOL]
+    if kind is Kind.TOOL_RESULT:
+        function = {"name": "weather", "arguments": '{"city":"Oslo","unit":"celsius"}'}
+        call = {"id": answers.TOOL_CALL_ID, "type": "function", "function": function}
+        result = {"role": "tool", "tool_call_id": answers.TOOL_CALL_ID, "content": '{"celsius":-3}'}
+        messages += [{"role": "assistant", "content": None, "tool_calls": [call]}, result]
+    if kind is Kind.REDACTED:
+        messages[1]["content"] += " Write to jane.miller@example.com."
+    if kind is Kind.IMAGE and words:
+        image = base64.b64encode(words.randbytes(IMAGE_BYTES * 3 // 4)).decode()
+        part = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{image}"}}
+        messages[1]["content"] = [{"type": "text", "text": messages[1]["content"]}, part]
+    return {**body, "stream": True} if kind.streamed else body
 
 
 def _text(words: random.Random, size: int) -> str:

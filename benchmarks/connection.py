@@ -25,12 +25,14 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
 
     def send(self, request: bytes, exchange: Exchange) -> None:
-        """Start an exchange; the one before must have ended."""
+        """Start an exchange, or its next turn; the one before must have ended."""
         self._exchange = exchange
-        exchange.sent = perf_counter()
+        exchange.sent = exchange.sent or perf_counter()
         self._transport.write(request)
 
     def abort(self) -> None:
+        """Give up: what is not answered yet has failed."""
+        self._fail("no answer in time")
         self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

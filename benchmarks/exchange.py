@@ -5,12 +5,8 @@ from __future__ import annotations
 from benchmarks import answers
 from benchmarks.bodies import Kind
 
-ENDS = {
-    Kind.CHAT: answers.CHAT_END,
-    Kind.LARGE: answers.CHAT_END,
-    Kind.HIT: answers.CHAT_END,
-    Kind.EMBEDDINGS: answers.EMBEDDINGS_END,
-}
+ENDS = {Kind.EMBEDDINGS: answers.EMBEDDINGS_END, Kind.BATCH: answers.BATCH_END}
+"""What stands once in a whole answer, where that is not the usage of a chat."""
 
 MARKS = {Kind.TRANSLATED: (answers.MESSAGES_MARK, answers.MESSAGES_END)}
 """Streams of another dialect: what stands once in each chunk with content, and what ends them."""
@@ -46,7 +42,7 @@ class Exchange:
         self.fault = fault
 
     def _complete(self) -> bool:
-        return ENDS[self.kind] in self.tail
+        return ENDS.get(self.kind, answers.CHAT_END) in self.tail
 
 
 class StreamExchange(Exchange):
@@ -87,8 +83,34 @@ class StreamExchange(Exchange):
         self.last = moment
 
     def _complete(self) -> bool:
-        return self.chunks == answers.CHUNKS and self.tail == answers.STREAM_END
+        chunks = answers.HELD_CHUNKS if self.kind is Kind.HOLD else answers.CHUNKS
+        return self.chunks == chunks and self.tail == answers.STREAM_END
+
+
+class LoopExchange(Exchange):
+    """Two turns of an agent: the answer to the first asks for a tool, the second brings what the tool said."""
+
+    __slots__ = ("turns",)
+
+    def __init__(self, kind: Kind, scheduled: float) -> None:
+        super().__init__(kind, scheduled)
+        self.turns = 0
+
+    @property
+    def goes_on(self) -> bool:
+        """Is the second turn to be sent?"""
+        return self.turns == 1 and self.fault is None
+
+    def end(self, status: int, moment: float) -> None:
+        super().end(status, moment)
+        self.turns += 1
+        self.tail = b""
+
+    def _complete(self) -> bool:
+        return super()._complete() and (answers.TOOL_CALL_MARK in self.tail) == (self.turns == 0)
 
 
 def exchange(kind: Kind, scheduled: float) -> Exchange:
+    if kind is Kind.TOOLS:
+        return LoopExchange(kind, scheduled)
     return (StreamExchange if kind.streamed else Exchange)(kind, scheduled)

@@ -11,18 +11,24 @@ import msgspec
 
 from benchmarks.bodies import Kind
 from benchmarks.connection import Connection
-from benchmarks.exchange import Exchange, StreamExchange, exchange
+from benchmarks.exchange import Exchange, LoopExchange, StreamExchange, exchange
 from benchmarks.figures import Quantiles, quantiles
 
 
 class Lane:
-    """`requests` is where the requests come from. Latencies run from the scheduled time of each."""
+    """`requests` is where the requests come from, `turns` where the second ones of loops do.
 
-    def __init__(self, name: str, port: int, kind: Kind, requests: Iterator[bytes]) -> None:
+    Latencies run from the scheduled time of each.
+    """
+
+    def __init__(
+        self, name: str, port: int, kind: Kind, requests: Iterator[bytes], turns: Iterator[bytes] = iter(())
+    ) -> None:
         self.name = name
         self.kind = kind
         self._port = port
         self._requests = requests
+        self._turns = turns
         self._exchanges: list[Exchange] = []
         self._open: set[Connection] = set()
         self._free: deque[Connection] = deque()
@@ -90,6 +96,9 @@ class Lane:
             self._answered()
 
     def _ended(self, connection: Connection, one: Exchange) -> None:
+        if isinstance(one, LoopExchange) and one.goes_on:
+            connection.send(next(self._turns), one)
+            return
         if connection in self._open:
             self._free.append(connection)
             if one.ended < self._repeat_until:

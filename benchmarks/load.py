@@ -15,26 +15,33 @@ from time import perf_counter, process_time, sleep
 import msgspec
 import uvloop
 
-from benchmarks.bodies import Kind, requests
+from benchmarks.bodies import PLAIN, Form, Kind, requests
 from benchmarks.lane import Account, Lane
 from benchmarks.pace import interleave, keep_pace, schedule
 from benchmarks.placement import settle_in
 
 ANSWER_TIMEOUT = 15.0
 """Seconds for the last answers after the last request was due."""
+HELD_TIMEOUT = 60.0
+"""Seconds until all streams that are held open have content."""
 CONTENT_POLL = 0.02
-LAST_RESORT = 60
+LAST_RESORT = 90
 """Seconds beyond the plan's own after which the process ends, whatever it waits for."""
 
 
 class LanePlan(msgspec.Struct, frozen=True):
-    """One kind of request to one port. `rate` in requests per second; 0 saturates the connections."""
+    """One kind of request to one port. `rate` in requests per second; 0 saturates the connections.
+
+    keys: the credentials to use in turn; none is the plan's own.
+    """
 
     name: str
     port: int
     kind: Kind
     connections: int
     rate: float = 0.0
+    form: Form = PLAIN
+    keys: list[str] = []
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -47,18 +54,17 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """How each lane went, and the CPU time of the generator itself."""
+    """How each lane went, and the CPU seconds that the generator itself spent on sending and reading."""
 
     lanes: list[Account]
     cpu_seconds: float
 
 
 async def run(plan: Plan) -> Outcome:
-    lanes = [
-        Lane(each.name, each.port, each.kind, requests(each.kind, each.port, plan.key)) for each in plan.lanes
-    ]
+    lanes = [_lane(each, each.keys or [plan.key]) for each in plan.lanes]
     for lane, planned in zip(lanes, plan.lanes, strict=True):
         await lane.connect(planned.connections)
+    before = process_time()
     if plan.hold:
         await _hold(plan, lanes[0])
     elif all(each.rate for each in plan.lanes):
@@ -69,7 +75,14 @@ async def run(plan: Plan) -> Outcome:
         await asyncio.sleep(plan.seconds)
     for lane in lanes:
         await lane.settle(ANSWER_TIMEOUT)
-    return Outcome([lane.account() for lane in lanes], process_time())
+    spent = process_time() - before
+    return Outcome([lane.account() for lane in lanes], spent)
+
+
+def _lane(plan: LanePlan, keys: list[str]) -> Lane:
+    first = requests(plan.kind, plan.port, *keys, form=plan.form)
+    second = requests(Kind.TOOL_RESULT, plan.port, *keys, form=plan.form)
+    return Lane(plan.name, plan.port, plan.kind, first, second)
 
 
 async def _open_loop(plan: Plan, lanes: list[Lane]) -> None:
@@ -94,7 +107,7 @@ async def _hold(plan: Plan, lane: Lane) -> None:
     for _ in range(count):
         lane.send(perf_counter())
         await asyncio.sleep(plan.seconds / count)
-    for _ in range(round(ANSWER_TIMEOUT / CONTENT_POLL)):
+    for _ in range(round(HELD_TIMEOUT / CONTENT_POLL)):
         if not lane.waits_for_content():
             break
         await asyncio.sleep(CONTENT_POLL)

@@ -21,6 +21,7 @@ from benchmarks.load import Outcome, Plan
 from benchmarks.measure import Tree
 
 KEY = "sk-benchmarks-only"
+ADMIN_TOKEN = "benchmarks-only"
 START_TIMEOUT = 60.0
 STOP_TIMEOUT = 40.0
 POLL = 0.005
@@ -45,7 +46,7 @@ class Upstream:
 
     def release(self) -> None:
         """Let the streams that are held open finish."""
-        _status(self.port, b"POST /release HTTP/1.1\r\nhost: upstream\r\ncontent-length: 0\r\n\r\n")
+        status_of(self.port, b"POST /release HTTP/1.1\r\nhost: upstream\r\ncontent-length: 0\r\n\r\n")
 
 
 @contextmanager
@@ -72,7 +73,7 @@ class Gateway:
     """A gateway that can be started again and again over the same data."""
 
     def __init__(self, folder: Path, upstream_port: int, command: Sequence[str] = SERVE) -> None:
-        self.port, internal_port = _free_ports(2)
+        self.port, self.internal_port = free_ports(2)
         self.folder = folder
         self._command = command
         self._log = folder / "gateway.log"
@@ -84,11 +85,11 @@ class Gateway:
             "HOME": str(folder),
             "HIVE_HOST": "127.0.0.1",
             "HIVE_PORT": str(self.port),
-            "HIVE_INTERNAL_PORT": str(internal_port),
+            "HIVE_INTERNAL_PORT": str(self.internal_port),
             "HIVE_DATA_DIR": str(folder / "data"),
             "HIVE_CONFIG": str(config),
             "HIVE_BOOTSTRAP_KEY": KEY,
-            "HIVE_ADMIN_TOKEN": "benchmarks-only",
+            "HIVE_ADMIN_TOKEN": ADMIN_TOKEN,
             "HIVE_DISCOVER": "0",
             # A prepaid wallet: every request is held, as it is where money is short.
             "HIVE_BOOTSTRAP_CREDIT_USD": "100000",
@@ -129,7 +130,7 @@ class Gateway:
         while time.perf_counter() < deadline:
             if self._running().poll() is not None:
                 raise RunFailed(f"The gateway ended at its start:\n{self.log_tail()}")
-            status = _status(self.port, request)
+            status = status_of(self.port, request)
             if status == 200:
                 return time.perf_counter()
             time.sleep(POLL)
@@ -165,22 +166,31 @@ def generate_load(plan: Plan, when_held: Callable[[], None] | None = None) -> Ou
 
 def catalogue(upstream_port: int) -> dict[str, object]:
     base_url = f"http://127.0.0.1:{upstream_port}/v1"
+    failing_url = f"http://127.0.0.1:{upstream_port}/failing/v1"
     price = {"prompt": "2.50", "completion": "10.00", "per": 1_000_000}
+
+    def deployment(provider: str) -> dict[str, object]:
+        return {"provider": provider, "model": "bench-failover", "weight": 1}
 
     def model(name: str, **more: object) -> dict[str, object]:
         return {"id": name, "deployments": [{"provider": "bench", "model": name, "weight": 1}], **more}
 
     return {
-        "providers": [{"name": "bench", "kind": "openai", "base_url": base_url, "api_key": "sk-upstream"}],
+        "providers": [
+            {"name": "bench", "kind": "openai", "base_url": base_url, "api_key": "sk-upstream"},
+            {"name": "failing", "kind": "openai", "base_url": failing_url, "api_key": "sk-upstream"},
+        ],
         "models": [
             model("bench-model", price=price),
             model("bench-hold", price=price),
+            model("bench-failover", price=price, deployments=[deployment("failing"), deployment("bench")]),
             model("bench-embed", mode="embedding", price={"prompt": "0.10", "per": 1_000_000}),
+            model("bench-batch", mode="embedding", price={"prompt": "0.10", "per": 1_000_000}),
         ],
     }
 
 
-def _status(port: int, request: bytes) -> int:
+def status_of(port: int, request: bytes) -> int:
     """The status that a request gets on a connection of its own; 0 where nobody answers."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
@@ -193,7 +203,7 @@ def _status(port: int, request: bytes) -> int:
         return 0
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [each.getsockname()[1] for each in sockets]
     for each in sockets:

@@ -60,6 +60,13 @@ def embedded(upstream_port: int) -> Iterator[Subject]:
 @contextmanager
 def cluster(upstream_port: int, routing: int) -> Iterator[Subject]:
     """One process of each service and `routing` of that one. Raises RunFailed where a server is missing."""
+    with opened_cluster(upstream_port, routing) as (_, subject):
+        yield subject
+
+
+@contextmanager
+def opened_cluster(upstream_port: int, routing: int) -> Iterator[tuple[Cluster, Subject]]:
+    """The same, with the cluster itself for those that change or disturb it."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="modelhive-bench-")))
         backing = _backing(folder, stack)
@@ -76,7 +83,7 @@ def cluster(upstream_port: int, routing: int) -> Iterator[Subject]:
             "ClickHouse's stand-in": backing.clickhouse,
         }
         trees = {name: tree for name, server in servers.items() if (tree := _tree(server))}
-        yield Subject(f"cluster, {routing} × routing", made.of("edge")[0].port, parts, trees, start_s)
+        yield made, Subject(f"cluster, {routing} × routing", made.of("edge")[0].port, parts, trees, start_s)
 
 
 def _backing(folder: Path, stack: ExitStack) -> Backing:

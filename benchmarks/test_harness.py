@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from itertools import islice
 
 import pytest
 
 from benchmarks import answers
-from benchmarks.bodies import LARGE_BYTES, SMALL_BYTES, Kind, requests
+from benchmarks.bodies import LARGE_BYTES, SMALL_BYTES, Form, Kind, requests
 from benchmarks.budget import Row, verdicts
 from benchmarks.cluster import Spent
-from benchmarks.exchange import exchange
+from benchmarks.exchange import LoopExchange, exchange
 from benchmarks.figures import medians, percentile, quantiles, slope
 from benchmarks.hotspots import Spot, describe, module_name, read_samples
 from benchmarks.pace import interleave, keep_pace, schedule
+from benchmarks.upstream import Connection
 
 
 class Clock:
@@ -113,6 +116,61 @@ def test_a_stream_that_lacks_something_is_a_fault(data: bytes) -> None:
     stream.end(200, 2.0)
     assert stream.fault is not None
     assert "incomplete" in stream.fault
+
+
+def test_a_loop_is_two_turns_of_which_the_first_asks_for_a_tool() -> None:
+    call, answer = (each.partition(b"\r\n\r\n")[2] for each in (answers.TOOL_CALL, answers.CHAT))
+    loop = LoopExchange(Kind.TOOLS, 0.0)
+    loop.received(call, 1.0)
+    loop.end(200, 1.0)
+    assert loop.goes_on
+    loop.received(answer, 2.0)
+    loop.end(200, 2.0)
+    assert (loop.goes_on, loop.fault, loop.ended) == (False, None, 2.0)
+
+
+def test_a_loop_without_the_tool_is_a_fault() -> None:
+    loop = LoopExchange(Kind.TOOLS, 0.0)
+    loop.received(answers.CHAT.partition(b"\r\n\r\n")[2], 1.0)
+    loop.end(200, 1.0)
+    assert not loop.goes_on
+    assert loop.fault is not None
+
+
+def test_keys_are_used_in_turn_and_forms_are_kept_to() -> None:
+    form = Form({"x-config": "{}"}, {"cache": {"use-cache": True}}, "openai/")
+    sent = list(islice(requests(Kind.CHAT, 80, "first", "second", form=form), 3))
+    assert [each.partition(b"Bearer ")[2].split(b"\r\n")[0] for each in sent] == [
+        b"first",
+        b"second",
+        b"first",
+    ]
+    assert b"x-config: {}\r\n" in sent[0]
+    body = json.loads(sent[0].partition(b"\r\n\r\n")[2])
+    assert (body["model"], body["cache"]) == ("openai/bench-model", {"use-cache": True})
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "answer"),
+    [
+        ("/v1", Kind.CHAT, answers.CHAT),
+        ("/v1", Kind.TOOLS, answers.TOOL_CALL),
+        ("/v1", Kind.TOOL_RESULT, answers.CHAT),
+        ("/v1", Kind.EMBEDDINGS, answers.EMBEDDINGS),
+        ("/v1", Kind.BATCH, answers.BATCH),
+        ("/failing/v1", Kind.CHAT, answers.FAILURE),
+    ],
+)
+async def test_the_upstream_answers_what_is_asked(path: str, kind: Kind, answer: bytes) -> None:
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Connection(loop, set()), "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(next(requests(kind, port, "key")).replace(b"POST /v1", b"POST " + path.encode(), 1))
+        got = await reader.readexactly(len(answer))
+        writer.close()
+    assert got == answer
 
 
 def test_another_status_is_a_fault_that_shows_the_answer() -> None:

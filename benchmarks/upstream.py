@@ -3,7 +3,8 @@
 `python -m benchmarks.upstream` prints its port and serves until its standard input closes.
 
 Chat answers are 0.8 KB and come at once. A streamed one has 50 chunks of 280 bytes, 5 ms apart. The model
-`bench-hold` sends its first chunk and keeps the stream open until somebody posts to `/release`.
+`bench-hold` sends its first chunk and keeps the stream open until somebody posts to `/release`. Who offers tools is
+asked to call one, and gets the chat answer for what the tool said. Below `/failing/` everything is a 503.
 """
 
 from __future__ import annotations
@@ -60,12 +61,16 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         body = b"".join(self._body)
-        if self._url.endswith(b"/embeddings"):
-            self._transport.write(answers.EMBEDDINGS)
+        if self._url.startswith(b"/failing/"):
+            self._transport.write(answers.FAILURE)
+        elif self._url.endswith(b"/embeddings"):
+            self._transport.write(answers.BATCH if b'"bench-batch"' in body else answers.EMBEDDINGS)
         elif self._url == b"/release":
             self._release()
         elif b'"stream":true' in body or b'"stream": true' in body:
             self._stream(body)
+        elif b'"tools"' in body and b'"tool_call_id"' not in body:
+            self._transport.write(answers.TOOL_CALL)
         else:
             self._transport.write(answers.CHAT)
 
@@ -95,7 +100,7 @@ class Connection(asyncio.Protocol):
 
     def _release(self) -> None:
         for each in self._held:
-            each._transport.write(answers.CHUNK * each._left + each._finish)
+            each._transport.write(each._finish)
         self._held.clear()
         self._transport.write(answers.RELEASED)
 

@@ -6,7 +6,7 @@ Usage: python scripts/docs.py [--check]
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pydantic_core import PydanticUndefined
@@ -28,6 +28,7 @@ from hive_runtime.provider_kinds import KINDS, OPERATIONS, Kind
 from hive_runtime.settings import HostSettings
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
+sys.path.insert(0, str(DOCS.parent))  # benchmarks are not installed
 
 SETTINGS: list[tuple[str, type[BaseSettings]]] = [
     ("The process", HostSettings),
@@ -279,7 +280,26 @@ def _handled(feature: str, client: str) -> Iterator[str]:
         yield f"{cell.how.value} ({cell.why})" if cell.why else cell.how.value
 
 
-PAGES = {"configuration.md": configuration, "providers.md": providers, "translation.md": translation}
+def scale() -> Iterator[str]:
+    from benchmarks.scale.page import page
+
+    yield from page()
+
+
+def benchmarks() -> Mapping[str, Callable[[], Iterator[str]]]:
+    """The page of what was measured beside others, and its pictures."""
+    from benchmarks.page import PAGES
+
+    return PAGES
+
+
+PAGES = {
+    "configuration.md": configuration,
+    "providers.md": providers,
+    "translation.md": translation,
+    "scale.md": scale,
+    **benchmarks(),
+}
 
 
 def main(arguments: list[str]) -> int:

@@ -182,7 +182,9 @@ class Responder(GatewayServicer):
     def _done(self, run: Run, asker: Asker, body_bytes: int, task: asyncio.Task[None] | None) -> None:
         asker.runs.pop(run.key, None)
         if run.is_owed and task is not None and asker.carrier is None:
-            self._drop(asker)  # what ran here was stopped: whoever is beside hears of it by no stream that breaks
+            self._drop(
+                asker
+            )  # what ran here was stopped: whoever is beside hears of it by no stream that breaks
         self._body_bytes -= body_bytes
         self._places.release()
 

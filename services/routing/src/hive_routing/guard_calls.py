@@ -84,7 +84,9 @@ class RpcGuards:
     ) -> pb.CheckRequest:
         self._number += 1
         request = pb.CheckRequest()
-        question = request.question  # written where it stays: it is large, and a message copies what it is given
+        question = (
+            request.question
+        )  # written where it stays: it is large, and a message copies what it is given
         question.number = self._number
         question.request_id, question.tenant_id = asker.request_id, asker.tenant_id
         question.key_id, question.model = asker.key_id, asker.model
