@@ -173,7 +173,7 @@ def _tell(folder: RunFolder, known: Mapping[str, Subject], seconds: float) -> in
             f"others kept {sum(busy) / len(busy):.2f} processors busy on average, {max(busy):.2f} at most"
         )
     out.print(
-        f"{len(cells)} cells in {folder.path.relative_to(report.RESULTS.parents[1])}; {seconds:.0f} s in all"
+        f"{len(cells)} cells in {folder.path.resolve().relative_to(report.RESULTS.parents[1])}; {seconds:.0f} s in all"
     )
     return 1 if any(found.faults.get(name) for name in ("embedded", "cluster", "direct")) else 0
 
