@@ -69,7 +69,7 @@ def opened_cluster(upstream_port: int, routing: int) -> Iterator[tuple[Cluster, 
     """The same, with the cluster itself for those that change or disturb it."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="modelhive-bench-")))
-        backing = _backing(folder, stack)
+        backing = servers_for(folder, stack)
         services = dict.fromkeys(SERVICES, 1) | {"routing": routing}
         made = Cluster(folder / "cluster", backing, catalogue(upstream_port), services, **SETTINGS)
         began = time.perf_counter()
@@ -86,8 +86,11 @@ def opened_cluster(upstream_port: int, routing: int) -> Iterator[tuple[Cluster, 
         yield made, Subject(f"cluster, {routing} × routing", made.of("edge")[0].port, parts, trees, start_s)
 
 
-def _backing(folder: Path, stack: ExitStack) -> Backing:
-    """Servers of this run's own, started from packages, so that their processor time is known too."""
+def servers_for(folder: Path, stack: ExitStack) -> Backing:
+    """Servers of this run's own until the stack ends, from packages, so that their processor time is known too.
+
+    Raises RunFailed where one is missing.
+    """
 
     def place(name: str) -> Path:
         made = folder / name

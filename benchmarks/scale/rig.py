@@ -21,16 +21,11 @@ from benchmarks.bodies import Kind
 from benchmarks.load import LanePlan, Outcome, Plan
 from benchmarks.measure import Tree
 from benchmarks.processes import ADMIN_TOKEN, KEY, Gateway, RunFailed, Upstream, generate_load
-from benchmarks.subjects import SETTINGS
+from benchmarks.subjects import SETTINGS, servers_for
 from hive_bus.kafka import make_topics
-from hive_testing.cluster import SERVICES, Cluster, Ground
-from hive_testing.servers.clickhouse import start_clickhouse
-from hive_testing.servers.errors import ServerFailed, ServerUnavailable
-from hive_testing.servers.kafka import start_kafka
-from hive_testing.servers.postgres import start_postgres
+from hive_testing.cluster import SERVICES, Cluster
+from hive_testing.servers.errors import ServerFailed
 from hive_testing.servers.process import Process
-from hive_testing.servers.redis import start_redis
-from hive_testing.servers.server import Server
 
 AFTERMATH = 1.5
 """Seconds after the last answer whose CPU time still counts: what is written behind an answer."""
@@ -166,30 +161,16 @@ def cluster(
     """One process of each service but `routing`, on servers of their own. Raises RunFailed where one is missing."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="modelhive-scale-")))
-
-        def place(name: str) -> Path:
-            made = folder / name
-            made.mkdir()
-            made.chmod(0o755)
-            return made
-
-        def kept(server: Server) -> None:
-            stack.callback(server.control.close)
-
+        backing = servers_for(folder, stack)
         try:
-            kept(kafka := start_kafka(place("kafka")))
-            kept(postgres := start_postgres(place("postgres")))
-            kept(redis := start_redis(place("redis")))
-            kept(clickhouse := start_clickhouse(place("clickhouse")))
-            backing = Ground(lambda: kafka, postgres, redis, clickhouse).fresh()
             services = dict.fromkeys(SERVICES, 1) | {"routing": routing}
             made = Spread(folder / "cluster", backing, catalogue, services, **SETTINGS)
             made.partitions = partitions
             stack.enter_context(made)
-        except (ServerUnavailable, ServerFailed) as error:
+        except ServerFailed as error:
             raise RunFailed(str(error)) from None
         trees = {name: Tree(replica.pid) for name, replica in made.replicas.items() if replica.pid}
-        broker = kafka.control
+        broker = backing.kafka.control
         if isinstance(broker, Process) and broker.pid:
             trees["kafka"] = Tree(broker.pid)
         yield Parts(made.of("edge")[0].port, trees)
