@@ -210,7 +210,6 @@ async def opened(folder: Path, limiter: Limiter | None = None) -> AsyncIterator[
         limiter=limiter,
         caller=caller,
         blobs=blobs,
-        tasks=tasks,
         max_body=1_000_000,
         requests=Requests(metrics, "edge"),
         clock=clock,

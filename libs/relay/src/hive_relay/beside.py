@@ -50,6 +50,7 @@ class RepliesBeside(Replies):
     def __init__(self, caller: Caller, link: Link) -> None:
         self._caller = caller
         self._link = link
+        self._closed = False
         caller.join(link)
 
     def hello(self, own: Hello) -> None:
@@ -59,7 +60,10 @@ class RepliesBeside(Replies):
         self._caller.on_goodbye(self._link)
 
     def accepted(self, key: Key) -> None:
-        self._caller.on_accepted(self._link, key)
+        if (
+            not self._closed
+        ):  # whoever parted carries nothing any more; all else asks for a call that it carries
+            self._caller.on_accepted(self._link, key)
 
     def head(self, key: Key, status: int, headers: HeaderPairs) -> None:
         if (call := self._caller.awaited(self._link, key)) is not None:
@@ -83,4 +87,5 @@ class RepliesBeside(Replies):
         return
 
     def close(self) -> None:
+        self._closed = True
         self._caller.part(self._link)

@@ -28,7 +28,6 @@ from hive_runtime.clock import Clock
 from hive_runtime.dialects import Dialect
 from hive_runtime.errors import HiveError, Kind
 from hive_runtime.tags import tags_of
-from hive_runtime.tasks import Tasks
 from hive_runtime.telemetry import Requests
 from modelhive.common.v1.common_pb2 import ModelList, Principal
 from modelhive.relay.v1.relay_pb2 import BlobReference
@@ -107,7 +106,6 @@ class Gateway:
         limiter: Limiter,
         caller: Caller,
         blobs: Blobs,
-        tasks: Tasks,
         max_body: int,
         requests: Requests,
         clock: Clock,
@@ -117,7 +115,6 @@ class Gateway:
         self._limiter = limiter
         self._caller = caller
         self._blobs = blobs
-        self._tasks = tasks
         self._max_body = max_body
         self._requests = requests
         self._clock = clock

@@ -63,7 +63,6 @@ async def _door(host: Host, settings: EdgeSettings, keys: Keys, limiter: Limiter
         limiter=limiter,
         caller=caller,
         blobs=host.blobs,
-        tasks=host.tasks,
         max_body=host.settings.max_body_bytes,
         requests=requests,
         clock=host.clock,
