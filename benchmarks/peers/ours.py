@@ -19,6 +19,8 @@ from benchmarks.subjects import opened_cluster
 
 LOCK = Path("requirements/run.lock")
 KEY_MAKERS = 8
+ON_PATH = ("edge", "routing")
+"""Services that every request passes: guardrails, billing and analytics serve many routings at once."""
 EVERYTHING = (
     "everything switched on: a prepaid tenant, holds, ledger, journal, events, analytics, limits, the default guards "
     "(prompt injection and secrets), the cache"
@@ -113,8 +115,16 @@ def cluster(ground: Ground, direct: bool) -> Iterator[Running]:
                 del servers["Kafka"]
             token = opened.environment["HIVE_ADMIN_TOKEN"]
             keys = partial(made_keys, opened.internal_url, token, opened.folder / "keys")
-            parts = list(subject.parts.values())
-            yield Running(subject.port, parts, subject.start_s, list(servers.values()), keys=keys)
+            parts = subject.parts
+            on_path = [tree for name, tree in parts.items() if name.startswith(ON_PATH)]
+            yield Running(
+                subject.port,
+                list(parts.values()),
+                subject.start_s,
+                on_path,
+                list(servers.values()),
+                keys=keys,
+            )
     except AssertionError as error:
         raise RunFailed(f"The cluster: {error}") from None
 

@@ -10,6 +10,7 @@ from functools import partial
 
 from benchmarks.bodies import Kind
 from benchmarks.figures import Figures, slope
+from benchmarks.lane import Account
 from benchmarks.load import LanePlan, Outcome, Plan
 from benchmarks.measure import MEGABYTE, Tree
 from benchmarks.peers.subject import Running, Subject
@@ -78,8 +79,15 @@ class Trial:
         return outcome
 
     def costed(self, seconds: float, *lanes: LanePlan) -> tuple[Outcome, Figures]:
-        """The outcome, and CPU seconds: of the gateway, its servers, the upstream and the load generator."""
-        trees = {"cpu": self.running.parts, "servers": self.running.servers, "upstream": [self.provider.tree]}
+        """The outcome, and CPU seconds: of the gateway, of those of it that every request passes, of what it stands
+        on, of the upstream and of the load generator.
+        """
+        trees = {
+            "cpu": self.running.parts,
+            "path": self.running.on_path,
+            "servers": self.running.servers,
+            "upstream": [self.provider.tree],
+        }
         before = {name: _seconds(each) for name, each in trees.items()}
         outcome = self.load(seconds, *lanes)
         time.sleep(AFTERMATH)
@@ -134,18 +142,23 @@ def closed(trial: Trial, kind: Kind, connections: int, keys: list[str] | None = 
         "upstream_us": spent["upstream"] / count * 1e6,
         "load_us": spent["load"] / count * 1e6,
     }
-    return figures | _streamed(lane.chunks, spent["cpu"], lane.first.p50, lane.gap.p50, lane.gap.p99)
+    if trial.running.on_path:
+        figures["path_cpu_ms"] = spent["path"] / count * 1e3
+    return figures | _streamed(trial, lane, spent)
 
 
-def _streamed(chunks: int, cpu: float, first: float, gap: float, worst_gap: float) -> Figures:
-    if not chunks:
+def _streamed(trial: Trial, lane: Account, spent: Figures) -> Figures:
+    if not lane.chunks:
         return {}
-    return {
-        "cpu_us_per_chunk": cpu / chunks * 1e6,
-        "first_p50_ms": first,
-        "gap_p50_ms": gap,
-        "gap_p99_ms": worst_gap,
+    figures = {
+        "cpu_us_per_chunk": spent["cpu"] / lane.chunks * 1e6,
+        "first_p50_ms": lane.first.p50,
+        "gap_p50_ms": lane.gap.p50,
+        "gap_p99_ms": lane.gap.p99,
     }
+    if trial.running.on_path:
+        figures["path_cpu_us_per_chunk"] = spent["path"] / lane.chunks * 1e6
+    return figures
 
 
 def paced(trial: Trial, kind: Kind, connections: int, rate: float) -> Figures:
@@ -163,7 +176,7 @@ def paced(trial: Trial, kind: Kind, connections: int, rate: float) -> Figures:
     }
     if ours.chunks:
         figures["added_first_p50_ms"] = ours.first.p50 - direct.first.p50
-    return figures | _streamed(ours.chunks, spent["cpu"], ours.first.p50, ours.gap.p50, ours.gap.p99)
+    return figures | _streamed(trial, ours, spent)
 
 
 def hit(trial: Trial) -> Figures:

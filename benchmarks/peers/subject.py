@@ -30,13 +30,15 @@ def no_keys(count: int) -> list[str]:
 class Running:
     """A gateway that answers at `port`.
 
-    parts: its processes; servers: those that it stands on. start_s: seconds from exec to the first 200 of a chat.
+    parts: its processes; on_path: those of them that every request passes, which the budget of a cluster counts;
+    servers: what it stands on. start_s: seconds from exec to the first 200 of a chat.
     form: what its requests have beside the ordinary. keys: makes so many credentials that it knows.
     """
 
     port: int
     parts: Sequence[Tree]
     start_s: float
+    on_path: Sequence[Tree] = ()
     servers: Sequence[Tree] = ()
     form: Callable[[Kind], Form] = plainly
     keys: Callable[[int], list[str]] = no_keys
