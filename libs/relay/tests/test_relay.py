@@ -49,7 +49,7 @@ class Instance:
     async def start(self, bus: MemoryBus) -> None:
         await self.server.start()
         await bus.subscribe_requests(
-            RequestEnvelope, "work", self.responder.take, Options(fields={"service": "work"})
+            RequestEnvelope, "work", self.responder.begin, Options(fields={"service": "work"})
         )
 
     async def kill(self) -> None:
@@ -421,12 +421,12 @@ async def test_a_slow_accept_of_the_only_instance_is_waited_for(tmp_path: Path) 
 
         await rig.bus.subscribe_requests(RequestEnvelope, "work", hold, Options(fields={"service": "work"}))
         call = await rig.caller.call(request())
-        timers = [call.timer]
+        looks = [call.due]
 
         def patience_ended_twice() -> bool:
-            if call.timer is not timers[-1]:
-                timers.append(call.timer)
-            return len(timers) > 2
+            if call.due != looks[-1]:
+                looks.append(call.due)
+            return len(looks) > 2
 
         await until(lambda: patience_ended_twice() and bool(held))
         await instance.responder.take(held[0])
@@ -634,3 +634,105 @@ async def test_giving_all_up_tells_every_caller(tmp_path: Path) -> None:
                 await call.read()
             assert caught.value.kind is Kind.UNAVAILABLE
         await until(lambda: instance.responder.in_flight == 0)
+
+
+class Reader:
+    """Takes parts of an answer, and wants no more after each `most` of them until it is let go on."""
+
+    def __init__(self, most: int = 1000) -> None:
+        self.parts: list[bytes] = []
+        self.is_full = False
+        self.go_on = asyncio.Event()
+        self._most = most
+
+    def take(self, data: bytes) -> None:
+        assert not self.is_full
+        self.parts.append(data)
+        self.is_full = len(self.parts) % self._most == 0
+
+    async def room(self) -> None:
+        await self.go_on.wait()
+        self.go_on.clear()
+        self.is_full = False
+
+
+def paced(*parts: bytes, error: HiveError | None = None) -> App:
+    """Each part in turns of the event loop of its own, but the last one, which the end follows at once."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await exchange_of(scope).go()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for part in parts:
+            await asyncio.sleep(0.002)
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        if error is not None:
+            raise error
+
+    return app
+
+
+async def test_an_answer_is_passed_on_as_it_comes_but_for_what_ends_it(tmp_path: Path) -> None:
+    async with rig_of(tmp_path) as rig:
+        await rig.instance(paced(b"1", b"2", b"3", b"4"))
+        call, reader = await rig.caller.call(request()), Reader()
+        await call.head()
+        assert await call.pass_on(reader) == b"4"
+        assert reader.parts == [b"1", b"2", b"3"] and call.delivered == 4
+
+
+async def test_an_answer_that_breaks_off_is_passed_on_until_there(tmp_path: Path) -> None:
+    async with rig_of(tmp_path) as rig:
+        await rig.instance(paced(b"1", b"2", error=HiveError(Kind.UPSTREAM_FAILED, "cut")))
+        call, reader = await rig.caller.call(request()), Reader()
+        with pytest.raises(HiveError, match="cut"):
+            await call.pass_on(reader)
+        assert b"".join(reader.parts) == b"12"
+
+
+async def test_a_reader_that_wants_no_more_is_given_none_until_it_does(tmp_path: Path) -> None:
+    async with rig_of(tmp_path) as rig:
+        await rig.instance(paced(*(b"%d" % number for number in range(9))))
+        call, reader = await rig.caller.call(request()), Reader(most=2)
+        passing = asyncio.create_task(call.pass_on(reader))
+        await until(lambda: reader.is_full)
+        await asyncio.sleep(0.02)
+        assert reader.parts == [b"0", b"1"]
+        while not passing.done():
+            reader.go_on.set()
+            await asyncio.sleep(0.001)
+        assert b"".join(reader.parts) + await passing == b"012345678"
+
+
+async def test_what_a_reader_raises_ends_the_passing(tmp_path: Path) -> None:
+    class Broken(Reader):
+        def take(self, data: bytes) -> None:
+            raise RuntimeError("broken")
+
+    async with rig_of(tmp_path) as rig:
+        await rig.instance(paced(b"1", b"2"))
+        call = await rig.caller.call(request())
+        with pytest.raises(RuntimeError, match="broken"):
+            await call.pass_on(Broken())
+        call.close()
+
+
+async def test_requests_beyond_the_bound_wait_for_their_turn(tmp_path: Path) -> None:
+    running = most = 0
+
+    async def before(scope: Scope) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.002)
+        running -= 1
+
+    async with rig_of(tmp_path) as rig:
+        instance = await rig.instance(answers(b"x", before=before), queue=False)
+        instance.responder._places = 2
+        await rig.bus.subscribe_requests(
+            RequestEnvelope, "work", instance.responder.begin, Options(fields={"service": "work"})
+        )
+        answered = await asyncio.gather(*(whole(rig, request()) for _ in range(9)))
+        assert {body for _, body in answered} == {b"x"} and most == 2
+        await until(lambda: instance.responder.in_flight == 0)
+        assert instance.responder._places == 2

@@ -190,7 +190,7 @@ async def opened(folder: Path, limiter: Limiter | None = None) -> AsyncIterator[
     await edge.start()
     await routing.start()
     await bus.subscribe_requests(
-        RequestEnvelope, "routing", responder.take, Options(fields={"service": "routing"})
+        RequestEnvelope, "routing", responder.begin, Options(fields={"service": "routing"})
     )
     held = HeldClock()
     keys, limiter = Keys(clock), MemoryLimiter(held) if limiter is None else limiter

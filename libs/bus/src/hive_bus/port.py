@@ -6,7 +6,8 @@ the message when publishing, and from `fields` when subscribing.
 
 REQUEST  at most once: a record is committed when fetched. A handler's failure is reported, never retried.
          Each group gets a record once; handlers run concurrently up to the bound. A new group starts at the
-         end, and what is published while a group has no subscription may be lost, or refused.
+         end, and what is published while a group has no subscription may be lost, or refused. A handler that
+         needs no task, since it returns at once, is a plain function: it may run while `publish` does.
 EVENT    at least once, in order per key within a group. A handler that raises is retried with backoff;
          after the last try the record goes to `<topic>.dlq` as a `DeadLetter` and the next one is taken.
          Above the dead-letter ratio the subscription stops and `failure` says why. A group that subscribes
@@ -35,6 +36,9 @@ from typing import Generic, Protocol, TypeVar
 from google.protobuf.message import Message
 
 M = TypeVar("M", bound=Message)
+
+Handler = Callable[[M], Awaitable[None] | None]
+"""Of REQUEST: what it returns is awaited in a task of its own; with None the record is handled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +170,7 @@ class Bus(Protocol):
         ...
 
     async def subscribe_requests(
-        self, kind: type[M], group: str, handler: Callable[[M], Awaitable[None]], options: Options = Options()
+        self, kind: type[M], group: str, handler: Handler[M], options: Options = Options()
     ) -> Subscription: ...
 
     async def subscribe_events(

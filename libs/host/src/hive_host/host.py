@@ -143,7 +143,7 @@ class Host:
         if responder is not None:
             options = Options(fields={"service": self.service})
             subscription = await self.bus.subscribe_requests(
-                RequestEnvelope, self.service, responder.take, options
+                RequestEnvelope, self.service, responder.begin, options
             )
         try:
             yield

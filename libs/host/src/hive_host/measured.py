@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 from google.protobuf.message import Message
 
 from hive_bus import Batch, Bus, Options, Subscription
-from hive_bus.port import M, StateChange
+from hive_bus.port import Handler, M, StateChange
 from hive_bus.topics import route_of
 from hive_relay import asgi
 from hive_runtime.clock import Clock
@@ -51,10 +51,24 @@ class MeasuredBus:
         await self._bus.retire(kind, key, fields)
 
     async def subscribe_requests(
-        self, kind: type[M], group: str, handler: Callable[[M], Awaitable[None]], options: Options = Options()
+        self, kind: type[M], group: str, handler: Handler[M], options: Options = Options()
     ) -> Subscription:
-        watched = self._watched(_topic(kind, options), group, handler)
-        return await self._bus.subscribe_requests(kind, group, watched, options)
+        topic = _topic(kind, options)
+        watched = self._watched(topic, group, _await)
+
+        def run(message: M) -> Awaitable[None] | None:
+            began = self._clock.monotonic()
+            try:
+                rest = handler(message)
+            except Exception:
+                self._handled.failed(topic, group, 1)
+                raise
+            if rest is not None:
+                return watched(rest)
+            self._handled.handled(topic, group, 1, self._clock.monotonic() - began)
+            return None
+
+        return await self._bus.subscribe_requests(kind, group, run, options)
 
     async def subscribe_events(
         self, kind: type[M], group: str, handler: Callable[[M], Awaitable[None]], options: Options = Options()
@@ -118,6 +132,10 @@ class MeasuredBus:
         for place, subscription in self._burying:
             found[place] = found.get(place, 0) + subscription.dead_letters
         return found.items()
+
+
+async def _await(rest: Awaitable[None]) -> None:
+    await rest
 
 
 def _topic(kind: type[Message], options: Options) -> str:

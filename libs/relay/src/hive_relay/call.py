@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextvars import Context, copy_context
+from typing import Protocol
 
 from hive_relay import frames
 from hive_relay.link import Link
@@ -15,14 +17,50 @@ HELD_BYTES = 128 * 1024
 """A preamble longer than this is passed on: holding it would use up the service's credit."""
 
 
+class Taker(Protocol):
+    """Whoever an answer is passed on to."""
+
+    @property
+    def is_full(self) -> bool:
+        """It wants nothing more for now."""
+        ...
+
+    async def room(self) -> None:
+        """Return once it takes more."""
+        ...
+
+    def take(self, data: bytes) -> None:
+        """Never waits."""
+        ...
+
+
 class Call:
-    """The answer of one request. `head`, then `read` until it says that the answer ended.
+    """The answer of one request. `head`, then `read` or `pass_on` until the answer ended.
 
     Until content came nothing is shown, so that another process may still answer in place of a lost one.
     `started` and `deadline` are in the event loop's time; `envelope` is there until the answer is shown.
-    losses: processes that were lost with it. silences: attempts that were made because nobody accepted.
-    is_bound: no process but the one that it was given to can answer.
+    due: when its caller looks at it next: nobody has accepted it by then, or its deadline has come.
+    context: of whoever called. losses: processes that were lost with it. silences: attempts that were made because
+    nobody accepted. is_bound: no process but the one that it was given to can answer.
     """
+
+    link: Link | None = None
+    losses = 0
+    silences = 0
+    is_bound = False
+    fingerprint = b""
+    usage: UsageSummary | None = None
+    delivered = 0
+    _head: tuple[int, frames.HeaderPairs] | None = None
+    _held = 0
+    _uncredited = 0
+    _shown = False
+    _ended = False
+    _error: HiveError | None = None
+    _waiter: asyncio.Future[None] | None = None
+    _taker: Taker | None = None
+    """Whoever takes what comes while nobody waits for it."""
+    _passing: asyncio.Handle | None = None
 
     def __init__(
         self, envelope: RequestEnvelope, started: float, deadline: float, on_close: Callable[[Call], None]
@@ -33,23 +71,10 @@ class Call:
         self.attempt = envelope.attempt
         self.started = started
         self.deadline = deadline
-        self.link: Link | None = None
-        self.losses = 0
-        self.silences = 0
-        self.is_bound = False
-        self.fingerprint = b""
+        self.due = deadline
+        self.context: Context = copy_context()
         self.tried: set[str] = set()
-        self.timer: asyncio.TimerHandle | None = None
-        self.usage: UsageSummary | None = None
-        self.delivered = 0
-        self._head: tuple[int, frames.HeaderPairs] | None = None
         self._parts: list[bytes] = []
-        self._held = 0
-        self._uncredited = 0
-        self._shown = False
-        self._ended = False
-        self._error: HiveError | None = None
-        self._waiter: asyncio.Future[None] | None = None
         self._on_close = on_close
 
     @property
@@ -79,12 +104,27 @@ class Call:
         """
         while not (self._parts or self.finished):
             await self._changed()
-        data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-        self._parts.clear()
+        data = self._taken_out()
         if self._error is not None and not data:
             raise self._error
-        self.delivered += len(data)
         return data, self._ended and self._error is None
+
+    async def pass_on(self, taker: Taker) -> bytes:
+        """Give `taker` all but the last of the answer as it comes, and credit for it; return what came with its end.
+
+        What comes within one turn of the event loop is taken together, in the next one and without waking anybody.
+        Raises HiveError where the answer broke off, after what had come was taken.
+        """
+        while True:
+            while not (taker.is_full or self._parts or self.finished):
+                await self._passed_to(taker)
+            data, complete = await self.read()
+            if complete:
+                return data
+            if taker.is_full:
+                await taker.room()
+            taker.take(data)
+            self.taken(len(data))
 
     async def body(self) -> AsyncIterator[bytes]:
         """The whole body, credit given as it is taken; closing it early cancels the request."""
@@ -100,9 +140,9 @@ class Call:
 
     def taken(self, size: int) -> None:
         """The client took so many bytes: the service may send as many more."""
-        self._uncredited += size
-        if self._uncredited >= frames.CREDIT_STEP_BYTES and self.link is not None and not self._ended:
-            self.link.credit(self.request_id, self.attempt, self._uncredited)
+        self._uncredited = uncredited = self._uncredited + size
+        if uncredited >= frames.CREDIT_STEP_BYTES and self.link is not None and not self._ended:
+            self.link.credit(self.request_id, self.attempt, uncredited)
             self._uncredited = 0
 
     def close(self, reason: CancelReason.ValueType = CancelReason.CANCEL_REASON_CLIENT_GONE) -> None:
@@ -124,7 +164,10 @@ class Call:
                 return
             self._shown = True
             self.envelope = None  # nobody else will need it, and a stream may go on for long
-        self._wake()
+        if self._taker is None:
+            self._wake()
+        elif self._passing is None:
+            self._passing = asyncio.get_running_loop().call_soon(self._pass)
 
     def on_end(self, error: HiveError | None, usage: UsageSummary | None) -> None:
         self.usage = usage
@@ -154,10 +197,43 @@ class Call:
         self._error = error
         if error is not None and not self._shown:
             self._parts.clear()
-        if self.timer is not None:
-            self.timer.cancel()
         self._on_close(self)
         self._wake()
+
+    def _taken_out(self) -> bytes:
+        """All bytes that are ready, which counts as their delivery."""
+        parts = self._parts
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        parts.clear()
+        self.delivered += len(data)
+        return data
+
+    def _pass(self) -> None:
+        """Give the taker what came. Where it cannot go on so, whoever waits in `pass_on` does."""
+        self._passing = None
+        taker, waiter = self._taker, self._waiter
+        if taker is None or waiter is None or waiter.done():
+            return
+        data = self._taken_out()
+        try:
+            taker.take(data)
+        except Exception as error:
+            waiter.set_exception(error)
+            return
+        self.taken(len(data))
+        if taker.is_full:
+            waiter.set_result(None)
+
+    async def _passed_to(self, taker: Taker) -> None:
+        """Return when it is full, or the answer has ended."""
+        self._taker = taker
+        try:
+            await self._changed()
+        finally:
+            self._taker = None
+            if self._passing is not None:
+                self._passing.cancel()
+                self._passing = None
 
     async def _changed(self) -> None:
         self._waiter = asyncio.get_running_loop().create_future()

@@ -16,7 +16,7 @@ that is looked for is found the same way: whoever gets an envelope introduces it
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,7 @@ from hive_relay.losses import MOST_LOSSES, CostlyBodies, fingerprint_of
 from hive_relay.replies import Key
 from hive_relay.stream_id import stream_lost, tag_of
 from hive_rpc import Network, Server, error_of
+from hive_runtime.alarm import NEVER, Alarm
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError, Kind
 from hive_runtime.tasks import Tasks
@@ -113,6 +114,7 @@ class Caller(RepliesServicer):
         self._carried: dict[Link, set[Call]] = {}
         self._costly = CostlyBodies()
         self._turn = 0
+        self._alarm = Alarm(self._look_at_calls)
 
     @property
     def in_flight(self) -> int:
@@ -130,7 +132,7 @@ class Caller(RepliesServicer):
         self._costly.check(envelope)
         call = Call(envelope, now, now + request.seconds, self._forget)
         self._calls[request.request_id] = call
-        self._arm(call, self._patience.accepted, self._not_accepted)
+        self._be_patient(call, now)
         try:
             if owner is not None:
                 call.is_bound = True
@@ -192,9 +194,8 @@ class Caller(RepliesServicer):
         call.link = link
         call.tried.add(link.peer.instance)
         self._carried[link].add(call)
-        if call.timer is not None:
-            call.timer.cancel()
-        call.timer = asyncio.get_running_loop().call_at(call.deadline, self._expired, call)
+        call.due = call.deadline
+        self._alarm.at(call.deadline)
         link.go(request_id, attempt)
 
     def awaited(self, link: Link, key: Key) -> Call | None:
@@ -275,13 +276,17 @@ class Caller(RepliesServicer):
         self._turn = (self._turn + 1) % (len(self._links.get(service, {})) + 1)
         return self._turn == 0
 
-    def _arm(self, call: Call, seconds: float, action: Callable[[Call], None]) -> None:
-        """Set the call's one timer, never later than its deadline."""
-        loop = asyncio.get_running_loop()
-        if loop.time() + seconds >= call.deadline:
-            call.timer = loop.call_at(call.deadline, self._expired, call)
-        else:
-            call.timer = loop.call_later(seconds, action, call)
+    def _be_patient(self, call: Call, now: float) -> None:
+        """Look at it when nobody has accepted it for too long, or at its deadline where that is sooner."""
+        call.due = min(now + self._patience.accepted, call.deadline)
+        self._alarm.at(call.due)
+
+    def _look_at_calls(self, now: float) -> float:
+        """Do what is due, and tell when something is next."""
+        for call in [call for call in self._calls.values() if call.due <= now]:
+            act = self._expired if call.deadline <= now else self._not_accepted
+            call.context.run(act, call)
+        return min((call.due for call in self._calls.values()), default=NEVER)
 
     def _not_accepted(self, call: Call) -> None:
         """Nobody accepted in time: ask another live instance.
@@ -289,11 +294,11 @@ class Caller(RepliesServicer):
         Where there is only one, the record most likely lies in its queue: sending it once more would only
         add to what that instance is behind with.
         """
-        waited = asyncio.get_running_loop().time() - call.started
-        if waited >= self._patience.anyone:
+        now = asyncio.get_running_loop().time()
+        if now - call.started >= self._patience.anyone:
             call.fail(HiveError(Kind.UNAVAILABLE, "No process took the request in time.", retry_after=1))
             return
-        self._arm(call, self._patience.accepted, self._not_accepted)
+        self._be_patient(call, now)
         others = self._reaches_others(call)
         if call.silences >= MOST_SILENCES or not (others or len(self._links.get(call.service, {})) > 1):
             return
@@ -326,9 +331,7 @@ class Caller(RepliesServicer):
             return False
         self._attempt_again(call, other)
         call.started = asyncio.get_running_loop().time()
-        if call.timer is not None:
-            call.timer.cancel()
-        self._arm(call, self._patience.accepted, self._not_accepted)
+        self._be_patient(call, call.started)
         return True
 
     def _attempt_again(self, call: Call, link: Link | None) -> None:

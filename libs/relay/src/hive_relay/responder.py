@@ -6,7 +6,8 @@ With a caller in the same process no stream is needed (`beside.py`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
@@ -19,6 +20,7 @@ from hive_relay.replies import Key, Replies, StreamReplies
 from hive_relay.run import Run, going_down
 from hive_rpc import Network, Server
 from hive_runtime import tracing
+from hive_runtime.alarm import NEVER, Alarm
 from hive_runtime.blobs import Blobs
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError, Kind
@@ -59,7 +61,7 @@ class Asker:
 
 
 class Responder(GatewayServicer):
-    """Runs requests through `app`; subscribe `take` to the request topic, `attach` it to `server`."""
+    """Runs requests through `app`; subscribe `begin` to the request topic, `attach` it to `server`."""
 
     attach = staticmethod(add_GatewayServicer_to_server)
 
@@ -88,38 +90,75 @@ class Responder(GatewayServicer):
         self._tasks = tasks
         self._bounds = bounds
         self._beside = beside
-        self._places = asyncio.Semaphore(bounds.requests)
+        self._places = bounds.requests
+        self._queue: deque[asyncio.Future[None]] = deque()
+        """Envelopes that wait for a place."""
+        self._alarm = Alarm(self._look_at_runs)
         self._body_bytes = 0
         self._askers: dict[str, Asker] = {}
+        self._running: set[Run] = set()
         self._draining = False
 
     @property
     def in_flight(self) -> int:
         return sum(len(asker.runs) for asker in self._askers.values())
 
-    async def take(self, envelope: RequestEnvelope) -> None:
-        """Start answering; returns at once, or waits while as many requests run as may.
+    def begin(self, envelope: RequestEnvelope) -> Awaitable[None] | None:
+        """Start answering; an awaitable, which does so in its turn, while as many requests run as may.
 
         An envelope whose deadline has passed, or that runs here already, is dropped.
         """
-        await self._places.acquire()
+        if not self._places:
+            return self._begin_later(envelope)
+        self._places -= 1
+        self._begin_in_place(envelope)
+        return None
+
+    async def take(self, envelope: RequestEnvelope) -> None:
+        """The same; returns once it is answered."""
+        if (later := self.begin(envelope)) is not None:
+            await later
+
+    async def _begin_later(self, envelope: RequestEnvelope) -> None:
+        turn = asyncio.get_running_loop().create_future()
+        self._queue.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():
+                self._free_place()
+            raise
+        self._begin_in_place(envelope)
+
+    def _free_place(self) -> None:
+        """Give the place to who waits longest."""
+        while self._queue:
+            turn = self._queue.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._places += 1
+
+    def _begin_in_place(self, envelope: RequestEnvelope) -> None:
         try:
             run, asker = self._admit(envelope)
         except BaseException:
-            self._places.release()
+            self._free_place()
             raise
         if run is None or asker is None:
-            self._places.release()
+            self._free_place()
             return
         asker.runs[run.key] = run
+        self._running.add(run)
         done = partial(self._done, run, asker, envelope.blob.size_bytes)
         try:
-            run.task = self._tasks.spawn(self._carry(run), "run")
+            run.task = self._tasks.spawn(run.execute(self._app), "run", done)
         except BaseException:
-            done(None)
+            run.is_owed = False
+            done()
             raise
-        # Not in the task itself: one that is cancelled before its first step never runs any of its code.
-        run.task.add_done_callback(done)
+        self._alarm.at(run.deadline)
+        asker.replies.accepted(run.key)
 
     async def Execute(self, request: ExecuteRequest, context: Any) -> ExecuteResponse:
         if self._draining:
@@ -171,22 +210,21 @@ class Responder(GatewayServicer):
         self._body_bytes += envelope.blob.size_bytes
         return run, asker
 
-    async def _carry(self, run: Run) -> None:
-        try:
-            await run.execute(self._app)
-        except asyncio.CancelledError as reason:
-            if reason.args:  # our own shutdown; a caller that cancelled listens no more
-                run.give_back()
-            raise
-
-    def _done(self, run: Run, asker: Asker, body_bytes: int, task: asyncio.Task[None] | None) -> None:
-        asker.runs.pop(run.key, None)
-        if run.is_owed and task is not None and asker.carrier is None:
-            self._drop(
-                asker
-            )  # what ran here was stopped: whoever is beside hears of it by no stream that breaks
+    def _done(self, run: Run, asker: Asker, body_bytes: int) -> None:
+        del asker.runs[run.key]
+        self._running.discard(run)
+        if run.is_owed and asker.carrier is None:
+            # What ran here was stopped: whoever is beside hears of it by no stream that breaks.
+            self._drop(asker)
         self._body_bytes -= body_bytes
-        self._places.release()
+        self._free_place()
+
+    def _look_at_runs(self, now: float) -> float:
+        """Stop those whose deadline has come, and tell when the next one comes."""
+        for run in self._running:
+            if run.deadline <= now:
+                run.expire()
+        return min((run.deadline for run in self._running if not run.has_expired), default=NEVER)
 
     # The way to a caller.
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import structlog
 
 from hive_relay import frames
-from hive_relay.asgi import App, Message, Scope, scope_of
+from hive_relay.asgi import App, Message, scope_of
 from hive_relay.exchange import Exchange
 from hive_relay.replies import Replies
 from hive_runtime.blobs import Blobs
@@ -22,70 +22,64 @@ log = structlog.get_logger(__name__)
 class Run:
     """Feeds the app the request, turns what it sends into frames, and holds it back where credit is used up.
 
-    deadline: in the event loop's time.
+    deadline: in the event loop's time. is_owed: the caller waits for the end of it.
     """
+
+    task: asyncio.Task[None] | None = None
+    is_owed = True
+    has_expired = False
+    _has_begun = False
+    _may_go = False
+    _go: asyncio.Future[None] | None = None
+    _credited: asyncio.Future[None] | None = None
+    _parts: AsyncIterator[bytes] | None = None
+    _received = False
+    _started = False
+    _over: asyncio.Future[None] | None = None
 
     def __init__(self, envelope: RequestEnvelope, replies: Replies, blobs: Blobs, deadline: float) -> None:
         self.key = (envelope.request_id, envelope.attempt)
-        self.task: asyncio.Task[None] | None = None
+        self.deadline = deadline
         self._envelope: RequestEnvelope | None = envelope
         self._replies = replies
         self._blobs = blobs
-        self._deadline = deadline
-        self._expired = False
-        self._go: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._credit = frames.CREDIT_BYTES
-        self._credited: asyncio.Future[None] | None = None
-        self._parts: AsyncIterator[bytes] | None = None
-        self._received = False
-        self._started = False
-        self._over: asyncio.Future[None] | None = None
-        self.is_owed = True
-        """The caller waits for the end of it."""
 
     async def execute(self, app: App) -> None:
         """Answer the request to its end; only cancellation leaves it without an `End`."""
+        self._has_begun = True
         envelope = self._envelope
         assert envelope is not None
         exchange = Exchange(
-            request_id=envelope.request_id,
-            attempt=envelope.attempt,
-            principal=envelope.principal,
-            deadline=self._deadline,
-            traceparent=envelope.traceparent,
-            go=self._wait_for_go,
+            *self.key, envelope.principal, self.deadline, envelope.traceparent, go=self._wait_for_go
         )
         scope = scope_of(envelope, exchange)
         del envelope
-        self._replies.accepted(self.key)
-        timer = asyncio.get_running_loop().call_at(self._deadline, self._expire)
-        try:
-            self.end(await self._answer(app, scope, exchange.request_id), exchange.usage)
-        finally:
-            timer.cancel()
-
-    async def _answer(self, app: App, scope: Scope, request_id: str) -> HiveError | None:
         try:
             await app(scope, self.receive, self.send)
         except HiveError as error:
-            return error
-        except asyncio.CancelledError:
-            if not self._expired or self.task is None:
-                raise
-            self.task.uncancel()
-            return HiveError(Kind.TIMEOUT, "The request did not finish before its deadline.")
+            self.end(error, exchange.usage)
+        except asyncio.CancelledError as reason:
+            if self.has_expired and self.task is not None:
+                self.task.uncancel()
+                said = "The request did not finish before its deadline."
+                self.end(HiveError(Kind.TIMEOUT, said), exchange.usage)
+                return
+            if reason.args:  # our own shutdown; a caller that cancelled listens no more
+                self.give_back()
+            raise
         except Exception:
-            log.exception("request failed", request_id=request_id, path=scope["path"])
-            return HiveError(
-                Kind.INTERNAL, "Something went wrong on our side; the request id finds it in our logs."
-            )
-        if not self._started:
-            return HiveError(Kind.INTERNAL, "The service gave no answer.")
-        return None
+            log.exception("request failed", request_id=exchange.request_id, path=scope["path"])
+            said = "Something went wrong on our side; the request id finds it in our logs."
+            self.end(HiveError(Kind.INTERNAL, said), exchange.usage)
+        else:
+            silent = None if self._started else HiveError(Kind.INTERNAL, "The service gave no answer.")
+            self.end(silent, exchange.usage)
 
-    def _expire(self) -> None:
-        self._expired = True
-        if self.task is not None:
+    def expire(self) -> None:
+        """Its deadline has come: stop the app, and say so. In vain before its first step."""
+        if self._has_begun and self.task is not None and not self.has_expired:
+            self.has_expired = True
             self.task.cancel()
 
     def refuse(self, error: HiveError) -> None:
@@ -111,7 +105,8 @@ class Run:
     # What the caller says.
 
     def on_go(self) -> None:
-        if not self._go.done():
+        self._may_go = True
+        if self._go is not None and not self._go.done():
             self._go.set_result(None)
 
     def on_credit(self, size: int) -> None:
@@ -127,7 +122,8 @@ class Run:
     # What the app asks and says.
 
     async def _wait_for_go(self) -> None:
-        if not self._go.done():
+        if not self._may_go:
+            self._go = self._go or asyncio.get_running_loop().create_future()
             await self._go
 
     async def receive(self) -> Message:
@@ -154,29 +150,27 @@ class Run:
             self._started = True
             self._replies.head(self.key, message["status"], list(message.get("headers", ())))
             return
-        body = message.get("body", b"")
-        content = message.get("hive.content", True)
-        if len(body) <= frames.CHUNK_BYTES:
-            if body:
-                await self._send_part(body, content)
-        else:
-            for start in range(0, len(body), frames.CHUNK_BYTES):
-                await self._send_part(body[start : start + frames.CHUNK_BYTES], content)
-        if not message.get("more_body", False) and self._over is not None and not self._over.done():
+        body, replies = message.get("body", b""), self._replies
+        size, content = len(body), message.get("hive.content", True)
+        if size > frames.CHUNK_BYTES or size > self._credit or replies.is_full:
+            await self._send_in_parts(body, content)
+        elif size:
+            self._credit -= size
+            replies.chunk(self.key, body, content)
+        if self._over is not None and not message.get("more_body", False) and not self._over.done():
             self._over.set_result(None)
 
-    async def _send_part(self, part: bytes, content: bool) -> None:
-        if self._credit < len(part):
-            await self._wait_for_credit(len(part))
-        self._credit -= len(part)
-        if self._replies.is_full:
-            await self._replies.room()
-        self._replies.chunk(self.key, part, content)
-
-    async def _wait_for_credit(self, size: int) -> None:
-        while self._credit < size:
-            self._credited = asyncio.get_running_loop().create_future()
-            await self._credited
+    async def _send_in_parts(self, body: bytes, content: bool) -> None:
+        """Each as soon as there is credit and room for it."""
+        for start in range(0, len(body), frames.CHUNK_BYTES):
+            part = body[start : start + frames.CHUNK_BYTES]
+            while self._credit < len(part):
+                self._credited = asyncio.get_running_loop().create_future()
+                await self._credited
+            self._credit -= len(part)
+            if self._replies.is_full:
+                await self._replies.room()
+            self._replies.chunk(self.key, part, content)
 
 
 def going_down() -> HiveError:

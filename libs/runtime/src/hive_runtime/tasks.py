@@ -18,19 +18,25 @@ class Tasks:
 
     def __init__(self, on_failure: OnFailure) -> None:
         self._on_failure = on_failure
-        self._running: set[asyncio.Task[Any]] = set()
+        self._running: dict[asyncio.Task[Any], Callable[[], None] | None] = {}
         self._closed = False
 
     def __len__(self) -> int:
         return len(self._running)
 
-    def spawn(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
-        """Run `work`; an exception of it goes to `on_failure`, never unseen."""
+    def spawn(
+        self, work: Coroutine[Any, Any, T], name: str, done: Callable[[], None] | None = None
+    ) -> asyncio.Task[T]:
+        """Run `work`; an exception of it goes to `on_failure`, never unseen.
+
+        done: called when it has ended, on whatever way: one that is cancelled before its first step runs none of
+        its code.
+        """
         if self._closed:
             work.close()
             raise RuntimeError(f"cannot start {name!r}: this set of tasks is closed")
         task = asyncio.get_running_loop().create_task(work, name=name)
-        self._running.add(task)
+        self._running[task] = done
         task.add_done_callback(self._done)
         return task
 
@@ -50,6 +56,8 @@ class Tasks:
         await asyncio.gather(*left, return_exceptions=True)
 
     def _done(self, task: asyncio.Task[Any]) -> None:
-        self._running.discard(task)
+        done = self._running.pop(task)
+        if done is not None:
+            done()
         if not task.cancelled() and (error := task.exception()) is not None:
             self._on_failure(task.get_name(), error)

@@ -22,7 +22,7 @@ from hive_bus.kafka.requests import KafkaRequests
 from hive_bus.kafka.state import KafkaState
 from hive_bus.kafka.subscribed import KafkaSubscription
 from hive_bus.kafka.topics import topic_for
-from hive_bus.port import Batch, M, Options, StateChange, Subscription
+from hive_bus.port import Batch, Handler, M, Options, StateChange, Subscription
 from hive_bus.topics import Route, route_of
 from hive_runtime.clock import Clock
 from hive_runtime.tasks import OnFailure, Tasks
@@ -152,7 +152,7 @@ class KafkaBus:
         await self._durable.publish(topic, key.encode(), None, self._hooks.headers(), ordered=True)
 
     async def subscribe_requests(
-        self, kind: type[M], group: str, handler: Callable[[M], Awaitable[None]], options: Options = Options()
+        self, kind: type[M], group: str, handler: Handler[M], options: Options = Options()
     ) -> Subscription:
         topic = self._topic(kind, options.fields, DELIVERY_REQUEST)
         return await self._own(KafkaRequests(self._client, topic, group, kind, handler, options))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -13,7 +13,7 @@ from hive_bus.handling.subscription import RunningSubscription
 from hive_bus.kafka.client import Client
 from hive_bus.kafka.member import COMMIT_SECONDS, Fetched, Member
 from hive_bus.kafka.subscribed import Consuming
-from hive_bus.port import Options
+from hive_bus.port import Handler, Options
 
 AGAIN_SECONDS = 0.1
 
@@ -27,7 +27,7 @@ class KafkaRequests(RunningSubscription):
         topic: str,
         group: str,
         kind: type[Message],
-        handler: Callable[[Any], Awaitable[None]],
+        handler: Handler[Any],
         options: Options,
     ) -> None:
         super().__init__(f"{topic} in group {group}", options, client.clock, client.on_failure)
@@ -137,9 +137,13 @@ class KafkaRequests(RunningSubscription):
         try:
             if headers:
                 with self._client.hooks.context_of(headers):
-                    await self._handler(message)
+                    await self._handle(message)
             else:
-                await self._handler(message)
+                await self._handle(message)
         finally:
             self._free += 1
             self._freed.set()
+
+    async def _handle(self, message: Message) -> None:
+        if (rest := self._handler(message)) is not None:
+            await rest

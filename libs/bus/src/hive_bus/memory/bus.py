@@ -14,7 +14,7 @@ from hive_bus.handling.workers import BatchWorker, SingleWorker
 from hive_bus.memory.events import EventTopic
 from hive_bus.memory.requests import RequestSubscription, RequestTopic
 from hive_bus.memory.state import StateSubscription, StateTopic
-from hive_bus.port import Batch, M, Options, StateChange, Subscription
+from hive_bus.port import Batch, Handler, M, Options, StateChange, Subscription
 from hive_bus.topics import route_of
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError
@@ -89,7 +89,7 @@ class MemoryBus:
         self._state_topic(topic).change(key, None)
 
     async def subscribe_requests(
-        self, kind: type[M], group: str, handler: Callable[[M], Awaitable[None]], options: Options = Options()
+        self, kind: type[M], group: str, handler: Handler[M], options: Options = Options()
     ) -> Subscription:
         topic = self._request_topic(self._topic_name(kind, options.fields, DELIVERY_REQUEST))
         return self._own(

@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 
 from hive_bus.handling.room import Bounds, Room
 from hive_bus.handling.subscription import RunningSubscription
-from hive_bus.port import Options
+from hive_bus.port import Handler, Options
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError, Kind
 from hive_runtime.tasks import OnFailure
@@ -99,12 +99,12 @@ class RequestGroup:
 
 
 class RequestSubscription(RunningSubscription):
-    """One task per record, as many at once as the options allow."""
+    """A task for each record whose handler waits for something, as many at once as the options allow."""
 
     def __init__(
         self,
         group: RequestGroup,
-        handler: Callable[[Any], Awaitable[None]],
+        handler: Handler[Any],
         options: Options,
         clock: Clock,
         on_failure: OnFailure,
@@ -120,12 +120,18 @@ class RequestSubscription(RunningSubscription):
         return self._options.concurrency - self.free
 
     def start(self, message: Message) -> None:
-        self.free -= 1
-        self._spawn(self._run(message))
-
-    async def _run(self, message: Message) -> None:
         try:
-            await self._handler(message)
+            rest = self._context.copy().run(self._handler, message)
+        except Exception as error:
+            self._report(self.name, error)
+            return
+        if rest is not None:
+            self.free -= 1
+            self._spawn(self._run(rest))
+
+    async def _run(self, rest: Awaitable[None]) -> None:
+        try:
+            await rest
         finally:
             self.free += 1
             if not self.stopped:

@@ -11,7 +11,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from hive_bus.memory.state import StateTopic
-from hive_bus.port import Batch, Bus, M, Options, StateChange, Subscription
+from hive_bus.port import Batch, Bus, Handler, M, Options, StateChange, Subscription
 from hive_bus.snapshots.snapshot import Patience, Snapshot
 from hive_bus.snapshots.source import Source
 from hive_bus.snapshots.subscription import SnapshotSubscription
@@ -75,7 +75,7 @@ class SnapshotBus:
         await self._inner.retire(kind, key, fields)
 
     async def subscribe_requests(
-        self, kind: type[M], group: str, handler: Callable[[M], Awaitable[None]], options: Options = Options()
+        self, kind: type[M], group: str, handler: Handler[M], options: Options = Options()
     ) -> Subscription:
         return await self._inner.subscribe_requests(kind, group, handler, options)
 
