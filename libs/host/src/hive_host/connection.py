@@ -92,6 +92,8 @@ class Connection(HttpToolsProtocol):
             self._read_without_upgrade(data[offer_ends:])
         else:
             self._count_barren(0 if self.progress != before else len(data))
+            if self.reading is Reading.HEAD:
+                self._weigh_head()
 
     # The parser's calls; what they raise ends the parsing
 
@@ -109,6 +111,7 @@ class Connection(HttpToolsProtocol):
         self.head.add_field(name, value)
 
     def on_headers_complete(self) -> None:
+        self.head.weigh()
         version = self.parser.get_http_version()
         if self.parser.should_upgrade():
             sockets = self.shared.socket_app is not None
@@ -137,7 +140,7 @@ class Connection(HttpToolsProtocol):
         cycle = self.newest
         assert cycle is not None
         cycle.take(body)
-        if len(cycle.body) > HIGH_WATER_LIMIT:
+        if cycle.held_bytes > HIGH_WATER_LIMIT:
             self.flow.pause_reading()
 
     def on_message_complete(self) -> None:
@@ -353,6 +356,12 @@ class Connection(HttpToolsProtocol):
             self.abort()
 
     # Bytes that bring nothing
+
+    def _weigh_head(self) -> None:
+        try:
+            self.head.weigh()
+        except Refusal as refusal:
+            self._refuse(refusal)
 
     def _count_barren(self, count: int) -> None:
         """Bound what the parser swallows unseen: half a header, chunk extensions, blank lines."""

@@ -6,10 +6,11 @@ llhttp refuses most framing that two parsers could read in two ways; `Head` refu
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
 from enum import Enum, auto
+from itertools import chain
 from typing import Protocol
 from urllib.parse import unquote
 
@@ -26,7 +27,9 @@ from hive_runtime.tasks import Tasks
 log = structlog.get_logger(__name__)
 
 KIB = 1024
-_WATCHED = frozenset({b"host", b"transfer-encoding", b"expect"})
+_NAME_BYTES = bytes(byte for byte in range(256) if not HEADER_RE.match(bytes([byte])))
+_VALUE_BYTES = bytes(byte for byte in range(256) if not HEADER_VALUE_RE.match(bytes([byte])))
+"""What may be in the name and in the value of a header that an app sends."""
 _OF_AN_UPGRADE = frozenset({b"connection", b"upgrade", b"http2-settings"})
 
 
@@ -163,14 +166,15 @@ class Shared(ServerState):
 class Head:
     """The target and the header fields of one request, taken in as they come; what is wrong raises Refusal."""
 
+    complete = False
+    expects_continue = False
+    target = b""
+    _fields = _size = 0
+    """How many were counted, and their bytes."""
+
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._size = self._fields = self._hosts = 0
-        self._chunked = False
-        self.target = b""
         self.headers: list[tuple[bytes, bytes]] = []
-        self.expects_continue = False
-        self.complete = False
 
     def add_target(self, part: bytes) -> None:
         self.target += part
@@ -178,28 +182,29 @@ class Head:
             raise too_large(f"The request target is longer than {self._limits.target_bytes} bytes.")
 
     def add_field(self, name: bytes, value: bytes) -> None:
-        name = name.lower()
-        self._size += len(name) + len(value) + 4
-        self._fields += 1
-        if self._size > self._limits.head_bytes or self._fields > self._limits.header_fields:
-            raise self.too_large()
-        if self.complete:
-            return  # a trailer: an app that saw it among the headers would trust it
-        self.headers.append((name, value))
-        if name in _WATCHED:
-            self._watch(name, value)
+        if self.complete:  # a trailer: an app that saw it among the headers would trust it
+            self._count([(name, value)])
+        else:
+            self.headers.append((name.lower(), value))
+
+    def weigh(self) -> None:
+        """Bound the fields that have come: called where they are complete, and after a read that ends before."""
+        self._count(self.headers[self._fields :])
 
     def check(self, version: str) -> None:
         """Called once, when all fields of the head are there."""
         self.complete = True
         if version not in ("1.1", "1.0"):
             raise invalid(f"HTTP/{version} is not served here: use HTTP/1.1.")
-        if self._chunked and version == "1.0":
-            raise invalid("HTTP/1.0 knows no Transfer-Encoding: send Content-Length.")
+        fields = dict(self.headers)
+        if b"transfer-encoding" in fields:
+            self._check_coding(version)
         if not self.target.startswith(b"/") or b"#" in self.target:
             raise invalid("The request target must be a path that starts with `/`.")
-        if self._hosts > 1 or (self._hosts == 0 and version == "1.1"):
-            raise invalid(f"A request has one Host header, this one has {self._hosts}.")
+        hosts = int(b"host" in fields) if len(fields) == len(self.headers) else len(self._all(b"host"))
+        if hosts > 1 or (hosts == 0 and version == "1.1"):
+            raise invalid(f"A request has one Host header, this one has {hosts}.")
+        self.expects_continue = fields.get(b"expect", b"").strip().lower() == b"100-continue"
 
     def too_large(self) -> Refusal:
         size, fields = self._limits.head_bytes, self._limits.header_fields
@@ -245,15 +250,21 @@ class Head:
         lines += [b"%b: %b\r\n" % field for field in self.headers if field[0] not in _OF_AN_UPGRADE]
         return b"".join([*lines, b"\r\n" if keep_alive else b"connection: close\r\n\r\n"])
 
-    def _watch(self, name: bytes, value: bytes) -> None:
-        if name == b"host":
-            self._hosts += 1
-        elif name == b"expect":
-            self.expects_continue = value.strip().lower() == b"100-continue"
-        elif self._chunked or value.strip().lower() != b"chunked":
+    def _count(self, fields: Sequence[tuple[bytes, bytes]]) -> None:
+        self._fields += len(fields)
+        self._size += sum(map(len, chain.from_iterable(fields))) + 4 * len(fields)
+        if self._size > self._limits.head_bytes or self._fields > self._limits.header_fields:
+            raise self.too_large()
+
+    def _all(self, name: bytes) -> list[bytes]:
+        return [value for each, value in self.headers if each == name]
+
+    def _check_coding(self, version: str) -> None:
+        first, *others = self._all(b"transfer-encoding")
+        if others or first.strip().lower() != b"chunked":
             raise invalid("Transfer-Encoding must be `chunked`, once.")
-        else:
-            self._chunked = True
+        if version == "1.0":
+            raise invalid("HTTP/1.0 knows no Transfer-Encoding: send Content-Length.")
 
 
 class Wire(Protocol):
@@ -280,55 +291,60 @@ class Cycle:
     """One request and its answer: `receive` and `send` of one call of the app.
 
     The answer's head leaves with the first byte of its body, in one write. After the client's departure
-    `receive` says so and `send` does nothing.
+    `receive` says so and nothing is sent. What an app may ask beside what ASGI promises it finds as
+    `scope["hive.client"]` (`hive_relay.asgi.Client`), which is this.
     """
+
+    more_body = True
+    received_bytes = 0
+    held_bytes = 0
+    """Of the body, that the app has not taken."""
+    head_sent = False
+    disconnected = False
+    _on_departure: Callable[[], None] | None = None
+    _news = False
+    """Something happened since the last `receive`."""
+    _arrived: asyncio.Event | None = None
+    _complete = False
+    _head = b""
+    _without_body = False
+    _chunked = False
+    _left: int | None = None
 
     def __init__(self, wire: Wire, scope: Scope, *, keep_alive: bool, awaits_continue: bool) -> None:
         self.scope = scope
         self.keep_alive = keep_alive
         self.awaits_continue = awaits_continue
-        self.more_body = True
-        self.received_bytes = 0
-        self.body = bytearray()
-        self.head_sent = False
-        self.disconnected = False
         self._wire = wire
-        self._on_departure: Callable[[], None] | None = None
-        scope["hive.departure"] = self.watch
-        self._arrived = asyncio.Event()
-        self._complete = False
-        self._head = b""
-        self._without_body = False
-        self._chunked = False
-        self._left: int | None = None
+        self._parts: list[bytes] = []
+        scope["hive.client"] = self
 
     # What the connection tells
 
     def take(self, body: bytes) -> None:
-        self.body += body
+        self._parts.append(body)
+        self.held_bytes += len(body)
         self.received_bytes += len(body)
-        self._arrived.set()
+        self._tell()
 
     def end_of_body(self) -> None:
         self.more_body = False
         self.awaits_continue = False
-        self._arrived.set()
+        self._tell()
 
     def forsake(self) -> None:
         """There is nobody to answer any more."""
         self.disconnected = True
-        self._arrived.set()
+        self._tell()
         if self._on_departure is not None:
             self._on_departure()
 
-    # What the app does
+    def _tell(self) -> None:
+        self._news = True
+        if self._arrived is not None:
+            self._arrived.set()
 
-    def watch(self, on_departure: Callable[[], None]) -> None:
-        """Call back when there is nobody to answer any more. The app has the whole body, and reads no further."""
-        self._on_departure = on_departure
-        self._wire.read_on(self)
-        if self.disconnected:
-            on_departure()
+    # What the app does
 
     async def run(self, app: App) -> None:
         """Call the app; what escapes it becomes a 500, or a cut answer where the answer had begun."""
@@ -342,6 +358,7 @@ class Cycle:
             level = log.info if self.disconnected else log.error
             level("the app failed", path=self.scope["path"], error=repr(error), exc_info=error)
         finally:
+            self.scope.pop("hive.client", None)  # else both would wait for the garbage collector
             if not self._complete and not self.disconnected:
                 self._fail()
 
@@ -351,58 +368,58 @@ class Cycle:
             self._wire.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if not self.disconnected and not self._complete:
             self._wire.read_on(self)
-            await self._arrived.wait()
-            self._arrived.clear()
+            if not self._news:
+                await self._arrival()
+            self._news = False
         if self.disconnected or self._complete:
             return {"type": "http.disconnect"}
-        body, self.body = self.body, bytearray()
-        return {"type": "http.request", "body": bytes(body), "more_body": self.more_body}
+        body = b"".join(self._parts)
+        self._parts.clear()
+        self.held_bytes = 0
+        return {"type": "http.request", "body": body, "more_body": self.more_body}
+
+    async def _arrival(self) -> None:
+        if self._arrived is None:
+            self._arrived = asyncio.Event()
+        await self._arrived.wait()
+        self._arrived.clear()
 
     async def send(self, message: Message) -> None:
-        flow = self._wire.flow
-        if flow.write_paused and not self.disconnected:
-            await flow.drain()
+        if self.is_full:
+            await self.room()
         if self.disconnected:
             return
-        expected = "http.response.body" if self._head else "http.response.start"
-        if self._complete or message["type"] != expected:
-            raise RuntimeError(f"The app sent {message['type']}, where {expected} was due.")
-        if self._head:
-            self._write(message.get("body", b""), message.get("more_body", False))
-        else:
-            self._head = self._head_of(message["status"], message.get("headers", ()))
+        match message["type"]:
+            case "http.response.start" if not self._head:
+                self.start(message["status"], message.get("headers", ()))
+            case "http.response.body" if self._head and not self._complete:
+                self.write(message.get("body", b""), message.get("more_body", False))
+            case wrong:
+                due = "http.response.body" if self._head else "http.response.start"
+                raise RuntimeError(f"The app sent {wrong}, where {due} was due.")
 
-    # The answer on the wire
+    # The client, as an app may know it (`hive_relay.asgi.Client`)
 
-    def _head_of(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
-        """The status line and headers; who frames the body (here) also writes the headers that say how."""
-        lines = [STATUS_LINE[status], self._wire.shared.date]
-        _refuse_forbidden(headers)
-        for name, value in headers:
-            name = name.lower()
-            if name == b"content-length":
-                self._left = int(value)
-            elif name == b"transfer-encoding":
-                continue
-            elif name == b"connection":
-                self.keep_alive = self.keep_alive and b"close" not in value.lower()
-                continue
-            lines += (name, b": ", value, b"\r\n")
-        self._frame(status, lines)
-        return b"".join(lines)
+    def watch(self, on_departure: Callable[[], None]) -> None:
+        self._on_departure = on_departure
+        self._wire.read_on(self)
+        if self.disconnected:
+            on_departure()
 
-    def _frame(self, status: int, lines: list[bytes]) -> None:
-        self._without_body = self.scope["method"] == "HEAD" or status in (204, 304)
-        if self._left is None and not self._without_body and self.scope["http_version"] == "1.1":
-            self._chunked = True
-            lines.append(b"transfer-encoding: chunked\r\n")
-        if self.awaits_continue:
-            self.keep_alive = False  # nobody knows whether the body will come
-        if not self.keep_alive:
-            lines.append(b"connection: close\r\n")
-        lines.append(b"\r\n")
+    @property
+    def is_full(self) -> bool:
+        return self._wire.flow.write_paused and not self.disconnected
 
-    def _write(self, body: bytes, more_body: bool) -> None:
+    async def room(self) -> None:
+        await self._wire.flow.drain()
+
+    def start(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        if not self.disconnected:
+            self._head = self._head_of(status, headers)
+
+    def write(self, body: bytes, more_body: bool) -> None:
+        if self.disconnected:
+            return
         if self._without_body:
             body = b""
         elif self._chunked:
@@ -418,9 +435,48 @@ class Cycle:
         if not more_body:
             self._finish()
 
+    # The answer on the wire
+
+    def _head_of(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+        """The status line and headers; who frames the body (here) also writes the headers that say how."""
+        fields = dict(headers)
+        if len(fields) < len(headers) or not _is_plain(fields):
+            headers = self._normal(headers)
+            fields = dict(headers)
+        if (length := fields.get(b"content-length")) is not None:
+            self._left = int(length)
+        lines = [*map(b": ".join, headers), *self._framing(status), b"", b""]
+        return STATUS_LINE[status] + self._wire.shared.date + b"\r\n".join(lines)
+
+    def _normal(self, headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """In lower case, and none that says how the body is framed. Raises RuntimeError for a forbidden one."""
+        found = []
+        for name, value in headers:
+            if name.translate(None, _NAME_BYTES) or value.translate(None, _VALUE_BYTES):
+                raise RuntimeError(f"The app sent a header that HTTP forbids: {name!r}.")
+            name = name.lower()
+            if name == b"connection":
+                self.keep_alive = self.keep_alive and b"close" not in value.lower()
+            elif name != b"transfer-encoding":
+                found.append((name, value))
+        return found
+
+    def _framing(self, status: int) -> list[bytes]:
+        """The headers that say how the body is framed, and whether another answer may follow."""
+        lines = []
+        self._without_body = self.scope["method"] == "HEAD" or status in (204, 304)
+        if self._left is None and not self._without_body and self.scope["http_version"] == "1.1":
+            self._chunked = True
+            lines.append(b"transfer-encoding: chunked")
+        if self.awaits_continue:
+            self.keep_alive = False  # nobody knows whether the body will come
+        if not self.keep_alive:
+            lines.append(b"connection: close")
+        return lines
+
     def _finish(self) -> None:
         self._complete = True
-        self._arrived.set()
+        self._tell()
         self._wire.answered(self)
 
     def _fail(self) -> None:
@@ -435,13 +491,16 @@ class Cycle:
         self._finish()
 
 
-def _refuse_forbidden(headers: Sequence[tuple[bytes, bytes]]) -> None:
-    """Raises RuntimeError where a character is in a header that HTTP forbids there."""
-    names, values = b"".join([name for name, _ in headers]), b"".join([value for _, value in headers])
-    if HEADER_RE.search(names) or HEADER_VALUE_RE.search(values):
-        for name, value in headers:
-            if HEADER_RE.search(name) or HEADER_VALUE_RE.search(value):
-                raise RuntimeError(f"The app sent a header that HTTP forbids: {name!r}.")
+def _is_plain(fields: Mapping[bytes, bytes]) -> bool:
+    """Whether these headers can be written as they are."""
+    names = b"".join(fields)
+    return (
+        names.islower()
+        and not names.translate(None, _NAME_BYTES)
+        and not b"".join(fields.values()).translate(None, _VALUE_BYTES)
+        and b"connection" not in fields
+        and b"transfer-encoding" not in fields
+    )
 
 
 def _left(left: int, more_body: bool) -> int:

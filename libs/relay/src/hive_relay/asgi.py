@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from typing import Any, Protocol
 from urllib.parse import unquote
 
 from hive_relay.exchange import Exchange
@@ -15,6 +15,34 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class Client(Protocol):
+    """Of a request, as our listener lets it be answered without waiting: `scope["hive.client"]` of what it calls.
+
+    Whoever uses it uses no `send`. All of it does nothing once the client has left.
+    """
+
+    def watch(self, on_departure: Callable[[], None]) -> None:
+        """Call back when there is nobody to answer any more. The app has the whole body, and reads no further."""
+        ...
+
+    @property
+    def is_full(self) -> bool:
+        """It does not take what was sent to it: what comes now has to wait."""
+        ...
+
+    async def room(self) -> None:
+        """Return once it takes more, or has left."""
+        ...
+
+    def start(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        """headers: in lower case."""
+        ...
+
+    def write(self, body: bytes, more_body: bool) -> None:
+        """A part of the body, after `start`; the last one where there is no more of it."""
+        ...
 
 
 class AnswerCut(Exception):

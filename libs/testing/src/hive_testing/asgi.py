@@ -58,7 +58,7 @@ class Client:
             "client": ("127.0.0.1", 1),
             "server": ("127.0.0.1", 80),
             "state": {},
-            "hive.departure": self._watch,
+            "hive.client": self,
             **(extra or {}),
         }
 
@@ -79,10 +79,23 @@ class Client:
         self._left.set()
         self._on_departure()
 
-    def _watch(self, on_departure: Callable[[], None]) -> None:
+    # As the listener's `hive_relay.asgi.Client`
+
+    is_full = False
+
+    def watch(self, on_departure: Callable[[], None]) -> None:
         self._on_departure = on_departure
         if self._left.is_set():
             on_departure()
+
+    async def room(self) -> None:
+        return
+
+    def start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        self._note({"type": "http.response.start", "status": status, "headers": headers})
+
+    def write(self, body: bytes, more_body: bool) -> None:
+        self._note({"type": "http.response.body", "body": body, "more_body": more_body})
 
     async def _receive(self) -> MutableMapping[str, Any]:
         if self._parts:
@@ -92,6 +105,9 @@ class Client:
         return {"type": "http.disconnect"}
 
     async def _take(self, message: MutableMapping[str, Any]) -> None:
+        self._note(message)
+
+    def _note(self, message: MutableMapping[str, Any]) -> None:
         answered = self.answered
         answered.messages.append(message)
         if message["type"] == "http.response.start":

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from hive_edge.durations import go_duration, milliseconds
 from hive_edge.limits import Rate, Refused, Standing
 from hive_relay import Call
-from hive_relay.asgi import AnswerCut, Send
+from hive_relay.asgi import AnswerCut, Client
 from hive_relay.frames import HeaderPairs
 from hive_runtime.clock import Clock
 from hive_runtime.dialects import Dialect, error_body, error_event, error_headers
@@ -22,21 +22,22 @@ class Answer:
     began: monotonic seconds of the first byte of its body, None until then. error: what it ended with.
     """
 
-    def __init__(self, send: Send, request_id: str, dialect: Dialect, clock: Clock) -> None:
+    status = 0
+    sent = 0
+    began: float | None = None
+    error: HiveError | None = None
+    standing = Standing()
+    complete = False
+    events = 0
+    _streaming = False
+    _before = 0
+    """Events that the client had from a connection before this one."""
+
+    def __init__(self, client: Client, request_id: str, dialect: Dialect, clock: Clock) -> None:
         self.request_id = request_id
-        self.status = 0
-        self.sent = 0
-        self.began: float | None = None
-        self.error: HiveError | None = None
-        self.standing = Standing()
-        self.complete = False
-        self.events = 0
-        self._send = send
+        self._client = client
         self._dialect = dialect
         self._clock = clock
-        self._streaming = False
-        self._before = 0
-        """Events that the client had from a connection before this one."""
 
     async def relay(self, call: Call, before_end: Callable[[], Awaitable[None]]) -> None:
         """Pass the service's answer on as it comes; credit follows what the client takes.
@@ -45,57 +46,74 @@ class Answer:
         """
         status, headers = await call.head()
         data, complete = await call.read()
-        if complete and not any(name == b"content-length" for name, _ in headers):
-            headers.append((b"content-length", str(len(data)).encode()))
-        self._streaming = any(name == b"content-type" and b"event-stream" in value for name, value in headers)
-        self._before = next((int(value) for name, value in headers if name == b"x-hive-resumed"), 0)
-        await self._start(status, headers)
-        while not complete:
-            await self._pass(data)
+        fields = dict(headers)
+        if complete and b"content-length" not in fields:
+            headers.append((b"content-length", b"%d" % len(data)))
+        self._streaming = b"event-stream" in fields.get(b"content-type", b"")
+        self._before = int(fields.get(b"x-hive-resumed", 0))
+        self._start(status, headers, is_numbered=b"x-hive-request-id" in fields)
+        if not complete:
+            self.take(data)
             call.taken(len(data))
-            data, complete = await call.read()
+            data = await call.pass_on(self)
         await before_end()
-        await self._pass(data, complete=True)
+        if self.is_full:
+            await self.room()
+        self._write(data, more=False)
         self.complete = True
 
-    async def _pass(self, data: bytes, *, complete: bool = False) -> None:
-        self.sent += len(data)
-        if self._streaming:
-            self.events += data.count(b"\n\n")
-        await self._send({"type": "http.response.body", "body": data, "more_body": not complete})
+    # As a call's `Taker`
+
+    @property
+    def is_full(self) -> bool:
+        return self._client.is_full
+
+    async def room(self) -> None:
+        await self._client.room()
+
+    def take(self, data: bytes) -> None:
+        self._write(data, more=True)
 
     async def fail(self, error: HiveError) -> None:
         """End with an error: as a body of its own, or as a stream's last event."""
         self.error = error
+        if self.status != 0 and not self._streaming:
+            raise AnswerCut(error.message)
+        if self.is_full:
+            await self.room()
         if self.status == 0:
             body = error_body(self._dialect, error, self.request_id)
             headers = error_headers(error)
-            headers.append((b"content-length", str(len(body)).encode()))
+            headers.append((b"content-length", b"%d" % len(body)))
             if isinstance(error, Refused):
                 self.standing = error.standing
                 headers += _retry_headers(error)
-            await self._start(error.status, headers)
-            await self._send({"type": "http.response.body", "body": body, "more_body": False})
-        elif self._streaming:
-            number = self._before + self.events
-            event = error_event(self._dialect, error, self.request_id, number)
-            await self._send({"type": "http.response.body", "body": event, "more_body": False})
+            self._start(error.status, headers)
+            self._client.write(body, False)
         else:
-            raise AnswerCut(error.message)
+            number = self._before + self.events
+            self._client.write(error_event(self._dialect, error, self.request_id, number), False)
 
-    async def _start(self, status: int, headers: HeaderPairs) -> None:
+    def _start(self, status: int, headers: HeaderPairs, *, is_numbered: bool = False) -> None:
+        """is_numbered: the headers have an id already, by which the stream can be resumed."""
         self.status = status
         self.began = self._clock.monotonic()
         number = self.request_id.encode()
         headers += [(b"x-request-id", number), (b"request-id", number)]
-        if not any(name == b"x-hive-request-id" for name, _ in headers):  # of a stream that can be resumed
+        if not is_numbered:
             headers.append((b"x-hive-request-id", number))
         requests, tokens = self.standing
         if requests is not None:
             headers += _rate_headers(requests, b"requests")
         if tokens is not None:
             headers += _rate_headers(tokens, b"tokens")
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        self._client.start(status, headers)
+
+    def _write(self, data: bytes, *, more: bool) -> None:
+        self.sent += len(data)
+        if self._streaming:
+            self.events += data.count(b"\n\n")
+        self._client.write(data, more)
 
 
 def _rate_headers(rate: Rate, of: bytes) -> HeaderPairs:

@@ -6,7 +6,6 @@ owning service checks. Every answer carries the request's id, every error the fo
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs
@@ -20,7 +19,7 @@ from hive_edge.request_ids import new_request_id
 from hive_edge.request_log import Line, RequestLog
 from hive_edge.routes import Route
 from hive_relay import Call, Caller, Request
-from hive_relay.asgi import Receive, Scope, Send
+from hive_relay.asgi import Client, Receive, Scope, Send
 from hive_relay.stream_id import Position
 from hive_runtime import tracing
 from hive_runtime.blobs import Blobs
@@ -44,10 +43,6 @@ CLIENT_GONE = 499
 MAX_PATH = 500
 
 CREDENTIALS = (b"x-api-key", b"api-key", b"x-goog-api-key")
-
-
-Watch = Callable[[Callable[[], None]], None]
-"""Has a function called when the client is gone: of our listener, beside what ASGI promises."""
 
 
 @dataclass(slots=True)
@@ -126,7 +121,7 @@ class Gateway:
         path = scope["raw_path"].decode("latin-1")
         route = routes.find(path)
         dialect = route.dialect if route is not None else Dialect.OPENAI
-        visit = Visit(Answer(send, request_id, dialect, self._clock), self._clock.monotonic())
+        visit = Visit(Answer(scope["hive.client"], request_id, dialect, self._clock), self._clock.monotonic())
         with _span(scope, path, route, request_id) if tracing.is_on() else tracing.OFF as visit.span:
             await self._answer(scope, receive, path, route, visit)
 
@@ -215,12 +210,12 @@ class Gateway:
             request.traceparent = visit.span.traceparent or head.traceparent
             call = visit.call = await self._caller.call(request)
             del body, request  # an answer may take long, and nobody needs them any more
-            await self._exchange(call, scope["hive.departure"], answer, entry)
+            await self._exchange(call, scope["hive.client"], answer, entry)
         finally:
             if blob is not None:
                 await self._blobs.delete(blob)
 
-    async def _exchange(self, call: Call, watch: Watch, answer: Answer, entry: Entry) -> None:
+    async def _exchange(self, call: Call, client: Client, answer: Answer, entry: Entry) -> None:
         departed = False
 
         async def leave() -> None:
@@ -232,7 +227,7 @@ class Gateway:
             departed = True
             call.close()
 
-        watch(depart)
+        client.watch(depart)
         try:
             await answer.relay(call, leave)
         except HiveError:
