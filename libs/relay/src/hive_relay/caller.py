@@ -37,7 +37,6 @@ from modelhive.relay.v1.relay_pb2 import (
     BlobReference,
     CancelReason,
     ExecuteRequest,
-    Header,
     Hello,
     OpenRequest,
     OpenResponse,
@@ -215,19 +214,20 @@ class Caller(RepliesServicer):
     # How a request reaches a process.
 
     def _envelope(self, request: Request) -> RequestEnvelope:
-        envelope = RequestEnvelope(
-            request_id=request.request_id,
-            attempt=1,
-            service=request.service,
-            reply_to=self._server.address,
-            method=request.method,
-            path=request.path,
-            query=request.query,
-            headers=[Header(name=name, value=value) for name, value in request.headers.items()],
-            principal=request.principal,
-            deadline_unix_ms=int((self._clock.now() + request.seconds) * 1000),
-            traceparent=request.traceparent,
-        )
+        # One by one: the constructor takes twice as long.
+        envelope = RequestEnvelope()
+        envelope.request_id = request.request_id
+        envelope.attempt = 1
+        envelope.service = request.service
+        envelope.reply_to = self._server.address
+        envelope.method = request.method
+        envelope.path = request.path
+        envelope.query = request.query
+        envelope.principal.CopyFrom(request.principal)
+        envelope.deadline_unix_ms = int((self._clock.now() + request.seconds) * 1000)
+        envelope.traceparent = request.traceparent
+        for name, value in request.headers.items():
+            envelope.headers.add(name=name, value=value)
         if isinstance(request.body, BlobReference):
             envelope.blob.CopyFrom(request.body)
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from hive_edge.durations import go_duration, milliseconds
-from hive_edge.limits import Rate, Refused, Standing
+from hive_edge.limits import UNLIMITED, Rate, Refused
 from hive_relay import Call
 from hive_relay.asgi import AnswerCut, Client
 from hive_relay.frames import HeaderPairs
@@ -26,7 +26,7 @@ class Answer:
     sent = 0
     began: float | None = None
     error: HiveError | None = None
-    standing = Standing()
+    standing = UNLIMITED
     complete = False
     events = 0
     _streaming = False

@@ -8,6 +8,7 @@ from typing import Self
 from hive_edge.bucket import Bucket, Claim
 from hive_edge.durations import SECOND
 from hive_edge.limits import (
+    UNLIMITED,
     Limits,
     Rate,
     Refused,
@@ -88,6 +89,8 @@ class Counters:
         return None
 
     def standing(self, now: int) -> Standing:
+        if self.requests is None and self.tokens is None:
+            return UNLIMITED
         return Standing(_rate(self.requests, now), _rate(self.tokens, now))
 
     def _refuse_request(self, tokens: int, now: int) -> Refused | None:

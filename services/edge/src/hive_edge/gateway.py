@@ -28,14 +28,14 @@ from hive_runtime.dialects import Dialect
 from hive_runtime.errors import HiveError, Kind
 from hive_runtime.tags import tags_of
 from hive_runtime.telemetry import Requests
-from modelhive.common.v1.common_pb2 import ModelList, Principal
 from modelhive.relay.v1.relay_pb2 import BlobReference
 
-FORWARDED = frozenset(
-    b"accept accept-language anthropic-beta anthropic-version content-type idempotency-key last-event-id openai-beta "
-    b"user-agent x-client-request-id x-hive-cache x-hive-guard x-hive-hedge x-hive-region x-hive-resume x-hive-tags "
-    b"x-stainless-retry-count".split()
-)
+FORWARDED = {
+    name: name.decode()
+    for name in b"accept accept-language anthropic-beta anthropic-version content-type idempotency-key last-event-id "
+    b"openai-beta user-agent x-client-request-id x-hive-cache x-hive-guard x-hive-hedge x-hive-region x-hive-resume "
+    b"x-hive-tags x-stainless-retry-count".split()
+}
 """Request headers that services get to see. Credentials stay here."""
 
 CLIENT_GONE = 499
@@ -47,7 +47,7 @@ CREDENTIALS = (b"x-api-key", b"api-key", b"x-goog-api-key")
 
 @dataclass(slots=True)
 class Head:
-    """What the edge reads from a request's head, in one pass over its headers."""
+    """What the edge reads from a request's head."""
 
     credential: str | None = None
     length: int | None = None
@@ -57,29 +57,43 @@ class Head:
 
     @classmethod
     def of(cls, scope: Scope) -> Head:
-        head = cls()
-        for name, value in scope["headers"]:
-            if name in FORWARDED:
-                head.forwarded[name.decode("latin-1")] = value.decode("latin-1")
-            elif name == b"authorization":
-                scheme, _, token = value.partition(b" ")
-                if scheme.lower() == b"bearer":
-                    head.credential = token.strip().decode("latin-1")
-            elif name in CREDENTIALS:
-                head.credential = head.credential or value.decode("latin-1")
-            elif name == b"content-length":
-                head.length = int(value)
-            elif name == b"content-encoding":
-                head.encoding = value.decode("latin-1").strip().lower()
-            elif name == b"traceparent" and tracing.is_well_formed(words := value.decode("latin-1")):
-                head.traceparent = words
+        fields = dict(scope["headers"])
+        head = cls(_credential(fields.get(b"authorization", b""), scope))
+        for name in FORWARDED.keys() & fields.keys():
+            head.forwarded[FORWARDED[name]] = fields[name].decode("latin-1")
+        if (length := fields.get(b"content-length")) is not None:
+            head.length = int(length)
+        if b"content-encoding" in fields:
+            head.encoding = fields[b"content-encoding"].decode("latin-1").strip().lower()
+        if b"traceparent" in fields:
+            traceparent = fields[b"traceparent"].decode("latin-1")
+            head.traceparent = traceparent if tracing.is_well_formed(traceparent) else ""
         return head
+
+
+def _credential(authorization: bytes, scope: Scope) -> str | None:
+    """The caller's key: a bearer token, else what is in another header for it."""
+    scheme, _, token = authorization.partition(b" ")
+    if scheme.lower() == b"bearer":
+        return token.strip().decode("latin-1")
+    found = None
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            scheme, _, token = value.partition(b" ")
+            if scheme.lower() == b"bearer":
+                found = token.strip().decode("latin-1")
+        elif name in CREDENTIALS:
+            found = found or value.decode("latin-1")
+    return found
 
 
 @dataclass(slots=True)
 class Visit:
     """One request as its door sees it. started: monotonic seconds. size: bytes of its body. tags: as sent."""
 
+    scope: Scope
+    path: str
+    route: Route | None
     answer: Answer
     started: float
     tenant_id: str = ""
@@ -121,37 +135,35 @@ class Gateway:
         path = scope["raw_path"].decode("latin-1")
         route = routes.find(path)
         dialect = route.dialect if route is not None else Dialect.OPENAI
-        visit = Visit(Answer(scope["hive.client"], request_id, dialect, self._clock), self._clock.monotonic())
+        answer = Answer(scope["hive.client"], request_id, dialect, self._clock)
+        visit = Visit(scope, path, route, answer, self._clock.monotonic())
         with _span(scope, path, route, request_id) if tracing.is_on() else tracing.OFF as visit.span:
-            await self._answer(scope, receive, path, route, visit)
+            try:
+                await self._answer(visit, receive)
+            except HiveError as error:
+                await answer.fail(error)
+            except ClientGone:
+                visit.client_gone = True
+                answer.status = CLIENT_GONE
+            finally:
+                self._note(visit)
 
-    async def _answer(
-        self, scope: Scope, receive: Receive, path: str, route: Route | None, visit: Visit
-    ) -> None:
-        answer = visit.answer
-        try:
-            await self._handle(scope, receive, path, route, visit)
-        except HiveError as error:
-            await answer.fail(error)
-        except ClientGone:
-            visit.client_gone = True
-            answer.status = CLIENT_GONE
-        finally:
-            line = self._line(scope["method"], path, visit)
-            self._requests.note(_label(path, route), str(answer.status), line.seconds)
-            if visit.span.is_recording:
-                _describe(visit.span, line)
-            self._log.add(line)
+    def _note(self, visit: Visit) -> None:
+        line = self._line(visit)
+        self._requests.note(routes.label_of(visit.path, visit.route), str(line.status), line.seconds)
+        if visit.span.is_recording:
+            _describe(visit.span, line)
+        self._log.add(line)
 
-    def _line(self, method: str, path: str, visit: Visit) -> Line:
-        answer, usage = visit.answer, visit.call.usage if visit.call is not None else None
+    def _line(self, visit: Visit) -> Line:
+        answer, call = visit.answer, visit.call
         seconds = self._clock.monotonic() - visit.started
         return Line(
             request_id=answer.request_id,
             tenant_id=visit.tenant_id,
             key_id=visit.key_id,
-            method=method,
-            path=path[:MAX_PATH],
+            method=visit.scope["method"],
+            path=visit.path[:MAX_PATH],
             status=answer.status,
             error=answer.error,
             client_gone=visit.client_gone,
@@ -160,42 +172,32 @@ class Gateway:
             first_byte=None if answer.began is None else answer.began - visit.started,
             request_bytes=visit.size,
             response_bytes=answer.sent,
-            usage=usage,
+            usage=None if call is None else call.usage,
             tags=tags_of(visit.tags),
         )
 
-    async def _handle(
-        self, scope: Scope, receive: Receive, path: str, route: Route | None, visit: Visit
-    ) -> None:
-        answer = visit.answer
+    async def _answer(self, visit: Visit, receive: Receive) -> None:
+        scope, route = visit.scope, visit.route
         if route is None:
-            raise HiveError(Kind.NOT_FOUND, f"There is no {scope['method']} {path[:200]} here.")
+            raise HiveError(Kind.NOT_FOUND, f"There is no {scope['method']} {visit.path[:200]} here.")
         head = Head.of(scope)
         visit.tags = head.forwarded.get("x-hive-tags", "")
         holder = self._keys.authenticate(head.credential or _query_key(scope, route))
         visit.tenant_id, visit.key_id = holder.tenant_id, holder.key_id
         with await self._limiter.enter(holder.key_id, holder.limits, head.length) as entry:
-            answer.standing = entry.standing
+            visit.answer.standing = entry.standing
             try:
-                await self._admitted(scope, receive, path, route, visit, head, holder, entry)
+                await self._answer_admitted(visit, receive, route, head, holder, entry)
             except HiveError:
                 await entry.leave()
                 raise
 
-    async def _admitted(
-        self,
-        scope: Scope,
-        receive: Receive,
-        path: str,
-        route: Route,
-        visit: Visit,
-        head: Head,
-        holder: Holder,
-        entry: Entry,
+    async def _answer_admitted(
+        self, visit: Visit, receive: Receive, route: Route, head: Head, holder: Holder, entry: Entry
     ) -> None:
         answer = visit.answer
         if not route.served:
-            raise HiveError(Kind.NOT_FOUND, f"{path[:200]} is not enabled on this deployment.")
+            raise HiveError(Kind.NOT_FOUND, f"{visit.path[:200]} is not enabled on this deployment.")
         if head.encoding not in ("", "identity"):
             said = f"Content-Encoding {head.encoding[:40]!r} is not taken here: send the body as it is."
             raise HiveError(Kind.UNSUPPORTED_MEDIA, said)
@@ -206,11 +208,10 @@ class Gateway:
             if head.length is None:
                 await entry.weigh(visit.size)
                 answer.standing = entry.standing
-            request = _request(scope, path, route, head, holder, answer.request_id, body)
-            request.traceparent = visit.span.traceparent or head.traceparent
+            request = _request(visit, route, head, holder, body)
             call = visit.call = await self._caller.call(request)
             del body, request  # an answer may take long, and nobody needs them any more
-            await self._exchange(call, scope["hive.client"], answer, entry)
+            await self._exchange(call, visit.scope["hive.client"], answer, entry)
         finally:
             if blob is not None:
                 await self._blobs.delete(blob)
@@ -251,26 +252,21 @@ def _size(body: bytes | BlobReference) -> int:
     return body.size_bytes if isinstance(body, BlobReference) else len(body)
 
 
-def _request(
-    scope: Scope,
-    path: str,
-    route: Route,
-    head: Head,
-    holder: Holder,
-    number: str,
-    body: bytes | BlobReference,
-) -> Request:
+def _request(visit: Visit, route: Route, head: Head, holder: Holder, body: bytes | BlobReference) -> Request:
+    scope = visit.scope
+    method = scope["method"]
     return Request(
-        request_id=number,
+        request_id=visit.answer.request_id,
         service=route.service,
-        method=scope["method"],
-        path=path,
+        method=method,
+        path=visit.path,
         query=scope["query_string"].decode("latin-1"),
         headers=head.forwarded,
         body=body,
-        principal=principal_of(holder),
+        principal=holder.principal,
         seconds=route.seconds,
-        queued=route.queued and scope["method"] == "POST",
+        queued=route.queued and method == "POST",
+        traceparent=visit.span.traceparent or head.traceparent,
         owner=_owner(scope, route, head),
     )
 
@@ -282,11 +278,6 @@ def _owner(scope: Scope, route: Route, head: Head) -> str:
         return ""
     position = Position.parse(told)
     return "" if position is None else position.stream.owner
-
-
-def principal_of(holder: Holder) -> Principal:
-    models = None if holder.models is None else ModelList(ids=holder.models)
-    return Principal(tenant_id=holder.tenant_id, key_id=holder.key_id, models=models)
 
 
 def _query_key(scope: Scope, route: Route) -> str | None:
@@ -307,7 +298,7 @@ def _span(
         if name in (b"traceparent", b"tracestate")
     }
     parent = tracing.parent(named.get(b"traceparent", ""), named.get(b"tracestate", ""))
-    label = _label(path, route)
+    label = routes.label_of(path, route)
     attributes = {
         "http.request.method": scope["method"],
         "http.route": label,
@@ -329,13 +320,3 @@ def _describe(span: tracing.Span, line: Line) -> None:
         tracing.fail_with(span, line.error)
     elif line.client_gone:
         span.fail("client_gone", ours=False)
-
-
-def _label(path: str, route: Route | None) -> str:
-    """A bounded set of names for counting."""
-    if route is None:
-        return "unknown"
-    if path.startswith("/v1beta/"):
-        return "/v1beta"
-    bare = path[3:] if path.startswith("/v1/") else path
-    return bare if bare in routes.EXACT else "/" + bare[1:].partition("/")[0]

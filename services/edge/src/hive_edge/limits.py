@@ -33,6 +33,9 @@ class Standing(NamedTuple):
     tokens: Rate | None = None
 
 
+UNLIMITED = Standing()
+
+
 class Refused(HiveError):
     """A request over one of its key's limits; it used nothing of the others.
 
@@ -44,7 +47,7 @@ class Refused(HiveError):
         never = False if wait is None else None
         super().__init__(Kind.RATE_LIMITED, message, retry_after=seconds, should_retry=never)
         self.wait = wait
-        self.standing = Standing()
+        self.standing = UNLIMITED
 
 
 class Entry(Protocol):

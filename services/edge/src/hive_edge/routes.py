@@ -85,8 +85,16 @@ GEMINI_VERBS = frozenset(
 """`/models/{id}:{verb}` is Google's; any other colon is a part of the model's id."""
 
 
+LABELS: dict[str, str] = {prefix + path: path for path in EXACT for prefix in ("", "/v1")}
+"""How the paths that are looked up whole are called where requests are counted."""
+
+_WHOLE: dict[str, Route] = {path: EXACT[label] for path, label in LABELS.items()}
+
+
 def find(path: str) -> Route | None:
     """The route of a percent-encoded path; None where nothing was ever promised there."""
+    if (whole := _WHOLE.get(path)) is not None:
+        return whole
     if path.startswith("/v1/"):
         path = path[3:]
     elif path.startswith("/v1beta/"):
@@ -94,14 +102,23 @@ def find(path: str) -> Route | None:
         return _INTERACTIONS if path.startswith("/interactions") else _google(path)
     elif path.startswith("/v2/"):
         return _CHAT if path == "/v2/rerank" else None
-    route = EXACT.get(path)
-    if route is not None:
-        return route
     head = path[1:].partition("/")[0]
     family = FAMILIES.get(head)
     if family is _MODELS and path.rpartition(":")[2] in GEMINI_VERBS:
         return _google(path)
     return family
+
+
+def label_of(path: str, route: Route | None) -> str:
+    """A bounded set of names for counting."""
+    if (label := LABELS.get(path)) is not None:
+        return label
+    if route is None:
+        return "unknown"
+    if path.startswith("/v1beta/"):
+        return "/v1beta"
+    bare = path[3:] if path.startswith("/v1/") else path
+    return "/" + bare[1:].partition("/")[0]
 
 
 def _google(path: str) -> Route:
