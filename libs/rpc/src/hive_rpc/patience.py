@@ -42,6 +42,10 @@ class Patience:
             await self._clock.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 
+    def renew(self) -> None:
+        """The service is there: it answered in another way."""
+        self._until = None
+
     def _waits(self, pause: float) -> bool:
         now = self._clock.monotonic()
         if self._until is None:

@@ -1,142 +1,156 @@
-"""From texts and a plan to one decision: what blocks, what has to be taken out, what is only told."""
+"""From texts and the guards of a stage to one decision: what blocks, what has to be taken out, what is only told."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from enum import IntEnum
+from dataclasses import replace
 from hashlib import blake2b
+from typing import NamedTuple
 
-from hive_guardrails.checks.port import Finding, Origin
-from hive_guardrails.policies import Action, Guard
+from hive_guardrails.checks.port import Finding
+from hive_guardrails.policies import Action, Decided, Guard, Line
+from hive_runtime.guarding import Found, Text, Verdict
 
-
-class Stage(IntEnum):
-    """Numbers as in the contract (`modelhive.events.v1.GuardStage`)."""
-
-    INPUT = 1
-    OUTPUT = 2
-
-
-class Verdict(IntEnum):
-    """The heavier the higher; numbers as in the contract (`modelhive.events.v1.GuardVerdict`)."""
-
-    ALLOWED = 1
-    FLAGGED = 2
-    REDACTED = 3
-    BLOCKED = 4
-
-
-_VERDICTS = {
+VERDICTS = {
     Action.OBSERVE: Verdict.FLAGGED,
     Action.REDACT: Verdict.REDACTED,
     Action.BLOCK: Verdict.BLOCKED,
 }
+"""What a finding makes of the texts."""
+
+Findings = Mapping[str, Sequence[Finding]]
+"""In one text, by the names of the guards that have read it."""
+CLEAN: Findings = {}
+"""Whoever reads the text finds nothing in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
-    """known: characters at its start that were shown before; what ends within them is not found again."""
+class Outcome(NamedTuple):
+    """A decision, and what led to it, in the order of the line; where a guard blocked, no other ran after it.
 
-    text: str
-    origin: Origin
-    known: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """Characters [start, end) of a text, counted from 0, that have to be taken out."""
-
-    guard: str
-    category: str
-    text: int
-    start: int
-    end: int
-
-
-@dataclass(frozen=True, slots=True)
-class Verdicts:
-    """What one guard made of the texts. microseconds: of CPU, about."""
-
-    guard: Guard
-    verdict: Verdict
-    categories: tuple[str, ...]
-    scanned: int
-    microseconds: int
-
-
-@dataclass(slots=True)
-class Decision:
-    """verdict: the heaviest. blocked_by, category: of the guard that blocked; then no other ran after it.
-
-    open: of each text, where it goes on, how many characters at its end are not final.
+    scanned: characters that each guard reads. microseconds: of CPU, about, of each that ran. categories: what was
+    found, by the place of the guard that found something.
     """
 
-    verdict: Verdict = Verdict.ALLOWED
-    blocked_by: str = ""
-    category: str = ""
-    cuts: list[Cut] = field(default_factory=list)
-    ran: list[Verdicts] = field(default_factory=list)
-    open: list[int] = field(default_factory=list)
+    decision: Decided
+    scanned: Sequence[int]
+    microseconds: Sequence[int]
+    categories: Mapping[int, tuple[str, ...]]
 
 
 class Memory:
-    """What checks found in the texts that were asked about last: a conversation says most of it again and again.
+    """What was found in the texts that were asked about last: a conversation says most of it again and again.
 
     It keeps digests, never texts. Safe to be used by several threads.
     """
 
-    def __init__(self, most: int = 20_000) -> None:
+    def __init__(self, most: int = 10_000) -> None:
+        """most: texts."""
         self._most = most
-        self._found: dict[tuple[str, str, float, bytes], list[Finding]] = {}
+        self._known: dict[bytes, Findings] = {}
 
-    def find(self, guard: Guard, text: str, digest: bytes) -> list[Finding]:
-        key = (guard.name, guard.check.version, guard.threshold, digest)
-        found = self._found.pop(key, None)
-        if found is None:
-            found = guard.check.find(text, guard.threshold)
-        self._found[key] = found  # at the end again: the first is the one not asked for longest
-        if len(self._found) > self._most:
+    def recall(self, digest: bytes) -> Findings | None:
+        known = self._known.pop(digest, None)
+        if known is not None:
+            self._known[digest] = known  # at the end again: the first is the one not asked for longest
+        return known
+
+    def keep(self, digest: bytes, found: Findings) -> None:
+        self._known[digest] = found
+        if len(self._known) > self._most:
             with suppress(StopIteration, KeyError, RuntimeError):  # another thread was faster
-                del self._found[next(iter(self._found))]
-        return found
+                del self._known[next(iter(self._known))]
+
+
+class _Unread(NamedTuple):
+    """A text that somebody has to look at. found: what is known of it, and what becomes known."""
+
+    number: int
+    text: Text
+    digest: bytes
+    found: dict[str, Sequence[Finding]]
 
 
 def decide(
-    guards: Sequence[Guard],
-    texts: Sequence[Text],
-    monotonic: Callable[[], float],
-    memory: Memory,
-    *,
-    more: bool = False,
-) -> Decision:
+    line: Line, texts: Sequence[Text], monotonic: Callable[[], float], memory: Memory, *, more: bool = False
+) -> Outcome:
     """Ask each guard about the texts that it reads. May take long where texts are long. more: they go on."""
-    digests: dict[int, bytes] = {}
-    decision = Decision()
-    cuts: list[Cut] = []
     began = monotonic()
-    for guard in guards:
-        read = [number for number, text in enumerate(texts) if text.text and text.origin in guard.check.reads]
-        scanned = sum([len(texts[number].text) for number in read])
-        found = _found(guard, texts, read, memory, digests)
-        verdict = _VERDICTS[guard.action] if found else Verdict.ALLOWED
-        categories = tuple(dict.fromkeys([finding.category for _, finding in found]))
+    scanned = [0] * len(line.guards)
+    unread = []
+    for number, text in enumerate(texts):
+        said = text.text
+        readers = line.readers.get(text.origin)
+        if readers is None or not said:
+            continue
+        for place in readers.places:
+            scanned[place] += len(said)
+        raw = said.encode("utf-8", "surrogatepass")
+        digest = blake2b(raw, digest_size=16, person=readers.identity).digest()
+        known = memory.recall(digest)
+        if known is not CLEAN:
+            unread.append(_Unread(number, text, digest, {} if known is None else dict(known)))
+    outcome = _read(line, unread, scanned, monotonic, began)
+    is_blocked = outcome.decision.verdict is Verdict.BLOCKED
+    for _, _, digest, found in unread:
+        memory.keep(digest, found if is_blocked or any(found.values()) else CLEAN)
+    if more and not is_blocked:
+        open = [_open(line.guards, text) for text in texts]
+        return outcome._replace(decision=replace(outcome.decision, open=open))
+    return outcome
+
+
+def _read(
+    line: Line,
+    unread: Sequence[_Unread],
+    scanned: Sequence[int],
+    monotonic: Callable[[], float],
+    began: float,
+) -> Outcome:
+    """What each guard makes of the texts that are left for it. began: of the first guard's work."""
+    verdict = Verdict.ALLOWED
+    microseconds: list[int] = []
+    categories: dict[int, tuple[str, ...]] = {}
+    cuts: list[Found] = []
+    for place, guard in enumerate(line.guards):
+        found = _new(guard, unread)
         ended = monotonic()
-        decision.ran.append(Verdicts(guard, verdict, categories, scanned, int((ended - began) * 1e6)))
+        microseconds.append(int((ended - began) * 1e6))
         began = ended
         if not found:
             continue
-        decision.verdict = max(decision.verdict, verdict)
-        if verdict is Verdict.BLOCKED:
-            decision.blocked_by, decision.category = guard.name, categories[0]
-            return decision
-        if verdict is Verdict.REDACTED:
-            cuts += [Cut(guard.name, each.category, text, each.start, each.end) for text, each in found]
-    decision.cuts = _apart(cuts)
-    if more:
-        decision.open = [_open(guards, text) for text in texts]
-    return decision
+        categories[place] = tuple(dict.fromkeys([finding.category for _, finding in found]))
+        verdict = max(verdict, VERDICTS[guard.action])
+        if guard.action is Action.BLOCK:
+            blocked = replace(
+                line.allowed,
+                verdict=verdict,
+                blocked_by=guard.name,
+                category=categories[place][0],
+                ran=line.allowed.ran[: place + 1],
+            )
+            return Outcome(blocked, scanned, microseconds, categories)
+        if guard.action is Action.REDACT:
+            cuts += [Found(each.category, text, each.start, each.end, guard.name) for text, each in found]
+    if not categories:
+        return Outcome(line.allowed, scanned, microseconds, categories)
+    decision = replace(line.allowed, verdict=verdict, found=_apart(cuts))
+    return Outcome(decision, scanned, microseconds, categories)
+
+
+def _new(guard: Guard, unread: Sequence[_Unread]) -> list[tuple[int, Finding]]:
+    """What it finds that was not shown before, and in which text."""
+    new = []
+    check = guard.check
+    for number, text, _, found in unread:
+        if text.origin not in check.reads:
+            continue
+        findings = found.get(check.name)
+        if findings is None:
+            findings = found[check.name] = check.find(text.text, guard.threshold)
+        if findings:
+            new += [(number, finding) for finding in findings if finding.end > text.known]
+    return new
 
 
 def _open(guards: Sequence[Guard], text: Text) -> int:
@@ -144,31 +158,14 @@ def _open(guards: Sequence[Guard], text: Text) -> int:
     return max((check.open(text.text) for check in reading), default=0)
 
 
-def _found(
-    guard: Guard, texts: Sequence[Text], read: Sequence[int], memory: Memory, digests: dict[int, bytes]
-) -> list[tuple[int, Finding]]:
-    """What is new in the texts that are read, by their numbers."""
-    found = []
-    for number in read:
-        text = texts[number]
-        digest = digests.get(number)
-        if digest is None:
-            said = text.text.encode("utf-8", "surrogatepass")
-            digest = digests[number] = blake2b(said, digest_size=16).digest()
-        for finding in memory.find(guard, text.text, digest):
-            if finding.end > text.known:
-                found.append((number, finding))
-    return found
-
-
-def _apart(cuts: list[Cut]) -> list[Cut]:
+def _apart(cuts: list[Found]) -> list[Found]:
     """In the order of their places; where the findings of two guards overlap, the two become one."""
-    merged: list[Cut] = []
+    merged: list[Found] = []
     for cut in sorted(cuts, key=lambda each: (each.text, each.start, -each.end)):
         last = merged[-1] if merged else None
         if last is not None and last.text == cut.text and cut.start < last.end:
             if cut.end > last.end:
-                merged[-1] = Cut(last.guard, last.category, last.text, last.start, cut.end)
+                merged[-1] = last._replace(end=cut.end)
         else:
             merged.append(cut)
     return merged

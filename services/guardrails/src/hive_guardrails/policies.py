@@ -10,11 +10,13 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from typing import NamedTuple
 
 from hive_guardrails.checks.denied import denied_words
-from hive_guardrails.checks.port import Check
+from hive_guardrails.checks.port import Check, Origin
 from hive_guardrails.checks.registry import DENIED_WORDS, NAMES, checks
 from hive_runtime.errors import HiveError, Kind
+from hive_runtime.guarding import Decision, Stage, Verdict
 
 HEADER = "x-hive-guard"
 NONE = "none"
@@ -75,17 +77,55 @@ class Guard:
         return self.check.name
 
 
+class Readers(NamedTuple):
+    """Those of a line that read the same words. places: theirs in the line, in its order.
+
+    identity: 16 bytes; another one wherever they may find something else in the same text.
+    """
+
+    places: tuple[int, ...]
+    identity: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Decided(Decision):
+    """overlaps: of the guards of `output`, one by one."""
+
+    overlaps: Sequence[int] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Line:
+    """The guards of one stage, in their order.
+
+    readers: by whose words they read; without those that nobody reads. allowed: the decision where nothing is found.
+    """
+
+    stage: Stage
+    guards: tuple[Guard, ...]
+    readers: Mapping[Origin, Readers]
+    allowed: Decided
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The guards of one request, in their order. locked: those that run against the caller's header.
+    """What one request passes. locked: guards that run against the caller's header.
 
     identity: another one wherever the same texts may be decided otherwise.
     """
 
-    on_input: tuple[Guard, ...]
-    on_output: tuple[Guard, ...]
+    input: Line
+    output: Line
     locked: tuple[str, ...]
     identity: str
+
+    @property
+    def on_input(self) -> tuple[Guard, ...]:
+        return self.input.guards
+
+    @property
+    def on_output(self) -> tuple[Guard, ...]:
+        return self.output.guards
 
 
 class Policies:
@@ -155,12 +195,34 @@ def _plan(policy: Policy, names: Sequence[str] | None) -> Plan:
     forced = tuple(name for name in locked if names is not None and name not in names)
     chosen = [rules.get(name, RULES[name]) for name in dict.fromkeys((*wanted, *locked))]
     made = [(rule, _guard(rule, policy.denied)) for rule in chosen]
-    return Plan(
-        tuple(guard for rule, guard in made if rule.on_input),
-        tuple(guard for rule, guard in made if rule.on_output),
-        forced,
-        _identity(made),
+    on_output = tuple(guard for rule, guard in made if rule.on_output)
+    overlaps = tuple(guard.check.overlap for guard in on_output)
+    usual = Decided(
+        Verdict.ALLOWED,
+        output=tuple(guard.name for guard in on_output),
+        overlap=max(overlaps, default=0),
+        locked=forced,
+        policy=_identity(made),
+        overlaps=overlaps,
     )
+    on_input = tuple(guard for rule, guard in made if rule.on_input)
+    return Plan(
+        _line(Stage.INPUT, on_input, usual), _line(Stage.OUTPUT, on_output, usual), forced, usual.policy
+    )
+
+
+def _line(stage: Stage, guards: tuple[Guard, ...], usual: Decided) -> Line:
+    readers = {origin: _readers(guards, origin) for origin in Origin}
+    allowed = replace(usual, ran=tuple(guard.name for guard in guards))
+    return Line(stage, guards, {origin: each for origin, each in readers.items() if each.places}, allowed)
+
+
+def _readers(guards: Sequence[Guard], origin: Origin) -> Readers:
+    places = tuple(place for place, guard in enumerate(guards) if origin in guard.check.reads)
+    words = [
+        f"{guards[place].name}={guards[place].check.version}/{guards[place].threshold!r}" for place in places
+    ]
+    return Readers(places, hashlib.blake2b("\n".join(words).encode(), digest_size=16).digest())
 
 
 def _guard(rule: Rule, denied: Sequence[str]) -> Guard:

@@ -1,24 +1,24 @@
-"""The rpc door: questions of routing, and the tests of administration."""
+"""The door: questions of routing, by call or by rpc, and the tests of administration."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from functools import partial
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Sequence
 from typing import Any
 
 import structlog
 
 from hive_guardrails.checks import port
 from hive_guardrails.checks.registry import DENIED_WORDS, NAMES, checks
-from hive_guardrails.deciding import Decision, Memory, Stage, Text, Verdict, decide
-from hive_guardrails.policies import Plan, Policies
-from hive_guardrails.telling import About, Teller
+from hive_guardrails.deciding import Memory, decide
+from hive_guardrails.policies import Decided, Line, Policies
+from hive_guardrails.telling import Teller
 from hive_rpc import prompt
-from hive_rpc.errors import failure_of, status_of
+from hive_rpc.errors import UNEXPECTED, failure_of, status_of
 from hive_runtime import tracing
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError, Kind
+from hive_runtime.guarding import Asker, Decider, Question, Stage, Text
 from hive_runtime.telemetry import Requests
 from modelhive.events.v1.guard_pb2 import GuardDecided, GuardStage
 from modelhive.guardrails.v1 import guard_pb2 as pb
@@ -31,15 +31,34 @@ INLINE_CHARS = 8_192
 MOST_TESTED_CHARS = 1_000_000
 
 _ORIGINS = {origin.value: origin for origin in port.Origin} | {0: port.Origin.USER}
+_METHODS = {stage: f"Check {stage.name.lower()}" for stage in Stage}
 
 
-class GuardDoor(GuardServicer):
+class GuardDoor(GuardServicer, Decider):
     def __init__(self, policies: Policies, teller: Teller, requests: Requests, clock: Clock) -> None:
         self._policies = policies
         self._requests = requests
         self._teller = teller
         self._clock = clock
         self._memory = Memory()
+
+    def decide(self, question: Question) -> Decided | Coroutine[Any, Any, Decided]:
+        """Short texts in which nothing is found need no wait. What cannot be decided concerns nobody but who asked."""
+        began = self._clock.monotonic()
+        span = _span(question) if question.traceparent else tracing.NOTHING
+        asker, texts = question.asker, question.texts
+        try:
+            plan = self._policies.plan(asker.tenant_id, asker.key_id, asker.wanted)
+            line = plan.output if question.stage is Stage.OUTPUT else plan.input
+            if sum([len(each.text) for each in texts]) > INLINE_CHARS:
+                return self._watched(question, span, began, self._decided_in_thread(question, line))
+            outcome = decide(line, texts, self._clock.monotonic, self._memory, more=question.more)
+            if events := self._teller.note(question, line, outcome):
+                return self._watched(question, span, began, self._told(events, outcome.decision))
+        except Exception as error:
+            raise self._failed(question, span, began, error) from None
+        self._answered(question, span, began, outcome.decision)
+        return outcome.decision
 
     async def CheckStream(
         self, requests: AsyncIterator[pb.CheckStreamRequest], context: Any
@@ -73,73 +92,79 @@ class GuardDoor(GuardServicer):
         chosen = [known_checks[name] for name in (request.guards or NAMES)]
         return pb.TestResponse(tested=await asyncio.to_thread(self._test, chosen, request.text))
 
-    async def _later(self, answer: Coroutine[Any, Any, pb.Decision]) -> pb.CheckResponse:
+    async def _later(self, answer: Awaitable[pb.Decision]) -> pb.CheckResponse:
         return pb.CheckResponse(decision=await answer)
 
-    def _answer(self, question: pb.Question) -> pb.Decision | Coroutine[Any, Any, pb.Decision]:
-        """What cannot be decided concerns nobody but who asked. Short texts in which nothing is found need no wait."""
-        asked = _Asked(question, self._clock.monotonic())
-        tracing.note_request(question.request_id)
-        with tracing.within(asked.span):
-            try:
-                wanted = question.wanted if question.HasField("wanted") else None
-                plan = self._policies.plan(question.tenant_id, question.key_id, wanted)
-                guards = plan.on_output if asked.stage is Stage.OUTPUT else plan.on_input
-                texts = [Text(each.text, _ORIGINS[each.origin], each.known) for each in question.texts]
-                ask = partial(decide, guards, texts, self._clock.monotonic, self._memory, more=question.more)
-                if sum([len(each.text) for each in texts]) > INLINE_CHARS:
-                    return self._watched(asked, self._decided_in_thread(asked, plan, ask))
-                decision = ask()
-                if events := self._note(asked, decision):
-                    return self._watched(asked, self._told(asked, plan, decision, events))
-                return self._answered(asked, _message(question.number, plan, decision))
-            except Exception as error:
-                return self._failed(asked, error)
+    def _answer(self, asked: pb.Question) -> pb.Decision | Coroutine[Any, Any, pb.Decision]:
+        """The same as a message: where it cannot be decided, that is the answer."""
+        texts: list[Text] = []
+        question = _question(asked, texts)
+        try:
+            texts += [Text(each.text, _ORIGINS[each.origin], each.known) for each in asked.texts]
+        except KeyError as error:  # of a release to come
+            failed = self._failed(question, tracing.NOTHING, self._clock.monotonic(), error)
+            return pb.Decision(number=asked.number, failure=failure_of(failed))
+        try:
+            answer = self.decide(question)
+        except HiveError as error:
+            return pb.Decision(number=asked.number, failure=failure_of(error))
+        return (
+            _message(asked.number, answer)
+            if isinstance(answer, Decided)
+            else self._answer_later(asked, answer)
+        )
 
-    async def _watched(self, asked: _Asked, work: Coroutine[Any, Any, pb.Decision]) -> pb.Decision:
-        with tracing.within(asked.span):
-            try:
-                return self._answered(asked, await work)
-            except Exception as error:
-                return self._failed(asked, error)
-            except BaseException as error:
-                tracing.fail_with(asked.span, error)
-                asked.span.end()
-                raise
+    async def _answer_later(self, asked: pb.Question, answer: Awaitable[Decided]) -> pb.Decision:
+        try:
+            return _message(asked.number, await answer)
+        except HiveError as error:
+            return pb.Decision(number=asked.number, failure=failure_of(error))
 
-    async def _decided_in_thread(self, asked: _Asked, plan: Plan, ask: Callable[[], Decision]) -> pb.Decision:
-        decision = await asyncio.to_thread(ask)
-        return await self._told(asked, plan, decision, self._note(asked, decision))
-
-    async def _told(
-        self, asked: _Asked, plan: Plan, decision: Decision, events: Sequence[GuardDecided]
-    ) -> pb.Decision:
-        await self._teller.tell(events)
-        return _message(asked.question.number, plan, decision)
-
-    def _note(self, asked: _Asked, decision: Decision) -> list[GuardDecided]:
-        question = asked.question
-        about = About(question.request_id, question.tenant_id, question.key_id, question.model, asked.stage)
-        return self._teller.note(about, decision, last=not question.more)
-
-    def _answered(self, asked: _Asked, decision: pb.Decision) -> pb.Decision:
-        if asked.span.is_recording:
-            asked.span.set("hive.guard.ran", decision.ran)
-            asked.span.set("hive.guard.verdict", Verdict(decision.verdict).name.lower())
-        self._end(asked, "OK")
+    async def _watched(
+        self, question: Question, span: tracing.Span, began: float, work: Awaitable[Decided]
+    ) -> Decided:
+        tracing.note_request(question.asker.request_id)
+        try:
+            with tracing.within(span):
+                decision = await work
+        except Exception as error:
+            raise self._failed(question, span, began, error) from None
+        except BaseException as error:
+            tracing.fail_with(span, error)
+            span.end()
+            raise
+        self._answered(question, span, began, decision)
         return decision
 
-    def _failed(self, asked: _Asked, error: Exception) -> pb.Decision:
-        if not isinstance(error, HiveError):
-            log.error("a question could not be decided", request_id=asked.question.request_id, exc_info=error)
-        tracing.fail_with(asked.span, error)
-        self._end(asked, status_of(error).code.name)
-        return pb.Decision(number=asked.question.number, failure=failure_of(error))
+    async def _decided_in_thread(self, question: Question, line: Line) -> Decided:
+        outcome = await asyncio.to_thread(
+            decide, line, question.texts, self._clock.monotonic, self._memory, more=question.more
+        )
+        return await self._told(self._teller.note(question, line, outcome), outcome.decision)
 
-    def _end(self, asked: _Asked, code: str) -> None:
-        asked.span.end()
-        method = f"Check {asked.stage.name.lower()}"
-        self._requests.note(method, code, self._clock.monotonic() - asked.began)
+    async def _told(self, events: Sequence[GuardDecided], decision: Decided) -> Decided:
+        await self._teller.tell(events)
+        return decision
+
+    def _answered(self, question: Question, span: tracing.Span, began: float, decision: Decided) -> None:
+        if span.is_recording:
+            span.set("hive.guard.ran", decision.ran)
+            span.set("hive.guard.verdict", decision.verdict.name.lower())
+        self._end(question, span, began, "OK")
+
+    def _failed(self, question: Question, span: tracing.Span, began: float, error: Exception) -> HiveError:
+        """What the caller is told of it."""
+        if not isinstance(error, HiveError):
+            with tracing.within(span):
+                request_id = question.asker.request_id
+                log.error("a question could not be decided", request_id=request_id, exc_info=error)
+        tracing.fail_with(span, error)
+        self._end(question, span, began, status_of(error).code.name)
+        return error if isinstance(error, HiveError) else HiveError(Kind.INTERNAL, UNEXPECTED)
+
+    def _end(self, question: Question, span: tracing.Span, began: float, code: str) -> None:
+        span.end()
+        self._requests.note(_METHODS[question.stage], code, self._clock.monotonic() - began)
 
     def _test(self, chosen: Sequence[port.Check], text: str) -> list[pb.Tested]:
         return [self._tested(check, text) for check in chosen]
@@ -161,46 +186,44 @@ class GuardDoor(GuardServicer):
         )
 
 
-class _Asked:
-    """A question that is being answered. began: monotonic seconds. span: current while something is done for it."""
+def _question(asked: pb.Question, texts: Sequence[Text]) -> Question:
+    wanted = asked.wanted if asked.HasField("wanted") else None
+    return Question(
+        Asker(asked.request_id, asked.tenant_id, asked.key_id, asked.model, wanted),
+        Stage.OUTPUT if asked.stage == GuardStage.GUARD_STAGE_OUTPUT else Stage.INPUT,
+        texts,
+        asked.more,
+        asked.traceparent,
+    )
 
-    __slots__ = ("began", "question", "span", "stage")
 
-    def __init__(self, question: pb.Question, began: float) -> None:
-        self.question = question
-        self.began = began
-        self.stage = Stage.OUTPUT if question.stage == GuardStage.GUARD_STAGE_OUTPUT else Stage.INPUT
-        self.span = _span(question, self.stage) if question.traceparent else tracing.NOTHING
-
-
-def _span(question: pb.Question, stage: Stage) -> tracing.Span:
+def _span(question: Question) -> tracing.Span:
     """Below the span of who asks."""
     caller = tracing.parent(question.traceparent)
-    name = stage.name.lower()
+    name = question.stage.name.lower()
     attributes: dict[str, tracing.Value] = {
         "rpc.system.name": "grpc",
-        "hive.request_id": question.request_id,
+        "hive.request_id": question.asker.request_id,
         "hive.guard.stage": name,
     }
     return tracing.start(f"decide {name}", tracing.Role.SERVER, caller, attributes)
 
 
-def _message(number: int, plan: Plan, decision: Decision) -> pb.Decision:
+def _message(number: int, decision: Decided) -> pb.Decision:
     message = pb.Decision(
         number=number,
         verdict=decision.verdict.value,  # type: ignore[arg-type]  # the same numbers, by its docstring
-        ran=[each.guard.name for each in decision.ran],
-        policy=plan.identity,
+        blocked_by=decision.blocked_by,
+        category=decision.category,
+        ran=decision.ran,
+        policy=decision.policy,
         open=decision.open,
+        locked=decision.locked,
     )
-    if decision.blocked_by:
-        message.blocked_by, message.category = decision.blocked_by, decision.category
-    for cut in decision.cuts:
+    for cut in decision.found:
         message.findings.add(
             guard=cut.guard, category=cut.category, text=cut.text, start=cut.start, end=cut.end
         )
-    for guard in plan.on_output:
-        message.output.add(guard=guard.name, overlap=guard.check.overlap)
-    if plan.locked:
-        message.locked.extend(plan.locked)
+    for guard, overlap in zip(decision.output, decision.overlaps, strict=True):
+        message.output.add(guard=guard, overlap=overlap)
     return message

@@ -1,20 +1,24 @@
-"""Guardrails, over rpc: one long stream for short texts; a call of its own for long ones, and inside one process."""
+"""Guardrails: a call of their own where they run in this process, else over rpc.
+
+Over rpc there is one long stream for short texts, and a call for each question with long ones. What nobody beside
+answers goes by rpc too: it knows how long to wait for a service that is away.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Sequence
+from typing import Any
 
-from hive_routing.guarding.port import Asker, Decision, Found, Text, Verdict
-from hive_rpc import Channel, is_near
+from hive_rpc import Channel, beside, is_near
 from hive_rpc.errors import error_of
 from hive_rpc.patience import Patience
 from hive_runtime import tracing
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError, Kind
+from hive_runtime.guarding import Asker, Decider, Decision, Found, Question, Stage, Text, Verdict
 from hive_runtime.tasks import Tasks
-from modelhive.events.v1.guard_pb2 import GuardStage
 from modelhive.guardrails.v1 import guard_pb2 as pb
 from modelhive.guardrails.v1.guard_pb2_grpc import GuardStub
 
@@ -62,65 +66,57 @@ class _Line:
         self.waiting.clear()
 
 
-class RpcGuards:
-    """`Guards`. The stream is opened by the first question, and anew after it broke."""
+class GuardCalls:
+    """`Guards`. The stream is opened by the first question that needs it, and anew after it broke."""
 
     def __init__(self, channel: Channel, tasks: Tasks, clock: Clock) -> None:
         self._stub = GuardStub(channel)
         self._is_near = is_near(channel)
+        self._beside = beside(channel, Decider)
         self._tasks = tasks
         self._patience = Patience(clock)
         self._line: _Line | None = None
         self._number = 0
 
-    async def on_input(self, asker: Asker, texts: Sequence[Text]) -> Decision:
-        return await self._traced(self._question(asker, texts, GuardStage.GUARD_STAGE_INPUT, more=False))
+    def on_input(self, asker: Asker, texts: Sequence[Text]) -> Coroutine[Any, Any, Decision]:
+        return self._asked(Question(asker, Stage.INPUT, _sayable(texts)))
 
-    async def on_output(self, asker: Asker, texts: Sequence[Text], *, more: bool) -> Decision:
-        return await self._traced(self._question(asker, texts, GuardStage.GUARD_STAGE_OUTPUT, more=more))
+    def on_output(self, asker: Asker, texts: Sequence[Text], *, more: bool) -> Coroutine[Any, Any, Decision]:
+        return self._asked(Question(asker, Stage.OUTPUT, _sayable(texts), more))
 
-    def _question(
-        self, asker: Asker, texts: Sequence[Text], stage: GuardStage.ValueType, *, more: bool
-    ) -> pb.CheckRequest:
-        self._number += 1
-        request = pb.CheckRequest()
-        question = (
-            request.question
-        )  # written where it stays: it is large, and a message copies what it is given
-        question.number = self._number
-        question.request_id, question.tenant_id = asker.request_id, asker.tenant_id
-        question.key_id, question.model = asker.key_id, asker.model
-        question.stage, question.more = stage, more
-        if asker.wanted is not None:
-            question.wanted = asker.wanted
-        for each in texts:
-            question.texts.add(text=_sayable(each.text), origin=each.origin.value, known=each.known)
-        return request
-
-    async def _traced(self, request: pb.CheckRequest) -> Decision:
+    def _asked(self, question: Question) -> Coroutine[Any, Any, Decision]:
         """A stream is asked about at every turn: of its questions only the last one is a step to be shown."""
-        question = request.question
-        if question.more or not tracing.is_on():
-            return await self._ask(request)
-        stage = "input" if question.stage == GuardStage.GUARD_STAGE_INPUT else "output"
+        return self._traced(question) if tracing.is_on() and not question.more else self._ask(question)
+
+    async def _traced(self, question: Question) -> Decision:
+        stage = question.stage.name.lower()
         attributes: dict[str, tracing.Value] = {"rpc.system.name": "grpc", "hive.guard.stage": stage}
         with tracing.span(f"guard {stage}", tracing.Role.CLIENT, attributes=attributes) as span:
-            question.traceparent = span.traceparent
-            decision = await self._ask(request)
+            decision = await self._ask(question._replace(traceparent=span.traceparent))
             span.set("hive.guard.verdict", decision.verdict.name.lower())
             return decision
 
-    async def _ask(self, request: pb.CheckRequest) -> Decision:
+    async def _ask(self, question: Question) -> Decision:
         try:
-            return _decision(await self._patience.call(lambda: self._decide(request)))
+            decider = self._beside()
+            if decider is None:
+                return await self._ask_by_rpc(question)
+            self._patience.renew()
+            answer = decider.decide(question)
+            return answer if isinstance(answer, Decision) else await _soon(question, answer)
         except HiveError as error:
             if error.kind in (Kind.UNAVAILABLE, Kind.TIMEOUT, Kind.INTERNAL):
                 message = "The guardrails cannot be asked just now, so nothing passes. Try again in a moment."
                 raise HiveError(Kind.UNAVAILABLE, message, retry_after=1) from error
             raise
 
-    async def _decide(self, request: pb.CheckRequest) -> pb.Decision:
-        is_long = sum([len(each.text) for each in request.question.texts]) > LONG_CHARS
+    async def _ask_by_rpc(self, question: Question) -> Decision:
+        self._number += 1
+        request = _request(self._number, question)
+        is_long = _is_long(question)
+        return _decision(await self._patience.call(lambda: self._decide(request, is_long)))
+
+    async def _decide(self, request: pb.CheckRequest, is_long: bool) -> pb.Decision:
         if not is_long and not self._is_near:
             return await self._ask_in_line(request.question)
         return (await self._stub.Check(request, timeout=LONG_SECONDS if is_long else SECONDS)).decision
@@ -156,6 +152,36 @@ class RpcGuards:
             line.end(error)
 
 
+async def _soon(question: Question, answer: Awaitable[Decision]) -> Decision:
+    """An answer from beside that has to be waited for: as long as one by rpc, and in no context of the request."""
+    try:
+        with tracing.detached():
+            async with asyncio.timeout(LONG_SECONDS if _is_long(question) else SECONDS):
+                return await answer
+    except TimeoutError:
+        raise HiveError(Kind.TIMEOUT, "the guardrails do not answer") from None
+
+
+def _request(number: int, asked: Question) -> pb.CheckRequest:
+    request = pb.CheckRequest()
+    question = request.question  # written where it stays: it is large, and a message copies what it is given
+    question.number = number
+    asker = asked.asker
+    question.request_id, question.tenant_id = asker.request_id, asker.tenant_id
+    question.key_id, question.model = asker.key_id, asker.model
+    question.stage, question.more = asked.stage.value, asked.more  # type: ignore[assignment]  # the same numbers
+    question.traceparent = asked.traceparent
+    if asker.wanted is not None:
+        question.wanted = asker.wanted
+    for each in asked.texts:
+        question.texts.add(text=each.text, origin=each.origin.value, known=each.known)
+    return request
+
+
+def _is_long(question: Question) -> bool:
+    return sum([len(each.text) for each in question.texts]) > LONG_CHARS
+
+
 def _decision(message: pb.Decision) -> Decision:
     if message.HasField("failure"):
         raise error_of(message.failure)
@@ -173,6 +199,10 @@ def _decision(message: pb.Decision) -> Decision:
     )
 
 
-def _sayable(text: str) -> str:
+def _sayable(texts: Sequence[Text]) -> Sequence[Text]:
     """Half of a surrogate pair has no place in a contract; its place keeps its length."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+    return [each if each.text.isascii() else _without_halves(each) for each in texts]
+
+
+def _without_halves(text: Text) -> Text:
+    return text._replace(text=text.text.encode("utf-8", "replace").decode())

@@ -23,7 +23,7 @@ from hive_routing.catalogue import Catalogue
 from hive_routing.choosing.mirrors import Mirrors
 from hive_routing.consumers import ControlConsumer, PriceConsumer
 from hive_routing.dispatch import Dispatcher, Policy
-from hive_routing.guard_calls import RpcGuards
+from hive_routing.guard_calls import GuardCalls
 from hive_routing.holds import Purse
 from hive_routing.http import RoutingApp
 from hive_routing.idempotency import MIGRATIONS, IdempotencyStore, Owners
@@ -102,7 +102,7 @@ async def routing_service(host: Host, settings: RoutingSettings) -> AsyncIterato
     answers = _answers(host, settings)
     hive_cache = HiveCache(answers, Flights(MOST_KEPT), terms, host.clock)
     host.serve(CacheDoor.attach, CacheDoor(answers))
-    guards = RpcGuards(host.channel("guardrails"), host.tasks, host.clock)
+    guards = GuardCalls(host.channel("guardrails"), host.tasks, host.clock)
     mirrors = Mirrors(catalogue, host.tasks, random.Random())
     _measure(host, usage, purse)
     host.tasks.spawn(usage.run(), "usage log")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hive_routing.guard_calls import LONG_CHARS, RpcGuards
+from hive_routing.guard_calls import LONG_CHARS, GuardCalls
 from hive_routing.guarding.port import Asker, Origin, Text, Verdict
 from hive_rpc.local import LocalNetwork
 from hive_runtime.clock import SystemClock
@@ -65,22 +65,22 @@ async def guard(network: LocalNetwork) -> Guard:
 @pytest.fixture(params=[True, False], ids=["near", "far"])
 async def guards(
     request: pytest.FixtureRequest, network: LocalNetwork, guard: Guard
-) -> AsyncIterator[RpcGuards]:
+) -> AsyncIterator[GuardCalls]:
     channel = network.channel("guardrails")
     channel.is_near = request.param
     tasks = Tasks(lambda name, error: None)
-    yield RpcGuards(channel, tasks, SystemClock())
+    yield GuardCalls(channel, tasks, SystemClock())
     await tasks.close()
 
 
-async def ask(guards: RpcGuards, text: str) -> str:
+async def ask(guards: GuardCalls, text: str) -> str:
     decision = await guards.on_input(ASKER, [Text(text, Origin.USER)])
     assert decision.verdict is Verdict.ALLOWED
     return decision.category
 
 
 async def test_everybody_gets_the_answer_to_their_question(
-    guards: RpcGuards, guard: Guard, request: pytest.FixtureRequest
+    guards: GuardCalls, guard: Guard, request: pytest.FixtureRequest
 ) -> None:
     texts = [f"text {number}" for number in range(100)]
     assert await asyncio.gather(*(ask(guards, text) for text in texts)) == texts
@@ -91,7 +91,7 @@ async def test_everybody_gets_the_answer_to_their_question(
         assert len(guard.asked) < len(texts)  # many in one message
 
 
-async def test_a_long_text_keeps_nobody_waiting(guards: RpcGuards, guard: Guard) -> None:
+async def test_a_long_text_keeps_nobody_waiting(guards: GuardCalls, guard: Guard) -> None:
     text = "a" * (LONG_CHARS + 1)
     assert await ask(guards, text) == text
     assert guard.called == [text]
@@ -99,7 +99,7 @@ async def test_a_long_text_keeps_nobody_waiting(guards: RpcGuards, guard: Guard)
 
 async def test_nothing_passes_where_nobody_decides(network: LocalNetwork) -> None:
     tasks = Tasks(lambda name, error: None)
-    guards = RpcGuards(network.channel("nobody"), tasks, Away())
+    guards = GuardCalls(network.channel("nobody"), tasks, Away())
     with pytest.raises(HiveError) as raised:
         await ask(guards, "text")
     assert raised.value.kind is Kind.UNAVAILABLE

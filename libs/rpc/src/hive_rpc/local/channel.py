@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import grpc.aio
 
@@ -13,7 +13,13 @@ from hive_rpc.local.context import Requests
 from hive_rpc.local.rpc import Rpc
 from hive_runtime.tasks import Tasks
 
+if TYPE_CHECKING:
+    from hive_rpc.local.server import LocalServer
+
+T = TypeVar("T")
 Dispatch = Callable[[str, Rpc, Any], None]
+Pick = Callable[[str], "LocalServer | None"]
+"""The server that the next call to a target reaches."""
 
 
 class LocalChannel(grpc.aio.Channel):
@@ -21,10 +27,11 @@ class LocalChannel(grpc.aio.Channel):
 
     is_near = True
 
-    def __init__(self, target: str, limit: int, dispatch: Dispatch, tasks: Tasks) -> None:
+    def __init__(self, target: str, limit: int, dispatch: Dispatch, pick: Pick, tasks: Tasks) -> None:
         self._target = target
         self._limit = limit
         self._dispatch = dispatch
+        self._pick = pick
         self._tasks = tasks
 
     def unary_unary(self, method: str, *codec: Any, **options: Any) -> Any:
@@ -50,6 +57,11 @@ class LocalChannel(grpc.aio.Channel):
         """Write what the caller's iterator gives, as long as the call lasts."""
         if not rpc.done:
             rpc.feeder = self._tasks.spawn(_feed(rpc, requests), f"requests of {rpc.method}")
+
+    def servicer(self, kind: type[T]) -> T | None:
+        """See `hive_rpc.beside`."""
+        server = self._pick(self._target)
+        return None if server is None else server.servicer(kind)
 
     def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
         return grpc.ChannelConnectivity.READY

@@ -33,7 +33,7 @@ class LocalNetwork:
         return LocalServer(service, instance, self, self._on_failure)
 
     def channel(self, target: str) -> LocalChannel:
-        return LocalChannel(target, self._buffer, self._dispatch, self._tasks)
+        return LocalChannel(target, self._buffer, self._dispatch, self._pick, self._tasks)
 
     def reaches_others(self, service: str) -> bool:
         return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import grpc.aio
 from grpc import StatusCode
@@ -13,6 +13,8 @@ from hive_rpc.local.context import LocalContext
 from hive_rpc.local.rpc import Rpc
 from hive_rpc.local.serving import Begin, Run, begin, beginner, runner, serve
 from hive_runtime.tasks import OnFailure, Tasks
+
+T = TypeVar("T")
 
 
 class Directory(Protocol):
@@ -30,6 +32,7 @@ class LocalServer:
         self.service = service
         self.address = f"local:{service}/{instance}"
         self._directory = directory
+        self._servicers: list[object] = []
         self._methods: dict[str, Run] = {}
         self._prompt: dict[str, Begin] = {}
         self._on_failure = on_failure
@@ -38,6 +41,14 @@ class LocalServer:
 
     def add(self, register: Callable[[Any, grpc.aio.Server], None], servicer: object) -> None:
         register(servicer, cast(grpc.aio.Server, self))
+        self._servicers.append(servicer)
+
+    def servicer(self, kind: type[T]) -> T | None:
+        """The first of its servicers that is a `kind`."""
+        for each in self._servicers:
+            if isinstance(each, kind):
+                return each
+        return None
 
     def add_registered_method_handlers(
         self, service_name: str, method_handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]]

@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from enum import IntEnum
 from typing import NamedTuple, Protocol
 
+from hive_runtime.guarding import Origin
 
-class Origin(IntEnum):
-    """Whose words a text is; numbers as in the contract (`modelhive.guardrails.v1.Origin`)."""
-
-    APPLICATION = 1
-    """Instructions of the application: system and developer messages, descriptions of tools."""
-    USER = 2
-    TOOL = 3
-    """What a tool answered: it may carry the words of a stranger."""
-    MODEL = 4
-    """What a model said, arguments of tool calls among it."""
+__all__ = ["Check", "Finding", "Origin"]
 
 
 class Finding(NamedTuple):
