@@ -22,11 +22,8 @@ class Clock(Protocol):
 class SystemClock:
     """The machine's own clocks and the event loop's timer."""
 
-    def now(self) -> float:
-        return time.time()
-
-    def monotonic(self) -> float:
-        return time.monotonic()
+    now = staticmethod(time.time)
+    monotonic = staticmethod(time.monotonic)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Self
 
 NANOS_PER_DOLLAR: Final = 1_000_000_000
@@ -47,6 +47,8 @@ STANDS_IN: Final[Mapping[str, str]] = {
     "audio_out": "completion",
 }
 """The unit whose price holds where a unit has none of its own."""
+
+Tiers = tuple[tuple[int, Mapping[str, int]], ...]
 
 _DECIMAL = re.compile(r"(-?)(\d+)(?:\.(\d+))?")
 
@@ -98,6 +100,11 @@ def cost(units: Mapping[str, int], prices: Mapping[str, int]) -> int:
     for unit, count in units.items():
         if count:
             picos += count * price_of(unit, prices)
+    return rounded(picos)
+
+
+def rounded(picos: int) -> int:
+    """Nano-dollars of pico-dollars, halves to the even one."""
     nanos, rest = divmod(picos, PICOS_PER_NANO)
     half = PICOS_PER_NANO // 2
     if rest > half or (rest == half and nanos & 1):
@@ -123,7 +130,15 @@ class Tariff:
     whole request; what it does not name costs what the tier below says.
     """
 
-    tiers: tuple[tuple[int, Mapping[str, int]], ...]
+    tiers: Tiers
+    is_free: bool = field(init=False, repr=False, compare=False)
+    _complete: Tiers = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        free = not any(any(prices.values()) for _, prices in self.tiers)
+        object.__setattr__(self, "is_free", free)
+        complete = tuple((start, {**prices, **_of_all_units(prices)}) for start, prices in self.tiers)
+        object.__setattr__(self, "_complete", complete)
 
     @classmethod
     def of(cls, rates: Iterable[tuple[str, int, int]]) -> Self:
@@ -135,22 +150,36 @@ class Tariff:
         return cls(tuple((start, merged := merged | given[start]) for start in sorted(given)))
 
     def prices(self, prompt_tokens: int) -> Mapping[str, int]:
-        """Pico-dollars per unit of a request with so many prompt tokens."""
-        found = self.tiers[0][1]
-        for start, prices in self.tiers[1:]:
-            if prompt_tokens >= start:
-                found = prices
-        return found
+        """Pico-dollars per unit of a request with so many prompt tokens: of those units that have a price."""
+        return _reached(self.tiers, prompt_tokens)
+
+    def all_prices(self, prompt_tokens: int) -> Mapping[str, int]:
+        """The same for each of `UNITS`: its own price, or that of what stands in for it, or 0."""
+        return _reached(self._complete, prompt_tokens)
 
     def cost(self, units: Mapping[str, int]) -> int:
         """Nano-dollars of counted units, rounded once."""
-        if len(self.tiers) == 1:
-            return cost(units, self.tiers[0][1])
-        return cost(units, self.prices(sum(units.get(unit, 0) for unit in PROMPT_UNITS)))
+        tiers = self._complete
+        if len(tiers) == 1:
+            prices = tiers[0][1]
+        else:
+            prices = self.all_prices(sum(units.get(unit, 0) for unit in PROMPT_UNITS))
+        picos = 0
+        for unit, count in units.items():
+            picos += count * prices.get(unit, 0)
+        return rounded(picos)
 
-    @property
-    def is_free(self) -> bool:
-        return not any(any(prices.values()) for _, prices in self.tiers)
+
+def _reached(tiers: Tiers, prompt_tokens: int) -> Mapping[str, int]:
+    found = tiers[0][1]
+    for start, prices in tiers[1:]:
+        if prompt_tokens >= start:
+            found = prices
+    return found
+
+
+def _of_all_units(prices: Mapping[str, int]) -> dict[str, int]:
+    return {unit: price_of(unit, prices) for unit in UNITS}
 
 
 def _parse(text: str, places: int, finest: str) -> int:
