@@ -326,6 +326,27 @@ async def test_every_phase_has_its_time(says: bytes, timeouts: Timeouts, word: s
         await gone(server.peers[0])
 
 
+async def test_every_call_over_a_connection_has_its_own_time() -> None:
+    """Whatever the calls before it allowed: longer than they did, and shorter."""
+
+    async def handler(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(OK)
+        await peer.request()
+        await asyncio.sleep(0.3)
+        await peer.say(OK)
+        await peer.request()
+        await peer.until_left()
+
+    async with serving(handler) as server:
+        client = Client("sim", "127.0.0.1", server.port)
+        assert await call(client, Timeouts(2, 0.2, 2, 5)) == b"ok"
+        assert await call(client, Timeouts(2, 2, 2, 5)) == b"ok"
+        error = await failing(client, Timeouts(2, 0.05, 2, 5))
+        assert "did not answer within 0.05 s" in error.message
+        assert len(server.peers) == 1
+
+
 async def test_keep_alives_do_not_prolong_the_whole_time() -> None:
     async def handler(peer: Peer) -> None:
         await peer.request()

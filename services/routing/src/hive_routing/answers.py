@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Protocol
 
 import msgspec
-from msgspec import Raw
 
 from hive_routing.dialects.form import Answer
 from hive_routing.endpoints import RERANK
@@ -24,7 +23,7 @@ from hive_routing.reranking import shaped
 from hive_routing.stream import StreamRelay
 from hive_routing.tokens import Countable
 from hive_routing.translation import TranslatedBody, Work
-from hive_routing.usage import Usage
+from hive_routing.usage import Figures, Usage
 from hive_routing.watching import UNREADABLE, WatchedStream
 from hive_runtime.errors import HiveError
 from hive_runtime.tracing import Span
@@ -47,7 +46,13 @@ _STREAM_HEADERS = [
 
 
 class _Peek(msgspec.Struct):
-    usage: Raw = Raw()
+    usage: Figures | None = None
+    error: Any = None
+
+
+class _Whatever(msgspec.Struct):
+    """The same, with a usage that is no usage."""
+
     error: Any = None
 
 
@@ -69,6 +74,7 @@ class _Described(msgspec.Struct):
 
 
 _peek = msgspec.json.Decoder(_Peek).decode
+_peek_at_whatever = msgspec.json.Decoder(_Whatever).decode
 
 
 class Progress(Protocol):
@@ -128,16 +134,18 @@ class PlainAnswer:
         kind = answer.headers.get("content-type", "application/json").lower()
         if "json" not in kind:
             raise broken_answer(provider, f"answered with content type `{kind[:80]}`")
-        body = await _read(answer.body, provider)
+        body = answer.whole
+        if body is None:
+            body = await _read(answer.body, provider)
         try:
-            peek = _peek(body)
+            figures, wrong = _peeked(body)
         except UNREADABLE:
             raise broken_answer(provider, "answered with something that is not a JSON object") from None
-        if peek.error:
-            raise broken_answer(provider, f"answered with an error: {Words.of(peek.error).message}")
+        if wrong:
+            raise broken_answer(provider, f"answered with an error: {Words.of(wrong).message}")
         endpoint = request.endpoint
         if work.translation is None and endpoint.fields and endpoint is not RERANK:
-            return cls(body, Usage.stated(peek.usage), headers)
+            return cls(body, None if figures is None else Usage.of(figures), headers)
         try:
             if endpoint is RERANK:
                 body, usage = shaped(body, request.values, request.model)
@@ -237,37 +245,30 @@ class StreamAnswer:
         False: the budget ended before the answer did. It was cut there, and the provider should be stopped.
         """
         await start_stream(send, [*self.headers, *more_headers])
-        relay = self._relay
+        relay, ready = self._relay, self._ready
         progress.note(relay.delivered)
-        complete = await self._forward(send, progress, gates)
-        self._ready += relay.last
-        if gates is not None:
-            self._ready = await self._pass(gates.feed(self._ready)) + await self._pass(gates.end())
-        return complete
-
-    async def _forward(self, send: Send, progress: Progress, gates: Gates | None) -> bool:
-        relay = self._relay
+        complete = True
         while not relay.done:
-            if self._ready and gates is not None:
-                if gates.waits:
-                    self._ready = await self._pass(gates.feed(self._ready))
-                else:
-                    self._ready = gates.let_through(self._ready)
-            if self._ready:
-                await send(stream_part(self._ready, relay.is_content or gates is not None))
-                self._ready = b""
+            if ready and gates is not None:
+                ready = await self._pass(gates.feed(ready)) if gates.waits else gates.let_through(ready)
+            if ready:
+                await send(stream_part(ready, relay.is_content or gates is not None))
             if relay.failure is not None:
                 raise relay.failure
-            self._ready = await self._read()
+            ready = await self._read()
             if (
                 relay.is_content
                 and progress.note(relay.delivered)
                 and not relay.is_answered
                 and not await progress.extend(relay.delivered)
             ):
-                self._ready += relay.cut()
-                return False
-        return True
+                ready += relay.cut()
+                complete = False
+        ready += relay.last
+        if gates is not None:
+            ready = await self._pass(gates.feed(ready)) + await self._pass(gates.end())
+        self._ready = ready
+        return complete
 
     async def _pass(self, gate: Awaitable[bytes]) -> bytes:
         try:
@@ -297,9 +298,13 @@ class StreamAnswer:
         await self._body.aclose()
 
     async def _read(self) -> bytes:
+        """What can be forwarded of what comes next."""
         relay = self._relay
         try:
-            data = await (self._last_events() if relay.is_answered else self._body.__anext__())
+            if relay.is_answered:
+                async with asyncio.timeout(LAST_EVENTS_SECONDS):
+                    return relay.feed(await self._body.__anext__())
+            return relay.feed(await self._body.__anext__())
         except StopAsyncIteration:
             return relay.feed_end()
         except (HiveError, TimeoutError):
@@ -307,11 +312,15 @@ class StreamAnswer:
             if not relay.done:
                 raise
             return b""
-        return relay.feed(data)
 
-    async def _last_events(self) -> bytes:
-        async with asyncio.timeout(LAST_EVENTS_SECONDS):
-            return await self._body.__anext__()
+
+def _peeked(body: bytes) -> tuple[Figures | None, Any]:
+    """The usage that a JSON body states, as far as it is one, and the error. Raises one of `UNREADABLE`."""
+    try:
+        peek = _peek(body)
+    except msgspec.ValidationError:
+        return None, _peek_at_whatever(body).error
+    return peek.usage, peek.error
 
 
 def _relay(request: Request, provider: str) -> ForwardedStream:

@@ -24,6 +24,7 @@ class ForwardedStream(ABC):
 
     last: what comes behind all content and is a part of the stream itself.
     is_content: whether what `feed` gave last holds more than comments.
+    is_answered: what may still come is no content.
     begun: what the provider stated of the prompt when it began, in dialects where it does.
     """
 
@@ -31,6 +32,7 @@ class ForwardedStream(ABC):
         self.failure: HiveError | None = None
         self.done = False
         self.is_content = False
+        self.is_answered = False
         self.last = b""
         self.begun: Usage | None = None
         self._provider = provider
@@ -46,6 +48,9 @@ class ForwardedStream(ABC):
         except EventTooLarge:
             self._fail("sent an event that is too large")
             return b""
+        if len(events) == 1 and self._begun and not self.done and self.failure is None:
+            self.is_content = False
+            return self._pass(events[0])
         return self._forward(events)
 
     def feed_end(self) -> bytes:
@@ -55,11 +60,6 @@ class ForwardedStream(ABC):
         if not self.done and self.failure is None:
             self._close()
         return forwarded
-
-    @property
-    @abstractmethod
-    def is_answered(self) -> bool:
-        """What may still come is no content."""
 
     @property
     @abstractmethod

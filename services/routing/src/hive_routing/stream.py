@@ -57,25 +57,25 @@ _decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
 class _Output:
-    """What a stream generated, kept up to a bound: it is only needed where the provider states no usage."""
+    """What a stream generated, kept up to a bound: it is only needed where the provider states no usage.
 
-    __slots__ = ("_calls", "_kept", "_left_out", "_texts")
+    chars: all of them, kept or not.
+    """
+
+    __slots__ = ("_calls", "_left_out", "_texts", "chars")
 
     def __init__(self) -> None:
         self._texts: list[str] = []
         self._calls: list[Raw] = []
-        self._kept = 0
         self._left_out = 0
-
-    @property
-    def chars(self) -> int:
-        return self._kept + self._left_out
+        self.chars = 0
 
     def add_text(self, text: str) -> None:
         if self._has_room(len(text)):
-            self._texts.append(text)
-            if len(self._texts) > 512:  # many short strings take many times their length
-                self._texts = ["".join(self._texts)]
+            texts = self._texts
+            texts.append(text)
+            if len(texts) > 512:  # many short strings take many times their length
+                self._texts = ["".join(texts)]
 
     def add_calls(self, calls: Raw) -> None:
         if self._has_room(len(bytes(calls))):
@@ -88,10 +88,10 @@ class _Output:
         return counted
 
     def _has_room(self, size: int) -> bool:
-        if self._kept + size > MAX_COUNTED_CHARS:
+        self.chars += size
+        if self.chars - self._left_out > MAX_COUNTED_CHARS:
             self._left_out += size
             return False
-        self._kept += size
         return True
 
 
@@ -115,11 +115,6 @@ class StreamRelay(ForwardedStream):
         """The provider's stream broke or fell silent; no harm where every choice has its finish_reason."""
         if self.is_answered and self.failure is None:
             self.done = True
-
-    @property
-    def is_answered(self) -> bool:
-        """Every choice has its finish_reason: what may still come is usage and `[DONE]`."""
-        return len(self._finished) >= self._choices and self._finished.keys() >= self._open
 
     @property
     def stated(self) -> Usage | None:
@@ -147,7 +142,7 @@ class StreamRelay(ForwardedStream):
             choice = {"index": index, "finish_reason": "length"} | said
             chunks.append(self._identity() | {"choices": [choice], "hive": told})
         self._finished = dict.fromkeys(self._open, "length") | self._finished
-        self.done = True
+        self.done = self.is_answered = True
         return b"".join(b"data: " + msgspec.json.encode(chunk) + b"\n\n" for chunk in chunks)
 
     @property
@@ -182,25 +177,37 @@ class StreamRelay(ForwardedStream):
         data, has_id = read_event(event)
         if data is None:
             return event if is_comment(event) else b""
-        if data.startswith(b"[DONE]"):
-            self._finish()
-            return b""
         try:
             chunk = _decode(data)
             if not self._begun and chunk.choices:
                 self._begins = _has_content(data)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            self._fail("sent a malformed chunk")
+            if data.startswith(b"[DONE]"):
+                self._finish()
+            else:
+                self._fail("sent a malformed chunk")
             return b""
         if chunk.error or chunk.object == "error":
             error = chunk.error or msgspec.json.decode(data)
             self.failure = error_event(error, self._provider)
             return b""
-        if not self._note(chunk, data):
+        usage = chunk.usage and bytes(chunk.usage)
+        if usage and usage != _NULL:
+            return self._pass_usage(chunk, usage, data)
+        if chunk.choices:
+            self._note(chunk.choices, data)
+        elif not self._usage_asked or chunk.choices is None:
             return b""
-        if chunk.choices and chunk.usage and bytes(chunk.usage) != _NULL:
-            return self._without_usage(data)
         return b"data: " + data + b"\n\n" if has_id else event
+
+    def _pass_usage(self, chunk: _Chunk, usage: bytes, data: bytes) -> bytes:
+        """The event of a chunk that states usage beside its choices, without it; nothing where that is all it does."""
+        self._usage = usage
+        if not chunk.choices:
+            self._usage_chunk = data
+            return b""
+        self._note(chunk.choices, data)
+        return self._without_usage(data)
 
     def _without_usage(self, data: bytes) -> bytes:
         """The event of a chunk that states usage beside its choices, without it."""
@@ -211,35 +218,30 @@ class StreamRelay(ForwardedStream):
             del fields["usage"]
         return b"data: " + msgspec.json.encode(fields) + b"\n\n"
 
-    def _note(self, chunk: _Chunk, data: bytes) -> bool:
-        """Keep what a chunk tells; false where the client must not see it."""
-        stated = chunk.usage and bytes(chunk.usage) != _NULL
-        if stated:
-            self._usage = bytes(chunk.usage)
-        if not chunk.choices:
-            if stated:
-                self._usage_chunk = data
-            return bool(not stated and self._usage_asked and chunk.choices is not None)
+    def _note(self, choices: list[_Choice], data: bytes) -> None:
+        """Keep what a chunk tells of its choices."""
         if not self._begun:
             self._sample = data
             self._begun = self._begins
         self.is_content = True
-        for choice in chunk.choices:
-            self._note_choice(choice)
-        return True
+        self._pieces += len(choices)
+        for choice in choices:
+            if choice.index not in self._open or choice.finish_reason is not None:
+                self._note_step(choice)
+            if choice.text is not None:
+                self._output.add_text(choice.text)
+            if (delta := choice.delta) is not None:
+                if type(delta.content) is str:
+                    self._output.add_text(delta.content)
+                if delta.tool_calls:
+                    self._output.add_calls(delta.tool_calls)
 
-    def _note_choice(self, choice: _Choice) -> None:
+    def _note_step(self, choice: _Choice) -> None:
+        """A choice begins, or ends: all are answered once each one that has begun has ended too."""
         self._open.add(choice.index)
-        self._pieces += 1
         if choice.finish_reason is not None:
             self._finished[choice.index] = choice.finish_reason
-        if choice.text is not None:
-            self._output.add_text(choice.text)
-        if (delta := choice.delta) is not None:
-            if type(delta.content) is str:
-                self._output.add_text(delta.content)
-            if delta.tool_calls:
-                self._output.add_calls(delta.tool_calls)
+        self.is_answered = len(self._finished) >= self._choices and self._finished.keys() >= self._open
 
 
 def _has_content(data: bytes) -> bool:

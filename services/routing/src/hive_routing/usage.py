@@ -25,7 +25,7 @@ class _CacheWrites(msgspec.Struct):
     ephemeral_1h_input_tokens: int | None = None
 
 
-class _Figures(msgspec.Struct):
+class Figures(msgspec.Struct):
     """OpenAI's form, with what compatible providers put beside it."""
 
     prompt_tokens: int | None = None
@@ -38,8 +38,7 @@ class _Figures(msgspec.Struct):
     cache_creation: _CacheWrites | None = None
 
 
-_decode_figures = msgspec.json.Decoder(_Figures).decode
-_NO_DETAILS = _Details()
+_decode_figures = msgspec.json.Decoder(Figures).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +61,11 @@ class Usage:
             figures = _decode_figures(raw)
         except msgspec.DecodeError:
             return None
+        return cls.of(figures)
+
+    @classmethod
+    def of(cls, figures: Figures) -> Usage | None:
+        """None where they say nothing that can be."""
         prompt, completion = figures.prompt_tokens, figures.completion_tokens
         if prompt is None and completion is None:
             return None
@@ -69,11 +73,13 @@ class Usage:
             return None
         units: dict[str, int] = {}
         if prompt is not None:
-            _divide(units, "prompt", prompt, _parts_of_prompt(figures))
+            units["prompt"] = prompt
+            _part_prompt(units, figures)
         if completion is not None:
-            details = figures.completion_tokens_details or _NO_DETAILS
-            parts = {"reasoning": details.reasoning_tokens, "audio_out": details.audio_tokens}
-            _divide(units, "completion", completion, parts)
+            units["completion"] = completion
+            if (details := figures.completion_tokens_details) is not None:
+                _part(units, "completion", "reasoning", details.reasoning_tokens)
+                _part(units, "completion", "audio_out", details.audio_tokens)
         return cls(prompt or 0, completion or 0, units)
 
     @classmethod
@@ -96,35 +102,31 @@ class Usage:
         }
 
 
-def _parts_of_prompt(figures: _Figures) -> dict[str, int | None]:
-    details = figures.prompt_tokens_details or _NO_DETAILS
-    cached = details.cached_tokens
+def _part_prompt(units: dict[str, int], figures: Figures) -> None:
+    details = figures.prompt_tokens_details
+    cached = written = written_1h = audio = None
+    if details is not None:
+        cached, written, audio = details.cached_tokens, details.cache_write_tokens, details.audio_tokens
     if cached is None:
         cached = figures.prompt_cache_hit_tokens
     if cached is None:
         cached = figures.cache_read_input_tokens
-    written, written_1h = details.cache_write_tokens, None
     if written is None:
         written = figures.cache_creation_input_tokens
     if figures.cache_creation is not None:
         written = figures.cache_creation.ephemeral_5m_input_tokens
         written_1h = figures.cache_creation.ephemeral_1h_input_tokens
-    return {
-        "cached_prompt": cached,
-        "cache_write_5m": written,
-        "cache_write_1h": written_1h,
-        "audio_in": details.audio_tokens,
-    }
+    _part(units, "prompt", "cached_prompt", cached)
+    _part(units, "prompt", "cache_write_5m", written)
+    _part(units, "prompt", "cache_write_1h", written_1h)
+    _part(units, "prompt", "audio_in", audio)
 
 
-def _divide(units: dict[str, int], whole: str, count: int, parts: dict[str, int | None]) -> None:
-    """Count each part under its own unit and the rest under `whole`; parts beyond the whole are cut."""
-    rest = count
-    for unit, part in parts.items():
-        if part is not None and part >= 0:
-            units[unit] = min(part, rest)
-            rest -= units[unit]
-    units[whole] = rest
+def _part(units: dict[str, int], whole: str, unit: str, count: int | None) -> None:
+    """Count so many of `whole` under a unit of their own; what is beyond the whole is cut."""
+    if count is not None and count >= 0:
+        units[unit] = count = min(count, units[whole])
+        units[whole] -= count
 
 
 def _can_be(count: int | None) -> bool:

@@ -51,7 +51,6 @@ class WatchedStream(ForwardedStream):
         self._prompt = prompt
         self._reader = dialect.reader()
         self._gathering = Gathering()
-        self._ending = False
         self._open: set[tuple[int, int]] = set()
         self._running: set[int] = set()
         self._chars = 0
@@ -65,11 +64,6 @@ class WatchedStream(ForwardedStream):
         return self._stated
 
     @property
-    def is_answered(self) -> bool:
-        """What may still come is no content."""
-        return self._ending
-
-    @property
     def delivered(self) -> int:
         """About how many tokens came so far: pieces of text, or a token for every four characters of them."""
         return max(self._pieces, self._chars // CHARS_PER_TOKEN)
@@ -80,7 +74,7 @@ class WatchedStream(ForwardedStream):
 
     @property
     def finish_reasons(self) -> list[str]:
-        return [choice.stop.value for choice in self._gathering.answer.choices] if self._ending else []
+        return [choice.stop.value for choice in self._gathering.answer.choices] if self.is_answered else []
 
     def output(self) -> Countable:
         """What was generated so far, for counting."""
@@ -104,7 +98,7 @@ class WatchedStream(ForwardedStream):
         for choice in sorted(self._running or {0}):
             out += writer.write(Stopped(choice, Stop.LENGTH))
         self.last = _for_want_of_money(writer.finish(self._stated))
-        self.done = self._ending = True
+        self.done = self.is_answered = True
         return out
 
     def _close(self) -> None:
@@ -125,7 +119,7 @@ class WatchedStream(ForwardedStream):
         self._note(events)
         if self.failure is not None:
             return b""
-        if self._ending:
+        if self.is_answered:
             self.last += raw
             return b""
         return raw
@@ -156,7 +150,7 @@ class WatchedStream(ForwardedStream):
             case Stopped(choice=choice):
                 self._running.discard(choice)
                 self._begun = self.is_content = True
-                self._ending = not self._running
+                self.is_answered = not self._running
             case Spent(usage):
                 self._stated = usage
             case Began(usage=usage):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
+from typing import Any
+
 from hive_routing.providers.bodies import reranking
 from hive_routing.providers.bodies.edits import Edits
 from hive_routing.providers.openai import OpenAIProvider
@@ -19,9 +22,12 @@ class CompatibleProvider(OpenAIProvider):
         self._edits = Edits(frozenset(row.drops), frozenset(row.message_drops), dict(row.renames))
         self._rerank = row.rerank
 
-    async def send(self, call: ProviderCall) -> ProviderAnswer:
+    def send(self, call: ProviderCall) -> Coroutine[Any, Any, ProviderAnswer]:
         if call.operation == "rerank":
-            body = reranking.asked(call.body, self._rerank)
-            return self._rewritten(await self._post(self._path(call), call, body), reranking.in_coheres_form)
+            return self._reranked(call)
         body = self._edits.made(call.body) if self._edits else call.body
-        return await self._post(self._path(call), call, body)
+        return self._post(self._path(call), call, body)
+
+    async def _reranked(self, call: ProviderCall) -> ProviderAnswer:
+        body = reranking.asked(call.body, self._rerank)
+        return self._rewritten(await self._post(self._path(call), call, body), reranking.in_coheres_form)

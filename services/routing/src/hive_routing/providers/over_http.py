@@ -6,8 +6,9 @@ An adapter says which path a call has, which headers it has besides, and where i
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -58,11 +59,13 @@ class HttpProvider:
         self.path = url.path.rstrip("/")
         self._address, self._port = url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
         self._is_traced = site.is_traced
-        self._fixed = head_lines({"host": host, "content-type": "application/json", **headers})
+        fixed = head_lines({"host": host, "content-type": "application/json", **headers})
+        self._whole_lines = f"{fixed}accept: application/json\r\n"
+        self._stream_lines = f"{fixed}accept: text/event-stream\r\n"
         self._secrets = tuple(secret.encode() for secret in secrets if secret)
 
-    async def send(self, call: ProviderCall) -> ProviderAnswer:
-        return await self._post(self._path(call), call, call.body)
+    def send(self, call: ProviderCall) -> Coroutine[Any, Any, ProviderAnswer]:
+        return self._post(self._path(call), call, call.body)
 
     async def close(self) -> None:
         self._client.close()
@@ -84,14 +87,14 @@ class HttpProvider:
             span.set("server.port", self._port)
         if self._is_traced and span.traceparent:
             lines += f"traceparent: {span.traceparent}\r\n"
-        accept = "text/event-stream" if call.stream else "application/json"
+        fixed = self._stream_lines if call.stream else self._whole_lines
         head = (
-            f"POST {path} HTTP/1.1\r\n{self._fixed}accept: {accept}\r\n{lines}"
+            f"POST {path} HTTP/1.1\r\n{fixed}{lines}"
             f"x-client-request-id: {call.attempt_id}\r\ncontent-length: {len(body)}\r\n\r\n"
         )
         answer = await self._client.send(head.encode("latin-1"), body, call.timeouts)
         if answer.status == 200 or not (self._secrets or secret):
-            return ProviderAnswer(answer.status, answer.headers, answer)
+            return ProviderAnswer(answer.status, answer.headers, answer, answer.whole)
         secrets = (*self._secrets, secret) if secret else self._secrets
         return ProviderAnswer(answer.status, answer.headers, ErrorText(answer, secrets))
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +51,15 @@ class Body(Protocol):
 
 @dataclass(slots=True)
 class ProviderAnswer:
-    """Status, lower-case headers, and the body; whoever got it closes the body."""
+    """Status, lower-case headers, and the body; whoever got it closes the body.
+
+    whole: the same body where all of it has come already: then there is nothing to wait for.
+    """
 
     status: int
     headers: dict[str, str]
     body: Body
+    whole: bytes | None = None
 
 
 class Provider(Protocol):
@@ -69,7 +73,7 @@ class Provider(Protocol):
         """
         ...
 
-    async def send(self, call: ProviderCall) -> ProviderAnswer:
+    def send(self, call: ProviderCall) -> Coroutine[Any, Any, ProviderAnswer]:
         """Returns when the head of the answer is there.
 
         Raises HiveError: `invalid` where this provider cannot do what the body asks (with the parameter),

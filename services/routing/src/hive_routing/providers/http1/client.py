@@ -47,12 +47,16 @@ class Client:
         """
         connection = self._kept()
         if connection is not None:
+            response = connection.send(head, body, timeouts)
             try:
-                return await connection.send(head, body, timeouts)
+                await response.wait_for_head()
+                return response
             except StaleConnection:
                 pass
         connection = await self._connect(timeouts.connect)
-        return await connection.send(head, body, timeouts)
+        response = connection.send(head, body, timeouts)
+        await response.wait_for_head()
+        return response
 
     def close(self) -> None:
         """Close every connection; calls in flight fail."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from math import inf
 from typing import Protocol, cast
 
 import httptools
@@ -12,6 +13,8 @@ from hive_routing.providers.port import Timeouts
 
 MAX_HEAD_BYTES = 65_536
 ONE_WRITE_BYTES = 65_536
+CLOCK_SECONDS = 0.001
+"""A timer may ring so much too early."""
 
 
 class Pool(Protocol):
@@ -41,27 +44,48 @@ class Connection(asyncio.Protocol):
         self._idle_since = 0.0
         self._lost = False
         self._keep = False
+        self.rings_at = inf
+        self._timer: asyncio.TimerHandle | None = None
 
     def idle_seconds(self) -> float:
         return self._loop.time() - self._idle_since
 
-    async def send(self, head: bytes, body: bytes, timeouts: Timeouts) -> Response:
-        """Raises StaleConnection where this is not the first call and the socket proves closed."""
+    def send(self, head: bytes, body: bytes, timeouts: Timeouts) -> Response:
+        """Begin a call; its answer is to be waited for.
+
+        That raises StaleConnection where this is not the first call and the socket proves closed.
+        """
         self._calls += 1
         response = self._response = Response(self, self._pool.name, timeouts, self._loop)
-        try:
-            if self._lost or self._transport is None:
-                response.lose(stale=self._calls > 1, cleanly=True)
-            elif len(body) < ONE_WRITE_BYTES:
-                self._transport.write(head + body)
-            else:
-                self._transport.write(head)
-                self._transport.write(body)
-            await response.wait_for_head()
-        except BaseException:
-            self.abort()
-            raise
+        if self._lost or self._transport is None:
+            response.lose(stale=self._calls > 1, cleanly=True)
+        elif len(body) < ONE_WRITE_BYTES:
+            self._transport.write(head + body)
+        else:
+            self._transport.write(head)
+            self._transport.write(body)
         return response
+
+    def ring_at(self, moment: float) -> None:
+        """Look at that moment, in the loop's time, whether the answer under way has waited for too long.
+
+        One timer serves all calls, and is not moved when it rings too early: so a call or a read that is quick, as
+        nearly all are, sets none.
+        """
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(moment, self._ring)
+        self.rings_at = moment
+
+    def _ring(self) -> None:
+        self._timer, self.rings_at = None, inf
+        response = self._response
+        if response is None or not response.is_waited_for:
+            return
+        if response.waits_until <= self._loop.time() + CLOCK_SECONDS:
+            response.expire()
+        else:
+            self.ring_at(response.waits_until)
 
     def abort(self) -> None:
         """Close the socket now; may be called at any time."""
@@ -86,6 +110,7 @@ class Connection(asyncio.Protocol):
         if response is None:
             self.abort()
             return
+        response.head_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
@@ -95,16 +120,18 @@ class Connection(asyncio.Protocol):
         if response.has_ended:
             self._response = None
             self._keep_or_close()
-        elif response.head_bytes_after(len(data)) > MAX_HEAD_BYTES:
+        elif response.head_bytes > MAX_HEAD_BYTES:
             response.fail("answered with too many headers")
             self.abort()
-        elif response.failed:
+        elif response.error is not None:
             self.abort()
         response.wake()
 
     def connection_lost(self, error: Exception | None) -> None:
         self._lost = True
         self._pool.forget(self)
+        if self._timer is not None:
+            self._timer.cancel()
         if (response := self._response) is not None:
             self._response = None
             # The request went out: whether it was heard nobody knows, so it is not sent again from here.
@@ -125,8 +152,9 @@ class Connection(asyncio.Protocol):
             raise ValueError("an answer that nobody asked for")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._response is not None and not self._response.status:
-            self._response.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        response = self._response
+        if response is not None and not response.status:
+            response.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
         if self._response is not None:

@@ -20,7 +20,15 @@ class StaleConnection(Exception):
 
 
 class Socket(Protocol):
-    """What an answer may ask of the connection that it comes through."""
+    """What an answer may ask of the connection that it comes through.
+
+    rings_at: when it looks next whether the answer has waited for too long; infinite: it does not.
+    """
+
+    rings_at: float
+
+    def ring_at(self, moment: float) -> None:
+        """Look at that moment, which is before `rings_at`."""
 
     def abort(self) -> None: ...
 
@@ -30,53 +38,70 @@ class Socket(Protocol):
 
 
 class Response:
-    """One answer: its head, then its body as an async iterator of all that has come since the last look."""
+    """One answer: its head, then its body as an async iterator of all that has come since the last look.
+
+    waits_until: the loop's time after which who waits now has waited for too long.
+    head_bytes: that came since there was last a part of the body: of the head, or of trailers without end.
+    """
+
+    # How it begins; most answers need few of these.
+    status = 0
+    has_ended = False
+    error: Exception | None = None
+    buffered_bytes = 0
+    head_bytes = 0
+    waits_until = 0.0
+    _has_begun = False
+    _has_body = False
+    _paused = False
+    _inflate: zlib._Decompress | None = None
+    _waiter: asyncio.Future[None] | None = None
 
     def __init__(
         self, socket: Socket, provider: str, timeouts: Timeouts, loop: asyncio.AbstractEventLoop
     ) -> None:
-        self.status = 0
         self.headers: dict[str, str] = {}
-        self.has_ended = False
-        self.buffered_bytes = 0
         self._socket = socket
         self._provider = provider
         self._timeouts = timeouts
         self._loop = loop
         self._ends_at = loop.time() + timeouts.total
-        self._head_bytes = 0
-        self._has_begun = False
-        self._has_body = False
-        self._body_came = False
         self._parts: list[bytes] = []
-        self._paused = False
-        self._inflate: zlib._Decompress | None = None
-        self._error: Exception | None = None
-        self._waiter: asyncio.Future[None] | None = None
 
     async def wait_for_head(self) -> None:
-        while not self._has_begun:
-            if self._error is not None:
-                raise self._error
-            await self._wait(self._timeouts.first_byte, "did not answer")
+        try:
+            while not self._has_begun:
+                if self.error is not None:
+                    raise self.error
+                await self._change()
+        except BaseException:
+            self._socket.abort()
+            raise
+
+    @property
+    def whole(self) -> bytes | None:
+        """The body where all of it is here; None: it is to be read, for more has to come or it is broken."""
+        if not self.has_ended or self.error is not None:
+            return None
+        return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
-        while not self._parts:
-            if self._error is not None:
-                raise self._error
+        parts = self._parts
+        while not parts:
+            if self.error is not None:
+                raise self.error
             if self.has_ended:
                 raise StopAsyncIteration
             try:
-                seconds = self._timeouts.idle if self._has_body else self._timeouts.first_byte
-                await self._wait(seconds, "sent nothing more")
+                await self._change()
             except BaseException:
                 self._socket.abort()
                 raise
-        data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-        self._parts.clear()
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        parts.clear()
         self.buffered_bytes = 0
         if self._paused:
             self._paused = False
@@ -88,41 +113,54 @@ class Response:
         if not self.has_ended:
             self._socket.abort()
 
-    async def _wait(self, seconds: float, what: str) -> None:
-        """Until something has come; raises HiveError `timeout`."""
-        left = self._ends_at - self._loop.time()
-        if left < seconds:
-            seconds, what = self._timeouts.total, "did not finish"
+    def _change(self) -> asyncio.Future[None]:
+        """Done when something has come; raises HiveError `timeout`."""
+        timeouts = self._timeouts
+        until = self._loop.time() + (timeouts.idle if self._has_body else timeouts.first_byte)
+        self.waits_until = until = until if until < self._ends_at else self._ends_at
+        if until < self._socket.rings_at:
+            self._socket.ring_at(until)
         waiter = self._waiter = self._loop.create_future()
-        timer = self._loop.call_later(max(0, min(seconds, left)), self._expire, waiter, seconds, what)
-        try:
-            await waiter
-        finally:
-            timer.cancel()
-            self._waiter = None
-
-    def _expire(self, waiter: asyncio.Future[None], seconds: float, what: str) -> None:
-        if not waiter.done():
-            message = f"The provider `{self._provider}` {what} within {seconds:g} s."
-            waiter.set_exception(HiveError(Kind.TIMEOUT, message))
+        return waiter
 
     # What the connection tells.
+
+    @property
+    def is_waited_for(self) -> bool:
+        return self._waiter is not None and not self._waiter.done()
+
+    def expire(self) -> None:
+        """Who waits has waited for too long."""
+        if self._waiter is None or self._waiter.done():
+            return
+        if self.waits_until >= self._ends_at:
+            seconds, what = self._timeouts.total, "did not finish"
+        elif self._has_body:
+            seconds, what = self._timeouts.idle, "sent nothing more"
+        else:
+            seconds = self._timeouts.first_byte
+            what = "sent nothing more" if self._has_begun else "did not answer"
+        message = f"The provider `{self._provider}` {what} within {seconds:g} s."
+        self._waiter.set_exception(HiveError(Kind.TIMEOUT, message))
 
     def begin(self, status: int) -> None:
         self.status = status
         if status < 200:
             return
         self._has_begun = True
-        encoding = self.headers.get("content-encoding", "identity")
+        encoding = self.headers.get("content-encoding")
+        if encoding is None or encoding == "identity":
+            return
         if encoding in ("gzip", "x-gzip", "deflate"):
             self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)
-        elif encoding != "identity":
+        else:
             self.fail(f"answered with the content encoding {encoding[:40]!r}, which was not asked for")
 
     def take(self, data: bytes) -> None:
-        if self._error is not None:
+        if self.error is not None:
             return
-        self._has_body = self._body_came = True
+        self._has_body = True
+        self.head_bytes = 0
         if self._inflate is not None:
             data = self._unpack(self._inflate, data)
         self._parts.append(data)
@@ -140,37 +178,30 @@ class Response:
             self._paused = False
             self._socket.resume()
 
-    def head_bytes_after(self, size: int) -> int:
-        """Bytes that came since there was last a part of the body: of the head, or of trailers without end."""
-        self._head_bytes = 0 if self._body_came else self._head_bytes + size
-        self._body_came = False
-        return self._head_bytes
-
     def lose(self, stale: bool, cleanly: bool) -> None:
         """The socket was closed before the end."""
-        if self._error is not None:
+        if self.error is not None:
             return
         framed = "content-length" in self.headers or "transfer-encoding" in self.headers
         if self._has_begun and cleanly and not framed:
             self.has_ended = True
         elif stale and not self._has_begun and not self.headers:
-            self._error = StaleConnection()
+            self.error = StaleConnection()
         elif self._has_begun:
             self.fail("broke the connection in the middle of its answer")
         else:
             self.fail("closed the connection without an answer")
 
-    @property
-    def failed(self) -> bool:
-        return self._error is not None
-
     def fail(self, what: str) -> None:
-        if self._error is None and not self.has_ended:
-            self._error = HiveError(Kind.UPSTREAM_FAILED, f"The provider `{self._provider}` {what}.")
+        if self.error is None and not self.has_ended:
+            self.error = HiveError(Kind.UPSTREAM_FAILED, f"The provider `{self._provider}` {what}.")
 
     def wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
 
     def _unpack(self, inflate: zlib._Decompress, data: bytes) -> bytes:
         room = MAX_INFLATED_BYTES - self.buffered_bytes
