@@ -48,9 +48,6 @@ class ForwardedStream(ABC):
         except EventTooLarge:
             self._fail("sent an event that is too large")
             return b""
-        if len(events) == 1 and self._begun and not self.done and self.failure is None:
-            self.is_content = False
-            return self._pass(events[0])
         return self._forward(events)
 
     def feed_end(self) -> bytes:

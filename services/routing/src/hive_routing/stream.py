@@ -15,7 +15,7 @@ from msgspec import Raw
 
 from hive_routing.forwarding import CHARS_PER_TOKEN, ForwardedStream
 from hive_routing.providers.failures import error_event
-from hive_routing.providers.sse import is_comment, read_event
+from hive_routing.providers.sse import is_comment, one_line, read_event
 from hive_routing.tokens import Countable
 from hive_routing.usage import Usage
 
@@ -72,10 +72,9 @@ class _Output:
 
     def add_text(self, text: str) -> None:
         if self._has_room(len(text)):
-            texts = self._texts
-            texts.append(text)
-            if len(texts) > 512:  # many short strings take many times their length
-                self._texts = ["".join(texts)]
+            self._texts.append(text)
+            if len(self._texts) > 512:  # many short strings take many times their length
+                self._texts = ["".join(self._texts)]
 
     def add_calls(self, calls: Raw) -> None:
         if self._has_room(len(bytes(calls))):
@@ -110,6 +109,13 @@ class StreamRelay(ForwardedStream):
         self._sample = b"{}"
         self._output = _Output()
         self._pieces = 0
+
+    def feed(self, data: bytes) -> bytes:
+        """As a rule a read brings one event of one line: once there is content, that takes the short way."""
+        if self._begun and not self._splitter.waiting and (line := one_line(data)) is not None:
+            self.is_content = False
+            return self._pass_data(line, data)
+        return super().feed(data)
 
     def break_off(self) -> None:
         """The provider's stream broke or fell silent; no harm where every choice has its finish_reason."""
@@ -177,6 +183,10 @@ class StreamRelay(ForwardedStream):
         data, has_id = read_event(event)
         if data is None:
             return event if is_comment(event) else b""
+        return self._pass_data(data, b"data: " + data + b"\n\n" if has_id else event)
+
+    def _pass_data(self, data: bytes, event: bytes) -> bytes:
+        """What of `event` goes on, which holds `data` and nothing else that the client must not see."""
         try:
             chunk = _decode(data)
             if not self._begun and chunk.choices:
@@ -198,7 +208,7 @@ class StreamRelay(ForwardedStream):
             self._note(chunk.choices, data)
         elif not self._usage_asked or chunk.choices is None:
             return b""
-        return b"data: " + data + b"\n\n" if has_id else event
+        return event
 
     def _pass_usage(self, chunk: _Chunk, usage: bytes, data: bytes) -> bytes:
         """The event of a chunk that states usage beside its choices, without it; nothing where that is all it does."""

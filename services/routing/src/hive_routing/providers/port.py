@@ -16,6 +16,11 @@ class Timeouts:
     idle: float = 60.0
     total: float = 600.0
 
+    @property
+    def shortest(self) -> float:
+        """The shortest time that may pass between two signs of life."""
+        return min(self.first_byte, self.idle, self.total)
+
 
 @dataclass(slots=True)
 class ProviderCall:

@@ -16,17 +16,20 @@ class EventTooLarge(ValueError):
 
 
 class EventSplitter:
-    """Collects bytes and gives whole events; lines may end with LF, CRLF or CR."""
+    """Collects bytes and gives whole events; lines may end with LF, CRLF or CR.
+
+    waiting: the beginning of an event whose end has not come.
+    """
 
     def __init__(self, max_bytes: int = MAX_EVENT_BYTES) -> None:
         self._max_bytes = max_bytes
-        self._buffer = bytearray()
+        self.waiting = bytearray()
         self._searched = 0
         self._has_cr = False
 
     def feed(self, data: bytes) -> list[bytes]:
         """The events that are complete now, blank line included; raises EventTooLarge."""
-        buffer = self._buffer
+        buffer = self.waiting
         if not buffer and 0 <= data.find(b"\n\n") == len(data) - 2 and b"\r" not in data:
             return [data]  # as a rule a read brings exactly one
         buffer += data
@@ -46,32 +49,45 @@ class EventSplitter:
 
     def rest(self) -> bytes:
         """What came after the last blank line: an event that was not ended, or nothing but line ends."""
-        return bytes(self._buffer)
+        return bytes(self.waiting)
 
     def _ends(self) -> list[int]:
         ends = []
-        position = self._buffer.find(b"\n\n", self._searched)
+        position = self.waiting.find(b"\n\n", self._searched)
         while position >= 0:
             ends.append(position + 2)
-            position = self._buffer.find(b"\n\n", position + 2)
+            position = self.waiting.find(b"\n\n", position + 2)
         return ends
 
     def _ends_with_cr(self) -> list[int]:
-        ends = [blank.end() for blank in _BLANK_LINE.finditer(self._buffer, self._searched)]
-        if ends and ends[-1] == len(self._buffer) and self._buffer.endswith(b"\r\n\r"):
+        ends = [blank.end() for blank in _BLANK_LINE.finditer(self.waiting, self._searched)]
+        if ends and ends[-1] == len(self.waiting) and self.waiting.endswith(b"\r\n\r"):
             ends.pop()  # the LF that belongs to it is on its way
         return ends
 
 
+def one_line(event: bytes) -> bytes | None:
+    """The data of one event that is a data line and a blank line; None where the bytes are anything else."""
+    end = len(event) - 2
+    if (
+        event.startswith(b"data:")
+        and event.find(b"\n") == end
+        and event.endswith(b"\n")
+        and b"\r" not in event
+    ):
+        return event[5:end].strip()
+    return None
+
+
 def read_event(event: bytes) -> tuple[bytes | None, bool]:
     """The data lines joined by LF, None where there are none; and whether the event carries an id."""
-    end = len(event) - 2
-    if event.startswith(b"data:") and event.find(b"\n") == end and b"\r" not in event:
-        return event[5:end].strip(), False
+    data = one_line(event)
+    if data is not None:
+        return data, False
     lines = _lines(event)
-    data = [line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:")]
+    found = [line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:")]
     has_id = any(line == b"id" or line.startswith(b"id:") for line in lines)
-    return (b"\n".join(data).strip() if data else None), has_id
+    return (b"\n".join(found).strip() if found else None), has_id
 
 
 def read_named(event: bytes) -> tuple[str, bytes | None]:

@@ -13,8 +13,6 @@ from hive_routing.providers.port import Timeouts
 
 MAX_HEAD_BYTES = 65_536
 ONE_WRITE_BYTES = 65_536
-CLOCK_SECONDS = 0.001
-"""A timer may ring so much too early."""
 
 
 class Pool(Protocol):
@@ -44,8 +42,8 @@ class Connection(asyncio.Protocol):
         self._idle_since = 0.0
         self._lost = False
         self._keep = False
-        self.rings_at = inf
         self._timer: asyncio.TimerHandle | None = None
+        self._rings_at = inf
 
     def idle_seconds(self) -> float:
         return self._loop.time() - self._idle_since
@@ -57,6 +55,8 @@ class Connection(asyncio.Protocol):
         """
         self._calls += 1
         response = self._response = Response(self, self._pool.name, timeouts, self._loop)
+        if response.looks_at < self._rings_at:
+            self._ring_at(response.looks_at)
         if self._lost or self._transport is None:
             response.lose(stale=self._calls > 1, cleanly=True)
         elif len(body) < ONE_WRITE_BYTES:
@@ -66,26 +66,21 @@ class Connection(asyncio.Protocol):
             self._transport.write(body)
         return response
 
-    def ring_at(self, moment: float) -> None:
-        """Look at that moment, in the loop's time, whether the answer under way has waited for too long.
+    def _ring_at(self, moment: float) -> None:
+        """Have the answer under way looked at then, in the loop's time.
 
-        One timer serves all calls, and is not moved when it rings too early: so a call or a read that is quick, as
-        nearly all are, sets none.
+        One timer watches over all waits, and is only moved to ring earlier: what comes in time, as nearly all does,
+        sets none and ends none.
         """
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._loop.call_at(moment, self._ring)
-        self.rings_at = moment
+        self._rings_at = moment
 
     def _ring(self) -> None:
-        self._timer, self.rings_at = None, inf
-        response = self._response
-        if response is None or not response.is_waited_for:
-            return
-        if response.waits_until <= self._loop.time() + CLOCK_SECONDS:
-            response.expire()
-        else:
-            self.ring_at(response.waits_until)
+        self._timer, self._rings_at = None, inf
+        if self._response is not None and (moment := self._response.look(self._loop.time())) < inf:
+            self._ring_at(moment)
 
     def abort(self) -> None:
         """Close the socket now; may be called at any time."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import AsyncIterator
+from math import inf
 from typing import Protocol
 
 from hive_routing.providers.port import Timeouts
@@ -13,6 +14,8 @@ from hive_runtime.errors import HiveError, Kind
 MAX_BUFFERED_BYTES = 128 * 1024
 MAX_INFLATED_BYTES = 16 * 1024 * 1024
 """How much one read from the socket may hold once it is unpacked."""
+CLOCK_SECONDS = 0.001
+"""So much too early a timer may ring."""
 
 
 class StaleConnection(Exception):
@@ -20,15 +23,7 @@ class StaleConnection(Exception):
 
 
 class Socket(Protocol):
-    """What an answer may ask of the connection that it comes through.
-
-    rings_at: when it looks next whether the answer has waited for too long; infinite: it does not.
-    """
-
-    rings_at: float
-
-    def ring_at(self, moment: float) -> None:
-        """Look at that moment, which is before `rings_at`."""
+    """What an answer may ask of the connection that it comes through."""
 
     def abort(self) -> None: ...
 
@@ -40,7 +35,7 @@ class Socket(Protocol):
 class Response:
     """One answer: its head, then its body as an async iterator of all that has come since the last look.
 
-    waits_until: the loop's time after which who waits now has waited for too long.
+    looks_at: when the connection has to `look` first.
     head_bytes: that came since there was last a part of the body: of the head, or of trailers without end.
     """
 
@@ -50,7 +45,7 @@ class Response:
     error: Exception | None = None
     buffered_bytes = 0
     head_bytes = 0
-    waits_until = 0.0
+    _waits_since = 0.0
     _has_begun = False
     _has_body = False
     _paused = False
@@ -65,7 +60,9 @@ class Response:
         self._provider = provider
         self._timeouts = timeouts
         self._loop = loop
-        self._ends_at = loop.time() + timeouts.total
+        now = loop.time()
+        self._ends_at = now + timeouts.total
+        self.looks_at = now + timeouts.shortest
         self._parts: list[bytes] = []
 
     async def wait_for_head(self) -> None:
@@ -100,8 +97,11 @@ class Response:
             except BaseException:
                 self._socket.abort()
                 raise
-        data = parts[0] if len(parts) == 1 else b"".join(parts)
-        parts.clear()
+        if len(parts) == 1:
+            data = parts.pop()
+        else:
+            data = b"".join(parts)
+            parts.clear()
         self.buffered_bytes = 0
         if self._paused:
             self._paused = False
@@ -115,33 +115,37 @@ class Response:
 
     def _change(self) -> asyncio.Future[None]:
         """Done when something has come; raises HiveError `timeout`."""
-        timeouts = self._timeouts
-        until = self._loop.time() + (timeouts.idle if self._has_body else timeouts.first_byte)
-        self.waits_until = until = until if until < self._ends_at else self._ends_at
-        if until < self._socket.rings_at:
-            self._socket.ring_at(until)
+        self._waits_since = now = self._loop.time()
         waiter = self._waiter = self._loop.create_future()
+        if now + CLOCK_SECONDS >= self._ends_at:
+            self._expire(waiter, self._timeouts.total, "did not finish")
         return waiter
+
+    def _expire(self, waiter: asyncio.Future[None], seconds: float, what: str) -> None:
+        message = f"The provider `{self._provider}` {what} within {seconds:g} s."
+        waiter.set_exception(HiveError(Kind.TIMEOUT, message))
 
     # What the connection tells.
 
-    @property
-    def is_waited_for(self) -> bool:
-        return self._waiter is not None and not self._waiter.done()
+    def look(self, now: float) -> float:
+        """End the wait of who has waited for too long.
 
-    def expire(self) -> None:
-        """Who waits has waited for too long."""
-        if self._waiter is None or self._waiter.done():
-            return
-        if self.waits_until >= self._ends_at:
-            seconds, what = self._timeouts.total, "did not finish"
-        elif self._has_body:
-            seconds, what = self._timeouts.idle, "sent nothing more"
+        Returns when to look again, which is soon enough for any wait; infinite: who waits from now on learns at once.
+        """
+        timeouts, ends_at = self._timeouts, self._ends_at
+        again = min(now + timeouts.shortest, ends_at) if now + CLOCK_SECONDS < ends_at else inf
+        waiter = self._waiter
+        if waiter is None or waiter.done():
+            return again
+        seconds = timeouts.idle if self._has_body else timeouts.first_byte
+        until = min(self._waits_since + seconds, ends_at)
+        if now + CLOCK_SECONDS < until:
+            return min(again, until)
+        if until == ends_at:
+            self._expire(waiter, timeouts.total, "did not finish")
         else:
-            seconds = self._timeouts.first_byte
-            what = "sent nothing more" if self._has_begun else "did not answer"
-        message = f"The provider `{self._provider}` {what} within {seconds:g} s."
-        self._waiter.set_exception(HiveError(Kind.TIMEOUT, message))
+            self._expire(waiter, seconds, "sent nothing more" if self._has_begun else "did not answer")
+        return again
 
     def begin(self, status: int) -> None:
         self.status = status
