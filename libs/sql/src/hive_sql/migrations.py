@@ -6,16 +6,12 @@ The folder holds `versions/*.py` and nothing else: no `alembic.ini`, no `env.py`
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from alembic.config import Config
-from alembic.runtime.environment import EnvironmentContext
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -23,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from hive_runtime.errors import HiveError, Kind
 from hive_sql.engine import BUSY_SECONDS, reader_engine, writer_engine
 from hive_sql.postgres import is_postgres, postgres_engine, prepare_migration, refusal, schema_of
+from hive_sql.revisions import Revisions, revision_of, revisions_in
 
 T = TypeVar("T")
 
@@ -55,9 +52,14 @@ async def migrate(
     Processes that start together take turns. A server that is away is waited for, `patience` seconds at most: then
     HiveError `unavailable`. Raises SchemaTooNew, and whatever a revision raises.
     """
-    return await _patiently(
-        lambda: asyncio.to_thread(_migrate_alone, url, folder), patience, waiting or Waiting()
-    )
+    revisions = await asyncio.to_thread(revisions_in, folder)
+
+    async def bring_up_to_date() -> str | None:
+        if revisions.newest is not None and await schema_version(url) == revisions.newest:
+            return revisions.newest
+        return await asyncio.to_thread(_migrate_alone, url, folder, revisions)
+
+    return await _patiently(bring_up_to_date, patience, waiting or Waiting())
 
 
 async def await_schema(
@@ -67,20 +69,21 @@ async def await_schema(
 
     Changes nothing. Raises HiveError `unavailable` after `patience` seconds, and SchemaTooNew.
     """
-    waiting, head = waiting or Waiting(), ScriptDirectory(folder).get_current_head()
+    revisions = await asyncio.to_thread(revisions_in, folder)
 
     async def look() -> str | None:
-        found = await _on_connection(reader_engine(url), lambda it: _known(it, ScriptDirectory(folder)))
-        if found != head:
-            raise _NotYet(f"the database has schema {found!r}, and {head!r} is needed: run `migrate`")
+        found = await _on_connection(reader_engine(url), partial(_known, revisions=revisions))
+        if found != revisions.newest:
+            needed = f"{revisions.newest!r} is needed: run `migrate`"
+            raise _NotYet(f"the database has schema {found!r}, and {needed}")
         return found
 
-    return await _patiently(look, patience, waiting)
+    return await _patiently(look, patience, waiting or Waiting())
 
 
 async def schema_version(url: str) -> str | None:
     """The revision that the database has; None where it was never migrated."""
-    return await _on_connection(reader_engine(url), _revision)
+    return await _on_connection(reader_engine(url), revision_of)
 
 
 class _NotYet(ConnectionError):
@@ -114,23 +117,27 @@ def _words(error: BaseException) -> str:
     return str(error) if isinstance(error, _NotYet) else f"{type(error).__name__}: {error}"
 
 
-def _migrate_alone(url: str, folder: Path) -> str | None:
+def _migrate_alone(url: str, folder: Path, revisions: Revisions) -> str | None:
     # Revisions block, and read files: they get a thread and an event loop of their own.
     with _turn:
-        return asyncio.run(_migrate(url, ScriptDirectory(folder)))
+        return asyncio.run(_migrate(url, folder, revisions))
 
 
-async def _migrate(url: str, scripts: ScriptDirectory) -> str | None:
+async def _migrate(url: str, folder: Path, revisions: Revisions) -> str | None:
+    from hive_sql.upgrading import upgrade  # brings Alembic, which hardly a start needs
+
+    def bring_up_to_date(connection: Connection) -> str | None:
+        if is_postgres(url):
+            prepare_migration(connection, schema_of(url))
+        _known(connection, revisions)
+        upgrade(connection, folder)
+        return revision_of(connection)
+
     if not is_postgres(url):
-        return await _on_connection(writer_engine(url), lambda it: _upgrade(it, scripts))
-
-    def upgrade(connection: Connection) -> str | None:
-        prepare_migration(connection, schema_of(url))
-        return _upgrade(connection, scripts)
-
+        return await _on_connection(writer_engine(url), bring_up_to_date)
     # A revision may take long, and it holds nobody up who need not wait for it.
     engine = postgres_engine(url, connections=1, busy_seconds=BUSY_SECONDS, statement_seconds=0)
-    return await _on_connection(engine, upgrade)
+    return await _on_connection(engine, bring_up_to_date)
 
 
 async def _on_connection(engine: AsyncEngine, work: Callable[[Connection], T]) -> T:
@@ -142,34 +149,14 @@ async def _on_connection(engine: AsyncEngine, work: Callable[[Connection], T]) -
         await engine.dispose()
 
 
-def _upgrade(connection: Connection, scripts: ScriptDirectory) -> str | None:
-    _known(connection, scripts)
-
-    def steps(revision: Any, _context: MigrationContext) -> Iterable[Any]:
-        return scripts._upgrade_revs("head", revision)
-
-    with EnvironmentContext(Config(), scripts, fn=steps) as environment:
-        environment.configure(connection=connection)
-        environment.run_migrations()
-    return _revision(connection)
-
-
-def _known(connection: Connection, scripts: ScriptDirectory) -> str | None:
+def _known(connection: Connection, revisions: Revisions) -> str | None:
     """The database's revision. Raises SchemaTooNew where this release has never heard of it."""
-    found = _revision(connection)
-    if found is None:
-        return None
-    try:
-        scripts.get_revision(found)
-    except CommandError:
-        name = connection.engine.url.render_as_string(hide_password=True)
-        raise SchemaTooNew(
-            f"The database {name} has schema {found!r}; the newest that this release knows is "
-            f"{scripts.get_current_head()!r}. Start a release at least as new as the last one that used this "
-            "database, or restore a backup."
-        ) from None
-    return found
-
-
-def _revision(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
+    found = revision_of(connection)
+    if found is None or found in revisions.known:
+        return found
+    name = connection.engine.url.render_as_string(hide_password=True)
+    raise SchemaTooNew(
+        f"The database {name} has schema {found!r}; the newest that this release knows is "
+        f"{revisions.newest!r}. Start a release at least as new as the last one that used this "
+        "database, or restore a backup."
+    )
