@@ -1,4 +1,4 @@
-"""Blobs: whole or not at all, in parts, swept by age; in a folder and in S3 over real HTTP."""
+"""Blobs: whole or not at all, in parts, swept by age; in a folder, in S3 over real HTTP, and held in memory."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import pytest
 from hive_runtime.blobs import Blobs, ObjectBlobs, blobs_of
 from hive_runtime.clock import SystemClock
 from hive_runtime.errors import HiveError, Kind
+from hive_runtime.held_blobs import HeldBlobs
 
 MOTO = """
 import logging, sys
@@ -82,9 +83,11 @@ def clock() -> LateClock:
     return LateClock()
 
 
-@pytest.fixture(params=["folder", "s3"])
+@pytest.fixture(params=["folder", "s3", "held"])
 def blobs(request: pytest.FixtureRequest, tmp_path: Path, clock: LateClock) -> Blobs:
-    """Every test that asks for it runs on both."""
+    """Every test that asks for it runs on all. What is held has room for some of it: the rest lies in a folder."""
+    if request.param == "held":
+        return HeldBlobs(blobs_of(f"file://{tmp_path}", tmp_path / "nowhere", clock), clock, most=1_000_000)
     if request.param == "folder":
         return blobs_of(f"file://{tmp_path}", tmp_path / "nowhere", clock)
     server: S3 = request.getfixturevalue("s3")

@@ -24,6 +24,7 @@ from hive_runtime.blobs import Blobs
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError
 from hive_runtime.health import Health
+from hive_runtime.held_blobs import HeldBlobs
 from hive_runtime.settings import HostSettings
 from hive_runtime.telemetry import Metrics, Requests, report_lost_task
 from hive_runtime.valkey import Valkey
@@ -121,10 +122,13 @@ def network_of(around: Surroundings) -> Network:
 
 def blobs_of(around: Surroundings) -> Blobs:
     """Raises CannotStart."""
+    settings = around.settings
     try:
-        return blobs.blobs_of(around.settings.blob_url, around.data_dir, around.clock)
+        stored = blobs.blobs_of(settings.blob_url, around.data_dir, around.clock)
     except ValueError as error:
         raise CannotStart(f"HIVE_BLOB_URL: {error}") from None
+    is_alone = urlsplit(settings.bus_url).scheme == "memory" and urlsplit(settings.rpc_url).scheme == "local"
+    return HeldBlobs(stored, around.clock) if is_alone else stored
 
 
 def valkey_of(around: Surroundings) -> Valkey | None:

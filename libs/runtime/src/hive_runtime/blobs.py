@@ -32,7 +32,12 @@ STALL_SECONDS = 20.0
 
 
 class Blobs(Protocol):
-    """Every method raises HiveError `unavailable` where the storage is away, or does not answer."""
+    """Every method raises HiveError `unavailable` where the storage is away, or does not answer.
+
+    is_shared: other processes may read what this one writes.
+    """
+
+    is_shared: bool
 
     async def write(self, path: str, content: AsyncIterator[bytes]) -> int:
         """Store the whole of `content`, or nothing where it raises; returns its size in bytes."""
@@ -95,6 +100,8 @@ def _s3(bucket: str, prefix: str, endpoint: str | None = None, region: str = "us
 
 class ObjectBlobs:
     """Blobs in an object store; nothing is ever held whole in memory."""
+
+    is_shared = True
 
     def __init__(
         self, store: ObjectStore, clock: Clock, part_bytes: int = PART_BYTES, folder: Path | None = None

@@ -113,12 +113,11 @@ def _tools_most(request: Request) -> int:
 def _turns(request: Request) -> int:
     if not request.endpoint.fields:
         return sum(max(1, len(turn.parts)) for turn in request.prompt().turns)
-    messages = request.fields.get("messages")
-    return 0 if messages is None else bytes(messages).count(b'"role"')
+    return request.outline("messages").count(b'"role"') if "messages" in request.fields else 0
 
 
 def _said(request: Request) -> bytes:
-    """The messages and what the answer should be, in lower case."""
+    """The messages and what the answer should be, in outline and lower case."""
     fields = request.fields
     named = _SPEAKING.intersection(fields) if request.endpoint.fields else fields
-    return b" ".join([bytes(fields[name]).lower() for name in named])
+    return b" ".join([request.outline(name).lower() for name in named])

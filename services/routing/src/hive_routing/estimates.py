@@ -101,6 +101,8 @@ def _add_media(counted: Countable, media: Media) -> None:
 
 
 def _value(request: Request, name: str) -> Any:
+    if name in request.decoded:
+        return request.decoded.pop(name)
     try:
         return msgspec.json.decode(request.fields[name])
     except (msgspec.DecodeError, RecursionError):

@@ -154,7 +154,8 @@ async def read_body(receive: Receive) -> bytes:
         if message["type"] == "http.disconnect":
             raise HiveError(Kind.INVALID, "The body did not arrive.")
         parts.append(message.get("body", b""))
-    return b"".join(parts)
+    parts = [part for part in parts if part]
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 @dataclass(slots=True)

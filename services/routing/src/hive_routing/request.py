@@ -12,6 +12,7 @@ from msgspec import Raw
 from hive_routing.dialects.form import Prompt
 from hive_routing.dialects.seals import are_in
 from hive_routing.endpoints import ACTED_ON, Endpoint, invalid, shown
+from hive_routing.outline import outline
 from hive_runtime.errors import HiveError, Kind
 
 _decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
@@ -26,7 +27,9 @@ def _spellings(names: Iterable[str]) -> Mapping[str, frozenset[str]]:
     return {folded: frozenset(known) for folded, known in found.items()}
 
 
-LARGE_BYTES = 1024 * 1024
+LARGE_BYTES = 64 * 1024
+MANY_STRINGS = 10_000
+"""Looking at each of them in turn takes a few milliseconds."""
 _SPELLED = _spellings(ACTED_ON)
 _SPELLED_OPTIONS = _spellings(["include_usage"])
 
@@ -39,6 +42,9 @@ class Request:
     choices: how many choices a full answer has.
     usage_asked: the client wants the usage as a chunk of its stream.
     carries_seals: something in it came from a provider of another dialect, and is meant for that one alone.
+    decoded: values of members, by whoever had to decode them; taken out by the first who needs them again.
+    is_large: it holds so many values that others would feel it on the event loop if all were looked at there. Bytes
+    alone, such as an image's, do not make it so: they are passed over at some gigabytes a second.
     """
 
     endpoint: Endpoint
@@ -49,8 +55,11 @@ class Request:
     usage_asked: bool = False
     choices: int = 1
     carries_seals: bool = False
+    is_large: bool = False
     values: dict[str, Any] = field(default_factory=dict)
+    decoded: dict[str, Any] = field(default_factory=dict)
     _prompt: Prompt | None = None
+    _outlines: dict[str, bytes] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, endpoint: Endpoint, body: bytes, target: Target | None = None) -> Request:
@@ -64,7 +73,9 @@ class Request:
         else:
             name = model_name(fields, endpoint.default_model)
         request = cls(endpoint, name, fields, len(body), stream=target is not None and target.stream)
-        request.carries_seals = are_in(body)
+        seen = outline(body)
+        request.carries_seals = are_in(seen)
+        request.is_large = len(seen) > LARGE_BYTES and seen.count(b'"') > 2 * MANY_STRINGS
         return request
 
     def check(self) -> None:
@@ -84,11 +95,6 @@ class Request:
         _refuse_twins(options, _SPELLED_OPTIONS)
         self.usage_asked = bytes(options.get("include_usage", b"")) == b"true"
 
-    @property
-    def is_large(self) -> bool:
-        """Reading it all takes so long that others would feel it on the event loop."""
-        return self.size > LARGE_BYTES
-
     def prompt(self) -> Prompt:
         """What is asked, in the form between dialects. Raises HiveError `invalid` where it cannot be read."""
         if self._prompt is None:
@@ -97,9 +103,18 @@ class Request:
             self._prompt.stream = self._prompt.stream or self.stream
         return self._prompt
 
+    def outline(self, name: str) -> bytes:
+        """The outline of a member's value, for looking for words that mean something."""
+        found = self._outlines.get(name)
+        if found is None:
+            found = self._outlines[name] = outline(bytes(self.fields[name]))
+        return found
+
     def replace(self, changed: Mapping[str, Raw]) -> None:
         """Put other values in place of what the client said."""
         self.fields.update(changed)
+        self.decoded.clear()
+        self._outlines.clear()
         self._prompt = None
 
     @property

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Raw
 
 from hive_routing.dialects.responses.prompt_writing import thinks
+from hive_routing.outline import outline
 from hive_routing.request import Request
 from hive_routing.reranking import provider_fields
 
@@ -99,7 +100,7 @@ def _splice_gemini(request: Request, model: str, bound_field: str, bound: int | 
 def attach_documents(request: Request, body: bytes) -> None:
     """Turn `image_url` parts that hold a PDF into file parts; looks closer only where `/pdf` occurs."""
     messages = request.fields.get("messages")
-    if messages is not None and _MARK in body and request.endpoint.operation == "chat":
+    if messages is not None and _MARK in outline(body) and request.endpoint.operation == "chat":
         request.replace({"messages": _each(messages, _message)})
 
 

@@ -147,4 +147,6 @@ async def guard(port: Guards, request: Request, asker: Asker) -> Guarded:
         request.replace(
             {name: Raw(msgspec.json.encode(document.value[name])) for name, document in documents.items()}
         )
+    if request.endpoint.fields:  # other prompts are read in their own way
+        request.decoded = {name: document.value[name] for name, document in documents.items()}
     return guarded

@@ -88,7 +88,7 @@ class BlobReference(_message.Message):
     path: _builtins.str
     size_bytes: _builtins.int
     digest: _builtins.bytes
-    """BLAKE2b of the body: the same for the same body, wherever it lies."""
+    """Checksum of the body: the same for the same body, wherever it lies. Whoever wrote the blob chooses which."""
     def __init__(
         self,
         *,
