@@ -173,7 +173,8 @@ async def test_a_client_that_leaves_while_it_sends_leaves_nothing_behind(door: A
 
         await door.gateway(scope, leaving, send)
 
-    answered = await Client(gateway, "POST", "/v1/chat/completions", headers=AUTHORIZED).send()
+    client = Client(gateway, "POST", "/v1/chat/completions", headers=AUTHORIZED, parts=())
+    answered = await client.send()
     assert answered.messages == [] and door.service.seen == []
     assert [path for path in door.folder.rglob("*") if path.is_file()] == []
 

@@ -35,7 +35,7 @@ async def leave_while_sending(door: Any) -> None:
     async def gateway(scope: Any, receive: Any, send: Any) -> None:
         await door.gateway(scope, lambda: asyncio.sleep(0, parts.pop(0)), send)
 
-    await Client(gateway, "POST", CHAT, headers={**AUTHORIZED, "content-length": "800"}).send()
+    await Client(gateway, "POST", CHAT, headers={**AUTHORIZED, "content-length": "800"}, parts=()).send()
     assert parts == []
 
 

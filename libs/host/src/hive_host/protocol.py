@@ -362,6 +362,11 @@ class Cycle:
             if not self._complete and not self.disconnected:
                 self._fail()
 
+    def whole_body(self) -> bytes | None:
+        if self.more_body or self.disconnected or self.held_bytes < self.received_bytes:
+            return None
+        return self._take_out()
+
     async def receive(self) -> Message:
         if self.awaits_continue and not self._head and not self.disconnected:
             self.awaits_continue = False
@@ -370,19 +375,23 @@ class Cycle:
             self._wire.read_on(self)
             if not self._news:
                 await self._arrival()
-            self._news = False
         if self.disconnected or self._complete:
             return {"type": "http.disconnect"}
+        return {"type": "http.request", "body": self._take_out(), "more_body": self.more_body}
+
+    def _take_out(self) -> bytes:
+        self._news = False
+        self.held_bytes = 0
         body = b"".join(self._parts)
         self._parts.clear()
-        self.held_bytes = 0
-        return {"type": "http.request", "body": body, "more_body": self.more_body}
+        return body
 
     async def _arrival(self) -> None:
         if self._arrived is None:
             self._arrived = asyncio.Event()
-        await self._arrived.wait()
-        self._arrived.clear()
+        while not self._news:
+            self._arrived.clear()
+            await self._arrived.wait()
 
     async def send(self, message: Message) -> None:
         if self.is_full:
@@ -423,9 +432,10 @@ class Cycle:
         if self._without_body:
             body = b""
         elif self._chunked:
-            body = (b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + (
-                b"" if more_body else b"0\r\n\r\n"
-            )
+            if body:
+                body = b"%x\r\n%b\r\n" % (len(body), body)
+            if not more_body:
+                body += b"0\r\n\r\n"
         elif self._left is not None:
             self._left = _left(self._left - len(body), more_body)
         if not self.head_sent:

@@ -23,6 +23,10 @@ class Client(Protocol):
     Whoever uses it uses no `send`. All of it does nothing once the client has left.
     """
 
+    def whole_body(self) -> bytes | None:
+        """The body of its request, where all of it is here and `receive` has brought none of it."""
+        ...
+
     def watch(self, on_departure: Callable[[], None]) -> None:
         """Call back when there is nobody to answer any more. The app has the whole body, and reads no further."""
         ...

@@ -79,9 +79,7 @@ class RepliesBeside(Replies):
         if (call := self._caller.awaited(self._link, key)) is not None:
             self._caller.on_end(self._link, call, error, usage, given_back)
 
-    @property
-    def is_full(self) -> bool:
-        return False
+    is_full = False
 
     async def room(self) -> None:
         return

@@ -214,9 +214,8 @@ class Call:
         taker, waiter = self._taker, self._waiter
         if taker is None or waiter is None or waiter.done():
             return
-        data = self._taken_out()
         try:
-            taker.take(data)
+            taker.take(data := self._taken_out())
         except Exception as error:
             waiter.set_exception(error)
             return

@@ -22,6 +22,7 @@ class Clock(Protocol):
 class SystemClock:
     """The machine's own clocks and the event loop's timer."""
 
+    # Themselves and not in methods: a request asks for the time some thirty times.
     now = staticmethod(time.time)
     monotonic = staticmethod(time.monotonic)
 

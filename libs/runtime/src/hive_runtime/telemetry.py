@@ -15,6 +15,9 @@ from hive_runtime.series import SECONDS, SHORT_SECONDS, Histogram, Readings, Tal
 
 log = structlog.get_logger(__name__)
 
+TOGETHER = 256
+"""So many figures are put away at once, which costs each of them much less; or as many as there are when read."""
+
 
 def configure_logging(level: str, form: str) -> None:
     """Write to stderr from now on; `form` is `json`, `text` or `auto` (text on a terminal)."""
@@ -64,6 +67,7 @@ class Metrics:
         self._gauges: dict[str, Gauge] = {}
         self._tallies: dict[str, Tally] = {}
         self._histograms: dict[str, Histogram] = {}
+        self._put_away: list[Callable[[], None]] = []
         ProcessCollector(registry=self._registry)
         said = "Spans that did not get to their collector, since the start."
         self.readings("hive_trace_spans_lost", said, (), lambda: [((), tracing.lost())], grows=True)
@@ -106,7 +110,13 @@ class Metrics:
         """Figures by labels, asked for when somebody looks. grows: they never get less; shown with `_total`."""
         self._registry.register(Readings(name, help, labels, read, grows=grows))
 
+    def before_reading(self, put_away: Callable[[], None]) -> None:
+        """Call this whenever somebody looks: what was noted and does not show yet goes where it belongs."""
+        self._put_away.append(put_away)
+
     def page(self) -> bytes:
+        for put_away in self._put_away:
+            put_away()
         return generate_latest(self._registry)
 
 
@@ -125,10 +135,19 @@ class Requests:
         self._seconds = metrics.histogram(
             "hive_request_seconds", "Seconds from a request to the end of its answer.", ("service", "method")
         )
+        self._noted: list[tuple[str, str, float]] = []
+        metrics.before_reading(self._put_away)
 
     def note(self, method: str, code: str, seconds: float) -> None:
-        self._count.add((self._service, method, code))
-        self._seconds.observe((self._service, method), seconds)
+        self._noted.append((method, code, seconds))
+        if len(self._noted) == TOGETHER:
+            self._put_away()
+
+    def _put_away(self) -> None:
+        for method, code, seconds in self._noted:
+            self._count.add((self._service, method, code))
+            self._seconds.observe((self._service, method), seconds)
+        self._noted.clear()
 
 
 class Handled:
@@ -142,10 +161,19 @@ class Handled:
         self._seconds = metrics.histogram(
             "hive_record_seconds", "Seconds that a handler took.", ("topic", "group"), SHORT_SECONDS
         )
+        self._noted: list[tuple[str, str, int, float]] = []
+        metrics.before_reading(self._put_away)
 
     def handled(self, topic: str, group: str, records: int, seconds: float) -> None:
-        self._count.add((topic, group, "handled"), records)
-        self._seconds.observe((topic, group), seconds)
+        self._noted.append((topic, group, records, seconds))
+        if len(self._noted) == TOGETHER:
+            self._put_away()
 
     def failed(self, topic: str, group: str, records: int) -> None:
         self._count.add((topic, group, "failed"), records)
+
+    def _put_away(self) -> None:
+        for topic, group, records, seconds in self._noted:
+            self._count.add((topic, group, "handled"), records)
+            self._seconds.observe((topic, group), seconds)
+        self._noted.clear()

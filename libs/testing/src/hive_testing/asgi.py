@@ -83,6 +83,9 @@ class Client:
 
     is_full = False
 
+    def whole_body(self) -> bytes | None:
+        return self._parts.pop() if len(self._parts) == 1 else None
+
     def watch(self, on_departure: Callable[[], None]) -> None:
         self._on_departure = on_departure
         if self._left.is_set():

@@ -59,7 +59,7 @@ class Answer:
         await before_end()
         if self.is_full:
             await self.room()
-        self._write(data, more=False)
+        self.take(data, more_body=False)
         self.complete = True
 
     # As a call's `Taker`
@@ -71,8 +71,11 @@ class Answer:
     async def room(self) -> None:
         await self._client.room()
 
-    def take(self, data: bytes) -> None:
-        self._write(data, more=True)
+    def take(self, data: bytes, *, more_body: bool = True) -> None:
+        self.sent += len(data)
+        if self._streaming:
+            self.events += data.count(b"\n\n")
+        self._client.write(data, more_body)
 
     async def fail(self, error: HiveError) -> None:
         """End with an error: as a body of its own, or as a stream's last event."""
@@ -108,12 +111,6 @@ class Answer:
         if tokens is not None:
             headers += _rate_headers(tokens, b"tokens")
         self._client.start(status, headers)
-
-    def _write(self, data: bytes, *, more: bool) -> None:
-        self.sent += len(data)
-        if self._streaming:
-            self.events += data.count(b"\n\n")
-        self._client.write(data, more)
 
 
 def _rate_headers(rate: Rate, of: bytes) -> HeaderPairs:

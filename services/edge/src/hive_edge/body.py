@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from zlib import crc32
 
-from hive_relay.asgi import Receive
+from hive_relay.asgi import Client, Receive
 from hive_relay.frames import INLINE_BODY_BYTES
 from hive_runtime.blobs import Blobs
 from hive_runtime.errors import HiveError, Kind
@@ -17,7 +17,7 @@ class ClientGone(Exception):
 
 
 async def read_body(
-    receive: Receive, blobs: Blobs, request_id: str, declared: int | None, most: int
+    client: Client, receive: Receive, blobs: Blobs, request_id: str, declared: int | None, most: int
 ) -> bytes | BlobReference:
     """The body, or where it lies. Raises HiveError `too_large` above `most` bytes, ClientGone.
 
@@ -25,10 +25,11 @@ async def read_body(
     """
     if declared is not None and declared > most:
         raise _too_large(most)
-    part, more = await _next(receive)
-    if not more and len(part) <= INLINE_BODY_BYTES:
-        return part
-    parts, size = [part], len(part)
+    whole = client.whole_body()
+    if whole is not None and len(whole) <= INLINE_BODY_BYTES:
+        return whole
+    parts, more = [whole or b""], whole is None
+    size = len(parts[0])
     while more and size <= INLINE_BODY_BYTES:
         part, more = await _next(receive)
         parts.append(part)

@@ -201,7 +201,9 @@ class Gateway:
         if head.encoding not in ("", "identity"):
             said = f"Content-Encoding {head.encoding[:40]!r} is not taken here: send the body as it is."
             raise HiveError(Kind.UNSUPPORTED_MEDIA, said)
-        body = await read_body(receive, self._blobs, answer.request_id, head.length, self._max_body)
+        client: Client = visit.scope["hive.client"]
+        most = self._max_body
+        body = await read_body(client, receive, self._blobs, answer.request_id, head.length, most)
         blob = body.path if isinstance(body, BlobReference) else None
         visit.size = _size(body)
         try:
@@ -211,7 +213,7 @@ class Gateway:
             request = _request(visit, route, head, holder, body)
             call = visit.call = await self._caller.call(request)
             del body, request  # an answer may take long, and nobody needs them any more
-            await self._exchange(call, visit.scope["hive.client"], answer, entry)
+            await self._exchange(call, client, answer, entry)
         finally:
             if blob is not None:
                 await self._blobs.delete(blob)
