@@ -92,7 +92,7 @@ class Connection(HttpToolsProtocol):
             self._read_without_upgrade(data[offer_ends:])
         else:
             self._count_barren(0 if self.progress != before else len(data))
-            if self.reading is Reading.HEAD:
+            if self.head.fields:
                 self._weigh_head()
 
     # The parser's calls; what they raise ends the parsing
@@ -108,7 +108,7 @@ class Connection(HttpToolsProtocol):
         self.head.add_target(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.head.add_field(name, value)
+        self.head.fields.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         self.head.weigh()
@@ -147,6 +147,8 @@ class Connection(HttpToolsProtocol):
         if self.upgrading:
             return
         self.progress += 1
+        if self.head.fields:
+            self.head.weigh()
         assert self.newest is not None
         self.newest.end_of_body()
         if self.reading is not Reading.REST:
@@ -358,6 +360,8 @@ class Connection(HttpToolsProtocol):
     # Bytes that bring nothing
 
     def _weigh_head(self) -> None:
+        if self.deaf:
+            return
         try:
             self.head.weigh()
         except Refusal as refusal:

@@ -32,6 +32,8 @@ class MeasuredBus:
 
     def __init__(self, bus: Bus, metrics: Metrics, clock: Clock, lags: Lags | None = None) -> None:
         self._bus = bus
+        self.publish = bus.publish
+        self.publish_all = bus.publish_all
         self._clock = clock
         self._handled = Handled(metrics)
         self._burying: list[tuple[tuple[str, str], Buries]] = []
@@ -40,12 +42,6 @@ class MeasuredBus:
         if lags is not None:
             said = "Records that wait for their handler."
             metrics.readings("hive_bus_lag", said, places, lambda: lags().items())
-
-    async def publish(self, message: Message) -> None:
-        await self._bus.publish(message)
-
-    async def publish_all(self, messages: Sequence[Message]) -> int:
-        return await self._bus.publish_all(messages)
 
     async def retire(self, kind: type[Message], key: str, fields: Mapping[str, str] | None = None) -> None:
         await self._bus.retire(kind, key, fields)

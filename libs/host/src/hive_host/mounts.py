@@ -17,6 +17,8 @@ class Mounts:
     def __init__(self, health: Health) -> None:
         self._health = health
         self._apps: list[tuple[str, App]] = []
+        self._words = {"healthz", "readyz"}
+        """With which a path begins that the root application does not answer."""
         self._root: App | None = None
         self._sockets: dict[str, App] = {}
 
@@ -25,6 +27,7 @@ class Mounts:
         if prefix == "":
             self._root = app
         else:
+            self._words.add(prefix.split("/")[1])
             self._apps.append((prefix, app))
             self._apps.sort(key=lambda mount: -len(mount[0]))
 
@@ -41,7 +44,10 @@ class Mounts:
         await deny(send, error.status, error_body(Dialect.OPENAI, error))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"]
+        path: str = scope["path"]
+        if self._root is not None and path[1:].partition("/")[0] not in self._words:
+            await self._root(scope, receive, send)
+            return
         if (health := self._health.answer(path)) is not None:
             await respond(send, *health)
             return

@@ -164,36 +164,40 @@ class Shared(ServerState):
 
 
 class Head:
-    """The target and the header fields of one request, taken in as they come; what is wrong raises Refusal."""
+    """The target and the header fields of one request, taken in as they come; what is wrong raises Refusal.
 
-    complete = False
+    fields: where the parser puts each, its name in lower case. They are the headers first; then the trailers, which
+    an app would trust if it saw them among the headers.
+    """
+
     expects_continue = False
     target = b""
-    _fields = _size = 0
-    """How many were counted, and their bytes."""
+    _weighed = _count = _size = 0
+    """How many of `fields` were counted, how many of all, and their bytes."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self.headers: list[tuple[bytes, bytes]] = []
+        self.fields = self.headers
 
     def add_target(self, part: bytes) -> None:
         self.target += part
         if len(self.target) > self._limits.target_bytes:
             raise too_large(f"The request target is longer than {self._limits.target_bytes} bytes.")
 
-    def add_field(self, name: bytes, value: bytes) -> None:
-        if self.complete:  # a trailer: an app that saw it among the headers would trust it
-            self._count([(name, value)])
-        else:
-            self.headers.append((name.lower(), value))
-
     def weigh(self) -> None:
         """Bound the fields that have come: called where they are complete, and after a read that ends before."""
-        self._count(self.headers[self._fields :])
+        new = self.fields[self._weighed :]
+        self._weighed += len(new)
+        self._count += len(new)
+        self._size += sum(map(len, chain.from_iterable(new))) + 4 * len(new)
+        if self._size > self._limits.head_bytes or self._count > self._limits.header_fields:
+            raise self.too_large()
 
     def check(self, version: str) -> None:
         """Called once, when all fields of the head are there."""
-        self.complete = True
+        self.fields = []
+        self._weighed = 0
         if version not in ("1.1", "1.0"):
             raise invalid(f"HTTP/{version} is not served here: use HTTP/1.1.")
         fields = dict(self.headers)
@@ -249,12 +253,6 @@ class Head:
         lines = [b"%b %b HTTP/%b\r\n" % (method, self.target, version.encode())]
         lines += [b"%b: %b\r\n" % field for field in self.headers if field[0] not in _OF_AN_UPGRADE]
         return b"".join([*lines, b"\r\n" if keep_alive else b"connection: close\r\n\r\n"])
-
-    def _count(self, fields: Sequence[tuple[bytes, bytes]]) -> None:
-        self._fields += len(fields)
-        self._size += sum(map(len, chain.from_iterable(fields))) + 4 * len(fields)
-        if self._size > self._limits.head_bytes or self._fields > self._limits.header_fields:
-            raise self.too_large()
 
     def _all(self, name: bytes) -> list[bytes]:
         return [value for each, value in self.headers if each == name]

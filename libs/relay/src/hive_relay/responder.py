@@ -150,7 +150,7 @@ class Responder(GatewayServicer):
             return
         asker.runs[run.key] = run
         self._running.add(run)
-        done = partial(self._done, run, asker, envelope.blob.size_bytes)
+        done = partial(self._done, run, asker)
         try:
             run.task = self._tasks.spawn(run.execute(self._app), "run", done)
         except BaseException:
@@ -201,22 +201,22 @@ class Responder(GatewayServicer):
         if left <= 0 or (envelope.request_id, envelope.attempt) in asker.runs:
             return None, None
         run = Run(envelope, asker.replies, self._blobs, asyncio.get_running_loop().time() + left)
-        if self._body_bytes + envelope.blob.size_bytes > self._bounds.body_bytes:
+        if self._body_bytes + run.claimed_bytes > self._bounds.body_bytes:
             run.refuse(HiveError(Kind.UNAVAILABLE, "Too many large bodies at once.", retry_after=1))
             return None, None
         if self._draining:
             run.decline()
             return None, None
-        self._body_bytes += envelope.blob.size_bytes
+        self._body_bytes += run.claimed_bytes
         return run, asker
 
-    def _done(self, run: Run, asker: Asker, body_bytes: int) -> None:
+    def _done(self, run: Run, asker: Asker) -> None:
         del asker.runs[run.key]
         self._running.discard(run)
         if run.is_owed and asker.carrier is None:
             # What ran here was stopped: whoever is beside hears of it by no stream that breaks.
             self._drop(asker)
-        self._body_bytes -= body_bytes
+        self._body_bytes -= run.claimed_bytes
         self._free_place()
 
     def _look_at_runs(self, now: float) -> float:

@@ -22,7 +22,8 @@ log = structlog.get_logger(__name__)
 class Run:
     """Feeds the app the request, turns what it sends into frames, and holds it back where credit is used up.
 
-    deadline: in the event loop's time. is_owed: the caller waits for the end of it.
+    deadline: in the event loop's time. is_owed: the caller waits for the end of it. claimed_bytes: of a body in blob
+    storage.
     """
 
     task: asyncio.Task[None] | None = None
@@ -40,6 +41,7 @@ class Run:
     def __init__(self, envelope: RequestEnvelope, replies: Replies, blobs: Blobs, deadline: float) -> None:
         self.key = (envelope.request_id, envelope.attempt)
         self.deadline = deadline
+        self.claimed_bytes = envelope.blob.size_bytes if envelope.HasField("blob") else 0
         self._envelope: RequestEnvelope | None = envelope
         self._replies = replies
         self._blobs = blobs

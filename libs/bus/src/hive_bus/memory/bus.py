@@ -64,9 +64,10 @@ class MemoryBus:
         return {place: lag for topic in self._events.values() for place, lag in topic.lags().items()}
 
     async def publish(self, message: Message) -> None:
-        self._require_open()
+        if self._closed:
+            self._require_open()
         route = route_of(type(message))
-        topic = route.topic_of(message)
+        topic = route.topic_of(message) if route.places else route.template
         if route.delivery == DELIVERY_REQUEST:
             self._request_topic(topic).publish(message)
         elif route.delivery == DELIVERY_EVENT:
