@@ -60,7 +60,7 @@ class Model:
     """What clients ask for by name. `mode` is `chat`, `embedding` or empty: not known.
 
     declared: `id` as operators wrote it, with a `*` where they wrote one: prices and allow-lists go by it.
-    groups: the deployments in the order in which they are asked.
+    groups: the deployments in the order in which they are asked. sole: the one that there is, where it has no limit.
     """
 
     id: str
@@ -76,11 +76,14 @@ class Model:
     declared: str = ""
     headers: Headers = field(init=False)
     groups: Groups = field(init=False, repr=False, compare=False)
+    sole: Deployment | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "headers", ((b"x-hive-model", _header(self.id)),))
         object.__setattr__(self, "declared", self.declared or self.id)
         object.__setattr__(self, "groups", self._grouped(self.routing.region, None))
+        every = [each for group in self.groups for each in group]
+        object.__setattr__(self, "sole", every[0] if len(every) == 1 and every[0].limit is None else None)
 
     def groups_for(self, region: Region | None) -> Groups:
         """The deployments as a caller with this wish gets them asked; the model's own wish binds all the same."""

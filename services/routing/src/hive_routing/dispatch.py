@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from math import ceil, inf
-from typing import Generic, TypeVar
+from types import MappingProxyType
+from typing import Generic, TypeVar, cast
 
 from hive_routing.breaker import Breaker
 from hive_routing.catalogue import Deployment, Model
@@ -54,26 +55,30 @@ class Policy:
     longest_pause: float = 5.0
 
 
-@dataclass(slots=True)
 class _Run(Generic[T]):
     """One request's way through the deployments.
 
+    first: what became of the attempt that was made before any choice, until it is judged.
     wait: seconds until the first one of those that rest or are full may be asked; infinite: none is.
     unsaid: why deployments (by id) cannot be asked in their dialect. served: one is where the caller wants it.
     """
 
-    ask: Ask[T]
-    deadline: float
-    route: Route[T]
-    most: int
-    made: int = 0
-    allowed: int = 0
+    # How it begins; most requests need few of these.
+    made = 0
+    allowed = 0
+    first: Tried[T] | None = None
     error: HiveError | None = None
     too_long: HiveError | None = None
-    unsaid: dict[str, HiveError] = field(default_factory=dict)
-    wait: float = inf
-    served: bool = False
-    hedged: bool = False
+    unsaid: Mapping[str, HiveError] = MappingProxyType({})
+    wait = inf
+    served = False
+    hedged = False
+
+    def __init__(self, ask: Ask[T], deadline: float, route: Route[T], most: int) -> None:
+        self.ask = ask
+        self.deadline = deadline
+        self.route = route
+        self.most = most
 
 
 class Dispatcher:
@@ -105,6 +110,13 @@ class Dispatcher:
         deadline: monotonic seconds; no pause goes beyond it. route: what is known of the request.
         """
         run = _Run(ask, deadline, route, min(self._policy.attempts, route.attempts or self._policy.attempts))
+        sole = models[0].sole
+        # The usual request: there is nothing to choose, and nothing to be weighed before it is asked.
+        if sole is not None and route.may_go_anywhere and self._breaker.allows(sole.id):
+            run.first = tried = await self._try(run, models[0], sole)
+            if tried.error is None:
+                return cast(T, tried.answer)
+            run.made = 0  # it counts where it is judged
         pending = deque(_that_fit(models, route))
         while pending:
             model = pending.popleft()
@@ -173,6 +185,9 @@ class Dispatcher:
 
     def _next(self, run: _Run[T], model: Model, left: list[Deployment]) -> Deployment | None:
         """The one of these that the policy wants asked now, taken out of them; None where there is none."""
+        if run.first is not None:
+            left.remove(run.first.deployment)
+            return run.first.deployment
         if run.made >= run.allowed:
             return None
         ready = [each for each in left if self._may_ask(run, each)]
@@ -220,6 +235,10 @@ class Dispatcher:
         self, run: _Run[T], model: Model, deployment: Deployment, left: Sequence[list[Deployment]]
     ) -> Sequence[Tried[T]]:
         """Ask it, and the next one of those that are left where it says nothing for too long."""
+        if (tried := run.first) is not None:
+            run.first = None
+            run.made += not isinstance(tried.error, Untranslatable)
+            return (tried,)
         after = 0.0 if run.hedged else self._hedge_seconds(run, model)
         # The last resort is not asked while another one may still answer.
         spare = [group for group in left if group and group[0].weight] if after else ()
@@ -265,7 +284,7 @@ class Dispatcher:
         run.made += 1
         number = run.made
         self._breaker.begin(id)
-        self._loads.begin(id)
+        load = self._loads.begin(id)
         if deployment.limit is not None:
             self._limits.begin(deployment.declared, tokens)
         began = self._clock.monotonic()
@@ -288,7 +307,8 @@ class Dispatcher:
             self._loads.end(id)
             self._breaker.abandon(id)
             raise
-        self._loads.answered(id, self._clock.monotonic() - began, is_streamed=streamed)
+        now = self._clock.monotonic()
+        load.peak(is_streamed=streamed).note(now - began, now)
         return Tried(deployment, answer)
 
     def _judge(self, run: _Run[T], tried: Tried[T]) -> T | None:
@@ -299,7 +319,7 @@ class Dispatcher:
         if tried.is_final:
             raise error
         if isinstance(error, Untranslatable):
-            run.unsaid[tried.deployment.id] = error
+            run.unsaid = {**run.unsaid, tried.deployment.id: error}
         else:
             run.error = error
         return None

@@ -14,7 +14,7 @@ from hive_runtime.errors import HiveError
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Tried(Generic[T]):
     """What became of an attempt: an answer or an error."""
 

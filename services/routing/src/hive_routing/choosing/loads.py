@@ -50,6 +50,9 @@ class Load:
     streamed: Peak = field(default_factory=Peak)
     whole: Peak = field(default_factory=Peak)
 
+    def peak(self, *, is_streamed: bool) -> Peak:
+        return self.streamed if is_streamed else self.whole
+
 
 class Loads:
     """Of deployments by their ids; what is not known is idle."""
@@ -58,13 +61,14 @@ class Loads:
         self._clock = clock
         self._loads: dict[str, Load] = {}
 
-    def begin(self, deployment: str) -> None:
+    def begin(self, deployment: str) -> Load:
         """A call is made; `end` follows."""
         load = self._loads.get(deployment)
         if load is None:
             make_room(self._loads, MOST)
             load = self._loads[deployment] = Load()
         load.in_flight += 1
+        return load
 
     def end(self, deployment: str) -> None:
         """A call, or the stream that it gave, is over."""
@@ -75,8 +79,7 @@ class Loads:
     def answered(self, deployment: str, seconds: float, *, is_streamed: bool) -> None:
         """So long it took."""
         if (load := self._loads.get(deployment)) is not None:
-            peak = load.streamed if is_streamed else load.whole
-            peak.note(seconds, self._clock.monotonic())
+            load.peak(is_streamed=is_streamed).note(seconds, self._clock.monotonic())
 
     def failed(self, deployment: str, seconds: float, *, is_streamed: bool) -> None:
         """It failed after so long."""
@@ -96,5 +99,5 @@ class Loads:
         load = self._loads.get(deployment)
         if load is None:
             return 0.0
-        seconds = (load.streamed if is_streamed else load.whole).now(self._clock.monotonic())
+        seconds = load.peak(is_streamed=is_streamed).now(self._clock.monotonic())
         return seconds if seconds >= UNKNOWN_SECONDS else 0.0

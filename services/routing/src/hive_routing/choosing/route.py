@@ -35,6 +35,11 @@ class Route(Generic[T]):
     afford: Callable[[Model], Awaitable[None]] | None = None
     discard: Callable[[T], Awaitable[None]] | None = None
 
+    @property
+    def may_go_anywhere(self) -> bool:
+        """Neither where a deployment is nor how much its model can read matters."""
+        return self.region is None and not self.prompt_tokens
+
 
 ANY: Route[Any] = Route()
 """Of a request that nothing is known of."""
