@@ -11,7 +11,6 @@ import pytest
 from hive_routing.usage_events import usage_event
 from hive_runtime.tracing import Role
 from hive_testing.spans import KeepingTracer, KeptSpan, kept_spans
-from modelhive.events.v1.usage_pb2 import UsageRecorded
 
 CALL = "chat gpt-4o-real"
 QUICK = {"connect": 1, "first_byte": 0.1, "idle": 0.1, "total": 5}
@@ -64,14 +63,14 @@ async def test_a_call_says_who_was_asked_and_what_was_used(
 async def test_usage_tells_which_call_it_is_of(gateway: Any, tracer: KeepingTracer) -> None:
     await gateway.chat()
     (attempt,) = gateway.log.closed
-    event = UsageRecorded.FromString(usage_event(attempt, "holder", 1))
+    event = usage_event(attempt, "holder", 1)
     assert event.traceparent == tracer.named(CALL).traceparent
 
 
 async def test_without_traces_usage_tells_of_none(gateway: Any) -> None:
     await gateway.chat()
     (attempt,) = gateway.log.closed
-    assert UsageRecorded.FromString(usage_event(attempt, "holder", 1)).traceparent == ""
+    assert usage_event(attempt, "holder", 1).traceparent == ""
 
 
 async def test_every_try_is_a_call_of_its_own(gateway: Any, tracer: KeepingTracer) -> None:
@@ -115,7 +114,7 @@ async def test_an_answer_that_is_given_again_is_no_call(gateway: Any, tracer: Ke
     assert len(calls(tracer)) == 1
     _, again = gateway.log.closed
     process = [span for span in tracer.spans if span.name.startswith("process")][1]
-    assert UsageRecorded.FromString(usage_event(again, "holder", 1)).traceparent == process.traceparent
+    assert usage_event(again, "holder", 1).traceparent == process.traceparent
     assert [span.ended for span in tracer.spans] == [1, 1, 1]
     figures = samples(gateway)
     assert sum(value for name, value in figures.items() if name.startswith("hive_model_calls_total")) == 1

@@ -200,7 +200,9 @@ def _close_all(folder: Path, holder: str) -> tuple[Journal, int] | None:
     try:
         for attempt in attempts:
             settle(attempt)
-            journal.close(attempt.number, usage_event(attempt, holder, journal.sequence + 1))
+            journal.close(
+                attempt.number, usage_event(attempt, holder, journal.sequence + 1).SerializeToString()
+            )
         if attempts:
             log.info("attempts of an ended process are settled", holder=holder, attempts=len(attempts))
             journal.sync()

@@ -12,13 +12,13 @@ _LARGEST = 2**63 - 1
 _COUNTERS = ("attempt", "call")
 
 
-def usage_event(attempt: Attempt, holder: str, sequence: int) -> bytes:
-    """The serialized `UsageRecorded`. What the contract cannot carry (half of a surrogate pair, a number that is
-    too large) is replaced by what is nearest."""
+def usage_event(attempt: Attempt, holder: str, sequence: int) -> UsageRecorded:
+    """What the contract cannot carry (half of a surrogate pair, a number that is too large) is replaced by what is
+    nearest. Nobody changes it: all who take it in this process get this one."""
     try:
-        return _event(attempt, holder, sequence).SerializeToString()
+        return _event(attempt, holder, sequence)
     except (ValueError, OverflowError):  # UnicodeEncodeError is a ValueError
-        return _event(_clamped(encodable(attempt)), holder, sequence).SerializeToString()
+        return _event(_clamped(encodable(attempt)), holder, sequence)
 
 
 def _event(attempt: Attempt, holder: str, sequence: int) -> UsageRecorded:
@@ -59,7 +59,7 @@ def _event(attempt: Attempt, holder: str, sequence: int) -> UsageRecorded:
     if attempt.tags:
         event.tags.extend(attempt.tags)
     handling = attempt.handling
-    event.cache = handling.cache.value  # type: ignore[assignment]
+    event.cache = handling.cache  # type: ignore[assignment]
     if handling.guards:
         event.guards.extend(handling.guards)
     event.guard_verdict = handling.guard_verdict  # type: ignore[assignment]

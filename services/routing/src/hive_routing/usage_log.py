@@ -58,12 +58,13 @@ class JournaledLog(UsageLog):
         sequence = journal.sequence + 1
         try:
             event = usage_event(attempt, journal.holder, sequence)
+            written = event.SerializeToString()
         except Exception:
             # Its money is safe: the next start settles what stands in the journal without an end.
             log.exception("an attempt's end cannot be told", request_id=attempt.request_id, call=attempt.call)
             return
-        journal.close(attempt.number, event)
-        self._teller.offer(sequence, event)
+        journal.close(attempt.number, written)
+        self._teller.offer(sequence, event, written)
 
     async def run(self) -> None:
         """Tell what is closed, until this is cancelled or `leave` is called."""

@@ -158,7 +158,8 @@ class Journal:
         self._number = attempt.number = number
         self._current.opened += 1
         self._opened[number] = self._current
-        self._recover()
+        if self.failure:
+            self._recover()
 
     def progress(self, number: int, delivered: int, at_ms: int, first_content_us: int | None) -> None:
         """Write down how far it has come; where the disk does not take it, nothing is. Never raises."""
@@ -374,6 +375,5 @@ class Journal:
         self.failure = reason
 
     def _recover(self) -> None:
-        if self.failure:
-            log.info("the journal can be written again", holder=self.holder)
-            self.failure = ""
+        log.info("the journal can be written again", holder=self.holder)
+        self.failure = ""
