@@ -3,5 +3,6 @@
 from hive_host.adapters import CannotStart
 from hive_host.host import Host, Process
 from hive_host.listener import CannotListen
+from hive_host.mounts import Later
 
-__all__ = ["CannotListen", "CannotStart", "Host", "Process"]
+__all__ = ["CannotListen", "CannotStart", "Host", "Later", "Process"]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
+from threading import Lock
+from typing import ClassVar
 
 from hive_relay.asgi import App, Receive, Scope, Send
 from hive_runtime.dialects import Dialect, error_body
@@ -60,6 +63,32 @@ class Mounts:
             return
         error = HiveError(Kind.NOT_FOUND, f"There is no {scope['method']} {path[:200]} here.")
         await respond(send, error.status, error_body(Dialect.OPENAI, error))
+
+
+class Later:
+    """An application that is made at the first request to it, in a thread: until then it costs the process nothing.
+
+    Where it cannot be made, that request fails, and the next one tries again.
+    """
+
+    _turn: ClassVar = Lock()
+    """Of all in the process: modules that import each other must not be imported by two threads at a time."""
+
+    def __init__(self, make: Callable[[], App]) -> None:
+        self._make = make
+        self._app: App | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._app
+        if app is None:
+            app = await asyncio.to_thread(self._made)
+        await app(scope, receive, send)
+
+    def _made(self) -> App:
+        with self._turn:
+            if self._app is None:
+                self._app = self._make()
+            return self._app
 
 
 def metrics_app(metrics: Metrics) -> App:

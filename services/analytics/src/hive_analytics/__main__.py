@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from hive_analytics.service import analytics_service
-from hive_analytics.settings import AnalyticsSettings
-from hive_host.alone import Alone
+from hive_runtime.garbage import uncollected
+
+with uncollected():
+    from hive_analytics.service import analytics_service
+    from hive_analytics.settings import AnalyticsSettings
+    from hive_host.alone import Alone
 
 if __name__ == "__main__":
     Alone("analytics", lambda host: analytics_service(host, AnalyticsSettings())).main()

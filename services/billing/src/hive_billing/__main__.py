@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from hive_billing.service import MIGRATIONS, billing_service
-from hive_billing.settings import BillingSettings
-from hive_host.alone import Alone
-from hive_sql import SchemaTooNew, migrate
+from hive_runtime.garbage import uncollected
+
+with uncollected():
+    from hive_billing.service import MIGRATIONS, billing_service
+    from hive_billing.settings import BillingSettings
+    from hive_host.alone import Alone
+    from hive_sql import SchemaTooNew, migrate
 
 if __name__ == "__main__":
     Alone(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from hive_console.admin_token import NoAdminToken
-from hive_console.configuration import ConfigurationError
-from hive_console.service import MIGRATIONS, console_service
-from hive_console.settings import ConsoleSettings
-from hive_host.alone import Alone
-from hive_runtime.sealing import SealingError
-from hive_sql import SchemaTooNew, migrate
+from hive_runtime.garbage import uncollected
+
+with uncollected():
+    from hive_console.admin_token import NoAdminToken
+    from hive_console.configuration import ConfigurationError
+    from hive_console.service import MIGRATIONS, console_service
+    from hive_console.settings import ConsoleSettings
+    from hive_host.alone import Alone
+    from hive_runtime.sealing import SealingError
+    from hive_sql import SchemaTooNew, migrate
 
 if __name__ == "__main__":
     Alone(

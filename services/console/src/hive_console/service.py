@@ -10,6 +10,7 @@ from pathlib import Path
 
 import structlog
 from pydantic import SecretStr
+from starlette.types import ASGIApp
 
 from hive_bus.outbox import Outbox, OutboxRelay
 from hive_console import admin_token, store
@@ -22,15 +23,7 @@ from hive_console.discovery import OllamaWatch
 from hive_console.feed import Feed
 from hive_console.found import Declared, built_in, from_environment
 from hive_console.guards import Policies
-from hive_console.http import PREFIX, admin_app
-from hive_console.http.cache import cache_routes
-from hive_console.http.callers import key_routes, tenant_routes
-from hive_console.http.catalogue import model_routes, provider_routes
-from hive_console.http.doctor import doctor_routes
-from hive_console.http.guards import guard_routes, policy_routes
-from hive_console.http.ledger import ledger_routes, price_routes, rerate_routes
-from hive_console.http.usage import usage_routes
-from hive_console.http.wallets import budget_routes, wallet_routes
+from hive_console.http import PREFIX
 from hive_console.keys import Keys
 from hive_console.models import Models
 from hive_console.providers import Providers
@@ -39,7 +32,7 @@ from hive_console.settings import DEFAULT_FILE, ConsoleSettings
 from hive_console.sources import Sources
 from hive_console.startup import bring_up
 from hive_console.tenants import Tenants
-from hive_host import Host
+from hive_host import Host, Later
 from hive_runtime.sealing import credentials_key
 from hive_sql import Waiting, open_database
 from modelhive.control.v1.control_pb2 import ControlChanged
@@ -101,23 +94,18 @@ async def console_service(host: Host, settings: ConsoleSettings) -> AsyncIterato
         billing, analytics = host.channel("billing"), host.channel("analytics")
         budgets = Budgets(RpcBooks(billing), changes, host.clock)
         tenants, policies = Tenants(changes), Policies(changes)
-        routers = [
-            tenant_routes(tenants),
-            key_routes(Keys(changes, budgets), budgets),
-            provider_routes(providers),
-            model_routes(Models(changes, file_name)),
-            wallet_routes(tenants, billing),
-            budget_routes(tenants, billing),
-            ledger_routes(billing),
-            price_routes(billing),
-            rerate_routes(billing, host.clock),
-            usage_routes(analytics, host.clock),
-            doctor_routes(billing, analytics),
-            policy_routes(policies),
-            guard_routes(policies, host.channel("guardrails")),
-            cache_routes(tenants, host.channel("routing")),
-        ]
-        host.mount("internal", PREFIX, admin_app(routers, token))
+        keys, models = Keys(changes, budgets), Models(changes, file_name)
+
+        def admin_api() -> ASGIApp:
+            from hive_console.http.whole import Resources, whole_app
+
+            others = billing, analytics, host.channel("guardrails"), host.channel("routing")
+            resources = Resources(
+                tenants, keys, budgets, providers, models, policies, *others, clock=host.clock
+            )
+            return whole_app(resources, token)
+
+        host.mount("internal", PREFIX, Later(admin_api))
         # Others hear of the changes by asking, so it stays where they find it.
         host.health.note("console's outbox", lambda: _complaint(relay))
         host.serve(StateDoor.attach, StateDoor(feed))

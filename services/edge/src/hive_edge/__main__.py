@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from hive_edge.service import edge_service
-from hive_edge.settings import EdgeSettings
-from hive_host.alone import Alone
+from hive_runtime.garbage import uncollected
+
+with uncollected():
+    from hive_edge.service import edge_service
+    from hive_edge.settings import EdgeSettings
+    from hive_host.alone import Alone
 
 if __name__ == "__main__":
     Alone("edge", lambda host: edge_service(host, EdgeSettings()), public=True).main()

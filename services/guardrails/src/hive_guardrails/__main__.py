@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from hive_guardrails.service import guardrails_service
-from hive_host.alone import Alone
+from hive_runtime.garbage import uncollected
+
+with uncollected():
+    from hive_guardrails.service import guardrails_service
+    from hive_host.alone import Alone
 
 if __name__ == "__main__":
     Alone("guardrails", guardrails_service).main()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from hive_host.alone import Alone
-from hive_routing.idempotency import MIGRATIONS
-from hive_routing.service import routing_service
-from hive_routing.settings import RoutingSettings
-from hive_runtime.sealing import SealingError
-from hive_sql import SchemaTooNew, migrate
+from hive_runtime.garbage import uncollected
+
+with uncollected():
+    from hive_host.alone import Alone
+    from hive_routing.idempotency import MIGRATIONS
+    from hive_routing.service import routing_service
+    from hive_routing.settings import RoutingSettings
+    from hive_runtime.sealing import SealingError
+    from hive_sql import SchemaTooNew, migrate
 
 if __name__ == "__main__":
     Alone(

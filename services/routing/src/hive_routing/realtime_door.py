@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any, Self
 
 import grpc.aio
-from fastapi import FastAPI
+from starlette.applications import Starlette
 
 from hive_host import Host
 from hive_routing.http import allowed_models
@@ -33,7 +33,7 @@ STOP_SECONDS = 5.0
 _PASSED = ("openai-beta", "openai-safety-identifier")
 
 
-def open_realtime(host: Host, rest: FastAPI, opener: Opener, key: SealingKey) -> RealtimeDoor:
+def open_realtime(host: Host, rest: Starlette, opener: Opener, key: SealingKey) -> RealtimeDoor:
     """Serve sessions, and the endpoints of their secrets. To be entered while the host runs."""
     secrets = ClientSecrets(key.text, host.clock)
     add_realtime(rest, opener, secrets, host.clock)

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from fastapi import FastAPI, Request, Response
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
 
 from hive_relay.exchange import exchange_of
 from hive_routing.http import allowed_models
 from hive_routing.realtime.client_secrets import ClientSecrets, Grant, read_wish
 from hive_routing.realtime.opening import Opener
+from hive_routing.rest import Endpoint, add_endpoint
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError, Kind
 
 
-def add_realtime(app: FastAPI, opener: Opener, client_secrets: ClientSecrets, clock: Clock) -> None:
+def add_realtime(app: Starlette, opener: Opener, client_secrets: ClientSecrets, clock: Clock) -> None:
     """Below `/realtime`, with and without `/v1`."""
 
     async def make(request: Request, *, flat: bool) -> tuple[str, int, dict[str, Any]]:
@@ -45,7 +47,7 @@ def add_realtime(app: FastAPI, opener: Opener, client_secrets: ClientSecrets, cl
     async def calls(request: Request) -> Response:
         raise HiveError(Kind.NOT_FOUND, f"{request.url.path[:200]} is not enabled on this deployment.")
 
-    routes: list[tuple[str, str, Callable[..., Any]]] = [
+    routes: list[tuple[str, str, Endpoint]] = [
         ("GET", "", upgrade),
         ("POST", "", make_secret),
         ("POST", "/client_secrets", make_secret),
@@ -56,7 +58,7 @@ def add_realtime(app: FastAPI, opener: Opener, client_secrets: ClientSecrets, cl
     ]
     for prefix in ("/v1/realtime", "/realtime"):
         for method, path, answer in routes:
-            app.add_api_route(prefix + path, answer, methods=[method])
+            add_endpoint(app, method, prefix + path, answer)
 
 
 def _json(content: Any) -> Response:

@@ -8,10 +8,9 @@ from collections.abc import Iterable
 from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from hive_console.http import PREFIX
 from hive_console.http.errors import answer_errors, error_response
 from hive_runtime.errors import HiveError, Kind
-
-PREFIX = "/api/admin"
 
 
 def admin_app(routers: Iterable[APIRouter], token: str) -> ASGIApp:

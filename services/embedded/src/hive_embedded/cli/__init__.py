@@ -1,5 +1,10 @@
 """The `modelhive` command: one module per group of commands."""
 
-from hive_embedded.cli.app import app, main
+from hive_runtime.garbage import uncollected
 
-__all__ = ["app", "main"]
+
+def main() -> None:
+    """Run the command; errors an operator can mend are said on stderr in plain words, with exit code 1."""
+    with uncollected():
+        from hive_embedded.cli.app import main as run
+    run()

@@ -17,6 +17,7 @@ from hive_console.settings import ConsoleSettings
 from hive_edge.settings import EdgeSettings
 from hive_embedded.cli.output import AsJson, err, fail, out, say_json
 from hive_routing.settings import RoutingSettings
+from hive_runtime.garbage import uncollected
 from hive_runtime.settings import HostSettings
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ def serve() -> None:
     Settings come from the environment (`HIVE_PORT`, `HIVE_DATA_DIR`, …; docs/configuration.md has all) and
     from `modelhive.yaml`. SIGTERM lets running requests finish, then exits with 0.
     """
-    from hive_embedded.main import run  # the gateway's imports are not for the other commands to wait for
-
+    with uncollected():
+        from hive_embedded.main import run  # the gateway's imports are not for the other commands to wait for
     run(_greet)
 
 
