@@ -19,11 +19,12 @@ from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError, Kind
 
 if TYPE_CHECKING:
-    from obstore import AsyncWritableFile
+    from obstore import AsyncWritableFile, Bytes, GetResult
 
 T = TypeVar("T")
 
-PART_BYTES = 256 * 1024
+PART_BYTES = 1024 * 1024
+"""What is read or written at once: each time is a step of threads that are not ours, and few are cheaper."""
 S3_PART_BYTES = 5 * 1024 * 1024
 """S3 takes no smaller part of an upload, but for the last one."""
 S3_PARTS_AT_ONCE = 2
@@ -99,7 +100,7 @@ def _s3(bucket: str, prefix: str, endpoint: str | None = None, region: str = "us
 
 
 class ObjectBlobs:
-    """Blobs in an object store; nothing is ever held whole in memory."""
+    """Blobs in an object store; of none is more than a part in memory."""
 
     is_shared = True
 
@@ -118,22 +119,27 @@ class ObjectBlobs:
         return cls(LocalStore(folder), clock, folder=folder)
 
     async def write(self, path: str, content: AsyncIterator[bytes]) -> int:
-        size = 0
+        parts = _gathered(content, self._part_bytes)
+        first = await anext(parts, b"")
+        if len(first) < self._part_bytes:
+            async with _in_time():
+                await self._store.put_async(path, first, use_multipart=False)
+            return len(first)
         async with self._writer(path) as writer:
-            async for part in content:
-                async with _in_time():
-                    await writer.write(part)
-                size += len(part)
+            size = await _written(writer, first)
+            del first
+            async for part in parts:
+                size += await _written(writer, part)
         return size
 
     async def read(self, path: str) -> AsyncIterator[bytes]:
         try:
             async with _in_time():
                 found = await self._store.get_async(path)
+            async for part in self._parts(path, found):
+                yield bytes(part)
         except FileNotFoundError:
             raise HiveError(Kind.NOT_FOUND, f"there is no blob {path!r}") from None
-        async for part in _each_in_time(found.stream(min_chunk_size=PART_BYTES)):
-            yield bytes(part)
 
     async def delete(self, path: str) -> None:
         try:
@@ -156,6 +162,22 @@ class ObjectBlobs:
         if self._folder is not None:
             drafts = await asyncio.to_thread(_drop_drafts, self._folder / prefix, limit.timestamp())
         return len(old) + drafts
+
+    async def _parts(self, path: str, found: GetResult) -> AsyncIterator[bytes | Bytes]:
+        size = found.meta["size"]
+        if size <= PART_BYTES:
+            async with _in_time():
+                whole = await found.bytes_async()
+            yield whole
+        elif self._folder is None:
+            async for part in _each_in_time(found.stream(min_chunk_size=PART_BYTES)):
+                yield part
+        else:  # the stream of a file comes in steps of 8 KiB
+            for start in range(0, size, PART_BYTES):
+                end = min(start + PART_BYTES, size)
+                async with _in_time():
+                    piece = await self._store.get_range_async(path, start=start, end=end)
+                yield piece
 
     @asynccontextmanager
     async def _writer(self, path: str) -> AsyncIterator[AsyncWritableFile]:
@@ -184,6 +206,27 @@ async def _in_time() -> AsyncIterator[None]:
     except (BaseError, OSError, TimeoutError) as error:
         message = "The storage for large bodies is not available just now. Try again in a moment."
         raise HiveError(Kind.UNAVAILABLE, message, retry_after=1) from error
+
+
+async def _written(writer: AsyncWritableFile, part: bytes) -> int:
+    async with _in_time():
+        await writer.write(part)
+    return len(part)
+
+
+async def _gathered(content: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]:
+    """The same in parts of at least so many bytes, but for the last one."""
+    gathered: list[bytes] = []
+    count = 0
+    async for part in content:
+        gathered.append(part)
+        count += len(part)
+        if count >= size:
+            yield gathered[0] if len(gathered) == 1 else b"".join(gathered)
+            gathered.clear()
+            count = 0
+    if gathered:
+        yield gathered[0] if len(gathered) == 1 else b"".join(gathered)
 
 
 async def _each_in_time(found: AsyncIterable[T]) -> AsyncIterator[T]:
