@@ -72,9 +72,9 @@ class FailureWatch:
         self._limit = limit
         self._last: deque[bool] = deque(maxlen=limit.window)
 
-    def note(self, error: Exception | None) -> RuntimeError | None:
-        """Count one record; gives what to stop with where its error makes too many."""
-        self._last.append(error is not None)
+    def note(self, error: Exception | None, records: int = 1) -> RuntimeError | None:
+        """Count records that ended alike; gives what to stop with where their error makes too many."""
+        self._last.extend([error is not None] * min(records, self._limit.window))
         if error is None or sum(self._last) <= self._limit.ratio * self._limit.window:
             return None
         verdict = RuntimeError(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import attrgetter
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
@@ -20,13 +21,17 @@ _NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Route:
-    """How one kind of message travels; `places` are the fields that the topic's name is filled from."""
+    """How one kind of message travels; `places` are the fields that the topic's name is filled from.
+
+    key: the field that keys are read from, `key_of` reads it.
+    """
 
     kind: str
     template: str
     places: tuple[str, ...]
     key: str
     delivery: Delivery.ValueType
+    key_of: Callable[[Message], str]
 
     def topic_of(self, message: Message) -> str:
         """The topic of this message. ValueError where a field makes no name."""
@@ -42,10 +47,6 @@ class Route:
                 f"topic {self.template!r} of {self.kind} takes the fields: {wanted}; given: {given}"
             )
         return _fill(self, tuple([fields[place] for place in self.places]))
-
-    def key_of(self, message: Message) -> str:
-        key: str = getattr(message, self.key)
-        return key
 
     def require(self, delivery: Delivery.ValueType) -> None:
         """TypeError where the message travels in another way."""
@@ -75,7 +76,7 @@ def _read(kind: type[Message]) -> Route:
     places = tuple(_PLACE.findall(topic.name))
     for name in (topic.key, *places):
         _require_string(kind, name)
-    return Route(descriptor.full_name, topic.name, places, topic.key, topic.delivery)
+    return Route(descriptor.full_name, topic.name, places, topic.key, topic.delivery, attrgetter(topic.key))
 
 
 def _require_string(kind: type[Message], name: str) -> None:

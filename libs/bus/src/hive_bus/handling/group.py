@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import chain
+from operator import attrgetter
 from typing import Any, Protocol
 
 from hive_bus.handling.room import Room
+
+_number, _size, _records = attrgetter("number"), attrgetter("size"), attrgetter("records")
 
 
 @dataclass(slots=True, eq=False)
@@ -32,7 +37,12 @@ class Record:
 
 
 class Member(Protocol):
-    """A subscription as its group sees it."""
+    """A subscription as its group sees it.
+
+    enough: so many ready records are worth an offer. The group hears by `reconsider` that it is another number.
+    """
+
+    enough: int
 
     def offer(self) -> bool:
         """Take from the group what it has ready; true where something was taken."""
@@ -53,7 +63,7 @@ class Lane:
 class EventGroup:
     """Members that share the records, each key in order: its lane is with one member at a time.
 
-    freed: hears of each record that is finished. is_open: whether records may be given out at the moment.
+    freed: hears of the records that are finished. is_open: whether records may be given out at the moment.
     """
 
     def __init__(
@@ -61,7 +71,7 @@ class EventGroup:
         topic: str,
         name: str,
         room: Room,
-        freed: Callable[[Any], None],
+        freed: Callable[[Sequence[Any]], None],
         is_open: Callable[[], bool] | None = None,
     ) -> None:
         self.topic = topic
@@ -72,6 +82,7 @@ class EventGroup:
         self._freed = freed
         self._is_open = is_open
         self._ready = 0
+        self._enough = sys.maxsize
         self._lanes: dict[str, Lane] = {}
         self._idle: deque[Lane] = deque()
         self._members: deque[Member] = deque()
@@ -83,16 +94,20 @@ class EventGroup:
             return 0
         return self._ready
 
-    def put(self, record: Record) -> None:
-        self.room.add(record.size)
-        lane = self._lanes.get(record.key)
-        if lane is None:
-            self._lanes[record.key] = lane = Lane(record)
-            self._idle.append(lane)
-        else:
-            lane.records.append(record)
-        if not lane.taken:
-            self._ready += 1
+    def put(self, records: Sequence[Record]) -> None:
+        """Take these in, in the order of their numbers."""
+        lanes, idle, held = self._lanes, self._idle, 0
+        for record in records:
+            lane = lanes.get(record.key)
+            if lane is None:
+                lanes[record.key] = lane = Lane(record)
+                idle.append(lane)
+            else:
+                lane.records.append(record)
+                held += lane.taken > 0
+        self._ready += len(records) - held
+        self.room.add(sum(map(_size, records)), len(records))
+        if self._ready >= self._enough:
             self.offer()
 
     def offer(self) -> None:
@@ -106,31 +121,38 @@ class EventGroup:
     def take(self, limit: int) -> list[Record]:
         """Up to `limit` ready records as they were published; their keys are the taker's until given back."""
         taken: list[Record] = []
-        last, in_order = -1, True
+        if self._ready <= limit:
+            taken += chain.from_iterable(map(_records, self._idle))
+            for lane in self._idle:
+                lane.taken = len(lane.records)
+            self._ready = 0
+            self._idle.clear()
         while self._idle and len(taken) < limit:
             lane = self._idle.popleft()
-            records = lane.records
-            self._ready -= len(records)
-            lane.taken = min(len(records), limit - len(taken))
-            in_order = in_order and records[0].number > last
-            taken += records[: lane.taken]
-            last = taken[-1].number
+            self._ready -= len(lane.records)
+            lane.taken = min(len(lane.records), limit - len(taken))
+            taken += lane.records[: lane.taken]
         self.taken += len(taken)
-        if not in_order:
-            taken.sort(key=lambda record: record.number)
+        taken.sort(key=_number)
         return taken
 
     def oldest(self) -> float:
         """When the oldest ready record was published, in monotonic seconds."""
         return min(lane.records[0].since for lane in self._idle)
 
-    def finish(self, record: Record) -> None:
-        """The record is done with, which is always the first of its lane."""
-        lane = self._lanes[record.key]
-        del lane.records[0]
-        self.room.remove(record.size)
-        self._give_back(lane, record.key)
-        self._freed(record)
+    def finish(self, records: Sequence[Record]) -> None:
+        """These are done with: each of them, in this order, is the first of its lane."""
+        lanes = self._lanes
+        for record in records:
+            lane = lanes[record.key]
+            if len(lane.records) == 1:
+                del lanes[record.key]
+            else:
+                del lane.records[0]
+                self._give_back(lane, record.key)
+        self.taken -= len(records)
+        self.room.remove(sum(map(_size, records)), len(records))
+        self._freed(records)
 
     def release(self, record: Record) -> None:
         """The record is not done: it stays first in its lane, for whoever takes it next, unless it is lost."""
@@ -138,6 +160,7 @@ class EventGroup:
         if record.lost:
             lane.records.remove(record)
             self.room.remove(record.size)
+        self.taken -= 1
         self._give_back(lane, record.key)
 
     def lose(self, is_lost: Callable[[Any], bool]) -> None:
@@ -164,14 +187,19 @@ class EventGroup:
 
     def join(self, member: Member) -> None:
         self._members.append(member)
+        self.reconsider()
         self.offer()
 
     def leave(self, member: Member) -> None:
         self._members.remove(member)
+        self.reconsider()
+
+    def reconsider(self) -> None:
+        """To some member another number of records is worth an offer than before."""
+        self._enough = min((member.enough for member in self._members), default=sys.maxsize)
 
     def _give_back(self, lane: Lane, key: str) -> None:
         lane.taken -= 1
-        self.taken -= 1
         if lane.taken:
             return
         if lane.records:

@@ -27,17 +27,21 @@ class Room:
         self.items = 0
         self.bytes = 0
 
-    def fits(self, size: int) -> bool:
-        return self.items == 0 or (
-            self.items < self._bounds.items and self.bytes + size <= self._bounds.bytes
-        )
+    def fits(self, size: int, items: int = 1) -> bool:
+        """size: of all the items together."""
+        taken, bounds = self.items + items, self._bounds
+        return taken == 1 or (taken <= bounds.items and self.bytes + size <= bounds.bytes)
 
-    def add(self, size: int) -> None:
-        self.items += 1
+    @property
+    def overfull(self) -> bool:
+        return self.items > self._bounds.items or self.bytes > self._bounds.bytes
+
+    def add(self, size: int, items: int = 1) -> None:
+        self.items += items
         self.bytes += size
 
-    def remove(self, size: int) -> None:
-        self.items -= 1
+    def remove(self, size: int, items: int = 1) -> None:
+        self.items -= items
         self.bytes -= size
 
     def full(self, topic: str, group: str) -> HiveError:

@@ -71,7 +71,7 @@ class RunningSubscription:
         finally:
             self._resting.discard(task)
 
-    def _note(self, error: Exception | None) -> None:
-        """Count one record, and stop where too many of the last ones failed for good."""
-        if (verdict := self._watch.note(error)) is not None:
+    def _note(self, error: Exception | None, records: int = 1) -> None:
+        """Count records that ended alike, and stop where too many of the last ones failed for good."""
+        if (verdict := self._watch.note(error, records)) is not None:
             self.stop(verdict)

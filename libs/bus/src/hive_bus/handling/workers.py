@@ -27,8 +27,10 @@ class RecordLost(Exception):
 class EventWorker(RunningSubscription):
     """What both have in common: records are in hand until they are finished, else go back to the group.
 
-    dead_letters: records that were given up, so far.
+    dead_letters: records that were given up, so far. enough: as the group knows it of its members.
     """
+
+    enough = 1
 
     def __init__(
         self, group: EventGroup, publish: Publish, options: Options, clock: Clock, on_failure: OnFailure
@@ -45,16 +47,17 @@ class EventWorker(RunningSubscription):
         return records
 
     def _release(self, records: Sequence[Record]) -> None:
-        for record in records:
+        """Give back what of these is still in hand."""
+        for record in records if self._in_hand else ():
             if record in self._in_hand:
                 self._in_hand.discard(record)
                 self._group.release(record)
         self._group.offer()
 
-    def _finish(self, record: Record, error: Exception | None = None) -> None:
-        self._in_hand.discard(record)
-        self._group.finish(record)
-        self._note(error)
+    def _finish(self, records: Sequence[Record], error: Exception | None = None) -> None:
+        self._in_hand.difference_update(records)
+        self._group.finish(records)
+        self._note(error, len(records))
 
     async def _bury(self, record: Record, error: Exception, tries: int) -> None:
         """Publish the dead letter, however long that takes: until then the record is not finished."""
@@ -64,7 +67,7 @@ class EventWorker(RunningSubscription):
             await self._pause_for(record, self._options.retry.longest_pause)
         self.dead_letters += 1
         self._report(f"{self.name}, key {record.key!r}", error)
-        self._finish(record, error)
+        self._finish([record], error)
 
     async def _pause_for(self, record: Record, seconds: float) -> None:
         """Wait before another try; in vain where the record is another process's by then."""
@@ -115,7 +118,7 @@ class SingleWorker(EventWorker):
             if record.unreadable is not None:
                 await self._bury(record, record.unreadable, 0)
             elif (error := await self._handle(record)) is None:
-                self._finish(record)
+                self._finish([record])
             else:
                 await self._bury(record, error, self._options.retry.tries)
         except RecordLost:
@@ -150,14 +153,12 @@ class BatchWorker(EventWorker):
         super().__init__(group, publish, options, clock, on_failure)
         self._handler = handler
         self._batch = batch
-        self._enough = 1
-        """So many ready records are worth a look."""
         self._offered = asyncio.Event()
         self._spawn(self._run())
         group.join(self)
 
     def offer(self) -> bool:
-        if self._group.ready >= self._enough:
+        if self._group.ready >= self.enough:
             self._offered.set()
         return False
 
@@ -182,13 +183,17 @@ class BatchWorker(EventWorker):
             return
         left = self._group.oldest() + self._batch.seconds - self._clock.monotonic()
         alarm = self._spawn(self._ring(left))
-        self._enough = self._batch.size
+        self._wait_for(self._batch.size)
         try:
             while 0 < self._group.ready < self._batch.size and not alarm.done():
                 await self._next_offer()
         finally:
-            self._enough = 1
+            self._wait_for(1)
             alarm.cancel()
+
+    def _wait_for(self, enough: int) -> None:
+        self.enough = enough
+        self._group.reconsider()
 
     async def _next_offer(self) -> None:
         self._offered.clear()
@@ -200,10 +205,11 @@ class BatchWorker(EventWorker):
         self._offered.set()
 
     async def _readable(self, records: list[Record]) -> list[Record]:
-        for record in records:
+        unreadable = [record for record in records if record.unreadable is not None]
+        for record in unreadable:
             if record.unreadable is not None and not self.stopped:
                 await self._bury(record, record.unreadable, 0)
-        return [record for record in records if record.unreadable is None]
+        return [record for record in records if record.unreadable is None] if unreadable else records
 
     async def _work(self, records: list[Record]) -> None:
         if not records or self.stopped:
@@ -211,8 +217,7 @@ class BatchWorker(EventWorker):
         retry = self._options.retry
         error = await self._attempts(records)
         if error is None:
-            for record in records:
-                self._finish(record)
+            self._finish(records)
         elif len(records) == 1:
             await self._bury(records[0], error, retry.tries)
         else:
@@ -225,7 +230,7 @@ class BatchWorker(EventWorker):
                 return
             error = await self._attempts([record])
             if error is None:
-                self._finish(record)
+                self._finish([record])
             else:
                 await self._bury(record, error, 2 * retry.tries)
 

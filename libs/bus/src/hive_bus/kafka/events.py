@@ -131,8 +131,7 @@ class KafkaEvents:
     async def take(self, fetched: Records) -> None:
         for place, records in fetched.items():
             partition = self._partitions[place]
-            for record in records:
-                self._put(partition, record)
+            self._group.put([self._record(partition, record) for record in records])
             if self._is_full(partition):
                 partition.paused = True
                 self._member.pause(place)
@@ -178,7 +177,7 @@ class KafkaEvents:
 
     # Records
 
-    def _put(self, partition: Partition, record: Any) -> None:
+    def _record(self, partition: Partition, record: Any) -> Fetched:
         key = (record.key or b"").decode(errors="replace")
         value = record.value or b""
         found = Fetched(
@@ -197,18 +196,19 @@ class KafkaEvents:
         if record.headers:
             found.around = partial(self._client.hooks.context_of, record.headers)
         partition.fetched(found.offset, found.size)
-        self._group.put(found)
+        return found
 
-    def _done(self, record: Fetched) -> None:
-        """A handler has finished a record, or its dead letter is published."""
-        partition = record.partition
-        assert partition is not None
-        partition.finished(record.offset, record.size)
+    def _done(self, records: Sequence[Fetched]) -> None:
+        """Handlers have finished these, or their dead letters are published."""
+        for record in records:
+            partition = record.partition
+            assert partition is not None
+            partition.finished(record.offset, record.size)
+            if partition.paused and not self._is_full(partition, 0.5):
+                partition.paused = False
+                self._member.resume(partition.place)
         self._dirty.set()
         self._freed.set()
-        if partition.paused and not self._is_full(partition, 0.5):
-            partition.paused = False
-            self._member.resume(partition.place)
 
     def _is_full(self, partition: Partition, share: float = 1.0) -> bool:
         return (

@@ -15,7 +15,7 @@ from hive_bus.memory.events import EventTopic
 from hive_bus.memory.requests import RequestSubscription, RequestTopic
 from hive_bus.memory.state import StateSubscription, StateTopic
 from hive_bus.port import Batch, Handler, M, Options, StateChange, Subscription
-from hive_bus.topics import route_of
+from hive_bus.topics import Route, route_of
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError
 from hive_runtime.tasks import OnFailure
@@ -54,6 +54,8 @@ class MemoryBus:
         self._publish_wait = publish_wait
         self._requests: dict[str, RequestTopic] = {}
         self._events: dict[str, EventTopic] = {}
+        self._known: dict[type[Message], EventTopic] = {}
+        """The only topic that messages of a kind go to, where there is one and the bus is open."""
         self._states: dict[str, StateTopic] = {}
         self._subscriptions: list[RunningSubscription] = []
         self._progress = asyncio.Event()
@@ -64,18 +66,15 @@ class MemoryBus:
         return {place: lag for topic in self._events.values() for place, lag in topic.lags().items()}
 
     async def publish(self, message: Message) -> None:
-        if self._closed:
-            self._require_open()
-        route = route_of(type(message))
-        topic = route.topic_of(message) if route.places else route.template
-        if route.delivery == DELIVERY_REQUEST:
-            self._request_topic(topic).publish(message)
-        elif route.delivery == DELIVERY_EVENT:
-            await self._event_topic(topic).publish(message, route.key_of(message))
-        else:
-            self._state_topic(topic).change(route.key_of(message), message)
+        known = self._known.get(type(message))
+        if known is None or not known.take([message]):
+            await self._publish(message)
 
     async def publish_all(self, messages: Sequence[Message]) -> int:
+        kinds = {*map(type, messages)}
+        known = self._known.get(kinds.pop()) if len(kinds) == 1 else None
+        if known is not None and known.take(messages):
+            return len(messages)
         for taken, message in enumerate(messages):
             try:
                 await self.publish(message)
@@ -84,6 +83,20 @@ class MemoryBus:
                     raise
                 return taken
         return len(messages)
+
+    async def _publish(self, message: Message) -> None:
+        self._require_open()
+        route = route_of(type(message))
+        name = route.topic_of(message) if route.places else route.template
+        if route.delivery == DELIVERY_REQUEST:
+            self._request_topic(name).publish(message)
+        elif route.delivery == DELIVERY_EVENT:
+            topic = self._event_topic(name, route)
+            if not route.places:
+                self._known[type(message)] = topic
+            await topic.publish(message)
+        else:
+            self._state_topic(name).change(route.key_of(message), message)
 
     async def retire(self, kind: type[Message], key: str, fields: Mapping[str, str] | None = None) -> None:
         topic = self._topic_name(kind, fields or {}, DELIVERY_STATE)
@@ -100,7 +113,7 @@ class MemoryBus:
     async def subscribe_events(
         self, kind: type[M], group: str, handler: Callable[[M], Awaitable[None]], options: Options = Options()
     ) -> Subscription:
-        topic = self._event_topic(self._topic_name(kind, options.fields, DELIVERY_EVENT))
+        topic = self._event_topic(self._topic_name(kind, options.fields, DELIVERY_EVENT), route_of(kind))
         return self._own(
             SingleWorker(topic.group(group), handler, self.publish, options, self._clock, self._on_failure)
         )
@@ -113,7 +126,7 @@ class MemoryBus:
         batch: Batch,
         options: Options = Options(),
     ) -> Subscription:
-        topic = self._event_topic(self._topic_name(kind, options.fields, DELIVERY_EVENT))
+        topic = self._event_topic(self._topic_name(kind, options.fields, DELIVERY_EVENT), route_of(kind))
         return self._own(
             BatchWorker(
                 topic.group(group), handler, batch, self.publish, options, self._clock, self._on_failure
@@ -144,6 +157,7 @@ class MemoryBus:
             ending, self._subscriptions = self._subscriptions, []
             await asyncio.gather(*(subscription.close() for subscription in ending))
         self._closed = True
+        self._known.clear()
         for topic in self._events.values():
             topic.close()
 
@@ -174,11 +188,17 @@ class MemoryBus:
             topic = self._requests[name] = RequestTopic(name, self._queue, self._progress.set)
         return topic
 
-    def _event_topic(self, name: str) -> EventTopic:
+    def _event_topic(self, name: str, route: Route) -> EventTopic:
         topic = self._events.get(name)
         if topic is None:
             topic = self._events[name] = EventTopic(
-                name, self._clock, self._queue, self._kept, self._publish_wait, self._progress.set
+                name,
+                route.key_of,
+                self._clock,
+                self._queue,
+                self._kept,
+                self._publish_wait,
+                self._progress.set,
             )
         return topic
 

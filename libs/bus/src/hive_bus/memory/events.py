@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
 
 from google.protobuf.message import Message
@@ -20,6 +20,7 @@ class EventTopic:
     def __init__(
         self,
         name: str,
+        key_of: Callable[[Message], str],
         clock: Clock,
         queue: Bounds,
         kept: Bounds,
@@ -28,6 +29,7 @@ class EventTopic:
     ) -> None:
         self.name = name
         self.progress = progress
+        self._key_of = key_of
         self._clock = clock
         self._queue = queue
         self._kept_room = Room(kept)
@@ -36,6 +38,7 @@ class EventTopic:
         self._groups: dict[str, EventGroup] = {}
         self._numbers = count()
         self._turn = asyncio.Lock()
+        self._waiting = 0
         self._freed = asyncio.Event()
         self._closed = False
 
@@ -52,21 +55,26 @@ class EventTopic:
         if name not in self._groups:
             group = EventGroup(self.name, name, Room(self._queue), self.freed)
             self._groups[name] = group
-            for record in self._kept:
-                group.put(record)
+            group.put([*self._kept])
         return self._groups[name]
 
-    async def publish(self, message: Message, key: str) -> None:
-        size = message.ByteSize()
-        if self._turn.locked() or self._first_full(size) is not None:
-            await self._wait_for_room(size)
-        record = Record(message, key, size, next(self._numbers), self._clock.monotonic())
-        self._keep(record)
-        for group in self._groups.values():
-            group.put(record)
+    def take(self, messages: Sequence[Message]) -> bool:
+        """Publish all of them at once; false where they are to wait for room, and then none of them is."""
+        sizes = [message.ByteSize() for message in messages]
+        if self._waiting or self._first_full(sum(sizes), len(sizes)) is not None:
+            return False
+        self._add(messages, sizes)
+        return True
 
-    def freed(self, record: Record) -> None:
-        """A group has finished a record."""
+    async def publish(self, message: Message) -> None:
+        """Publish it, as soon as there is room."""
+        size = message.ByteSize()
+        if self._waiting or self._first_full(size) is not None:
+            await self._wait_for_room(size)
+        self._add([message], [size])
+
+    def freed(self, records: Sequence[Record]) -> None:
+        """A group has finished these records."""
         self._freed.set()
         self.progress()
 
@@ -76,6 +84,7 @@ class EventTopic:
         self._freed.set()
 
     async def _wait_for_room(self, size: int) -> None:
+        self._waiting += 1
         try:
             async with asyncio.timeout(self._patience), self._turn:
                 while self._first_full(size) is not None and not self._closed:
@@ -84,17 +93,30 @@ class EventTopic:
         except TimeoutError:
             if (full := self._first_full(size)) is not None:
                 raise full.room.full(self.name, f"group {full.name!r}") from None
+        finally:
+            self._waiting -= 1
         if self._closed:
             raise RuntimeError(f"the bus was closed while a record waited for room on {self.name}")
 
-    def _first_full(self, size: int) -> EventGroup | None:
+    def _first_full(self, size: int, items: int = 1) -> EventGroup | None:
         for group in self._groups.values():
-            if not group.room.fits(size):
+            if not group.room.fits(size, items):
                 return group
         return None
 
-    def _keep(self, record: Record) -> None:
-        while self._kept and not self._kept_room.fits(record.size):
-            self._kept_room.remove(self._kept.popleft().size)
-        self._kept.append(record)
-        self._kept_room.add(record.size)
+    def _add(self, messages: Sequence[Message], sizes: Sequence[int]) -> None:
+        since, key_of = self._clock.monotonic(), self._key_of
+        records = [
+            Record(message, key_of(message), size, number, since)
+            for message, size, number in zip(messages, sizes, self._numbers, strict=False)
+        ]
+        self._keep(records, sum(sizes))
+        for group in self._groups.values():
+            group.put(records)
+
+    def _keep(self, records: Sequence[Record], size: int) -> None:
+        kept, room = self._kept, self._kept_room
+        kept.extend(records)
+        room.add(size, len(records))
+        while len(kept) > 1 and room.overfull:
+            room.remove(kept.popleft().size)
