@@ -159,10 +159,8 @@ class Tariff:
 
     def cost(self, units: Mapping[str, int]) -> int:
         """Nano-dollars of counted units, rounded once."""
-        tiers = self._complete
-        if len(tiers) == 1:
-            prices = tiers[0][1]
-        else:
+        prices = self._complete[0][1]
+        if len(self._complete) > 1:
             prices = self.all_prices(sum(units.get(unit, 0) for unit in PROMPT_UNITS))
         picos = 0
         for unit, count in units.items():

@@ -6,14 +6,14 @@ tokenizer exceeds. What is no text has bounds of its own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from hive_routing.endpoints import RERANK
 from hive_routing.estimates import prompt_of
 from hive_routing.request import Request
 from hive_routing.reranking import searches
 from hive_routing.tokens import Countable, TokenCounter, is_exact
-from hive_runtime.money import Tariff, price_of
+from hive_runtime.money import Tariff, rounded
 
 PER_MESSAGE_MOST = 8
 """Marks around a message; no known chat format has more."""
@@ -29,11 +29,9 @@ _CACHED = frozenset({"cachedContent", "cached_content"})
 _SPEAKING = frozenset({"messages", "modalities", "tools"})
 """Members of OpenAI's dialect that can name what costs more than text."""
 _OFFERS = frozenset({"tools", "functions"})
-DEAREST_PROMPT = ("prompt", "cache_write_5m", "cache_write_1h")
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(msgspec.Struct, frozen=True):
     """Tokens: of the prompt, and of all choices of the output together.
 
     added: what a provider has to be told as the bound of a choice, for the caller named none; None: nothing.
@@ -63,39 +61,37 @@ async def bound_of(
 
 def worst_cost(tariff: Tariff, bound: Bound, request: Request) -> int:
     """Nano-dollars at the most: every token at the dearest price that it can have."""
-    prices = tariff.prices(bound.prompt)
-    fields, said = request.fields, _said(request)
-    prompt, output = "prompt", "completion"
-    if "cache_control" in fields or b"cache_control" in said:
-        prompt = max(DEAREST_PROMPT, key=lambda unit: price_of(unit, prices))
-    if price_of("reasoning", prices) > price_of(output, prices):
-        output = "reasoning"
-    heard = "audio" in fields or b"audio" in said
-    if heard or (not request.endpoint.fields and ("video" in fields or b"video" in said)):
-        output = max(output, "audio_out", key=lambda unit: price_of(unit, prices))
-        prompt = max(prompt, "audio_in", key=lambda unit: price_of(unit, prices))
-    units = {prompt: bound.prompt, output: bound.output}
+    prices = tariff.all_prices(bound.prompt)
+    prompt, output = prices["prompt"], max(prices["completion"], prices["reasoning"])
+    kept = max(prompt, prices["cache_write_5m"], prices["cache_write_1h"])
+    if kept > prompt and _says(request, "cache_control"):
+        prompt = kept
+    spoken, heard = max(output, prices["audio_out"]), max(prompt, prices["audio_in"])
+    if (spoken > output or heard > prompt) and (
+        _says(request, "audio") or (not request.endpoint.fields and _says(request, "video"))
+    ):
+        prompt, output = heard, spoken
+    picos = bound.prompt * prompt + bound.output * output
     if request.endpoint is RERANK:
-        units["search"] = searches(len(request.values["documents"]))
-    return tariff.cost(units)
+        picos += searches(len(request.values["documents"])) * prices["search"]
+    return rounded(picos)
 
 
 async def _prompt_most(request: Request, model: str, counter: TokenCounter, window: int) -> int:
     counted = prompt_of(request)
     if is_exact(model):
-        text = await counter.count(counted, model)
+        most = await counter.count(counted, model)
     else:
-        text = counted.extra + sum(
-            len(each) if each.isascii() else len(each.encode()) for each in counted.texts
-        )
-        text += PER_MESSAGE_MOST * _turns(request)
-    most = text + _media_most(counted, model) + _tools_most(request)
+        text = "".join(counted.texts)
+        most = counted.extra + (len(text) if text.isascii() else len(text.encode()))
+        most += PER_MESSAGE_MOST * _turns(request)
+    if counted.images or counted.media:
+        most += _media_most(counted, model)
+    most += _tools_most(request)
     return max(most, window) if counted.unseen or not _CACHED.isdisjoint(request.fields) else most
 
 
 def _media_most(counted: Countable, model: str) -> int:
-    if not counted.images and not counted.media:
-        return 0
     image = SMALL_MODEL_IMAGE_MOST if "4o-mini" in model else IMAGE_MOST
     return counted.images * image + counted.media // CHARS_PER_FILE_TOKEN
 
@@ -116,8 +112,10 @@ def _turns(request: Request) -> int:
     return request.outline("messages").count(b'"role"') if "messages" in request.fields else 0
 
 
-def _said(request: Request) -> bytes:
-    """The messages and what the answer should be, in outline and lower case."""
+def _says(request: Request, word: str) -> bool:
+    """Whether the word is a member of the body, or anywhere in the messages and in what the answer should be."""
     fields = request.fields
+    if word in fields:
+        return True
     named = _SPEAKING.intersection(fields) if request.endpoint.fields else fields
-    return b" ".join([request.outline(name).lower() for name in named])
+    return any(word.encode() in request.outline(name).lower() for name in named)

@@ -13,6 +13,7 @@ from hive_routing.choosing.limits import Limit
 from hive_routing.choosing.memory import make_room
 from hive_routing.choosing.terms import PLAIN, Region, Routing
 from hive_routing.providers.port import Provider, Timeouts
+from hive_routing.tokens import is_exact
 from hive_runtime.errors import HiveError, Kind
 from hive_runtime.model_names import by_specificity, filled, is_pattern, matched
 
@@ -61,6 +62,7 @@ class Model:
 
     declared: `id` as operators wrote it, with a `*` where they wrote one: prices and allow-lists go by it.
     groups: the deployments in the order in which they are asked. sole: the one that there is, where it has no limit.
+    counted_as: a provider's own name of it, by which prompts are counted that any of its deployments may get.
     """
 
     id: str
@@ -74,6 +76,7 @@ class Model:
     context_fallbacks: tuple[str, ...] = ()
     routing: Routing = PLAIN
     declared: str = ""
+    counted_as: str = field(init=False, compare=False)
     headers: Headers = field(init=False)
     groups: Groups = field(init=False, repr=False, compare=False)
     sole: Deployment | None = field(init=False, repr=False, compare=False)
@@ -81,6 +84,9 @@ class Model:
     def __post_init__(self) -> None:
         object.__setattr__(self, "headers", ((b"x-hive-model", _header(self.id)),))
         object.__setattr__(self, "declared", self.declared or self.id)
+        names = [each.model for each in self.deployments] or [self.id]
+        estimated = [name for name in names if not is_exact(name)]  # where a bound has to be on the safe side
+        object.__setattr__(self, "counted_as", (estimated or names)[0])
         object.__setattr__(self, "groups", self._grouped(self.routing.region, None))
         every = [each for group in self.groups for each in group]
         object.__setattr__(self, "sole", every[0] if len(every) == 1 and every[0].limit is None else None)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, TypedDict
 
 import msgspec
 from msgspec import Meta, Raw
@@ -26,10 +26,11 @@ MAX_INPUTS = 2048
 class Field:
     """One field: how its JSON is read and, for callers who got it wrong, what it must be. null is absence."""
 
-    __slots__ = ("_decode", "words")
+    __slots__ = ("_decode", "type", "words")
 
     def __init__(self, type: Any, words: str) -> None:
-        self._decode = msgspec.json.Decoder(type | None).decode
+        self.type = type | None
+        self._decode = msgspec.json.Decoder(self.type).decode
         self.words = words
 
     def read(self, name: str, raw: Raw) -> Any:
@@ -46,7 +47,8 @@ class MessagesField(Field):
     _START = re.compile(rb"\s*\[\s*\{")
 
     def __init__(self) -> None:
-        super().__init__(list[Raw], "an array of at least one message object")
+        messages = Annotated[list[dict[str, Any]], Meta(min_length=1)]
+        super().__init__(messages, "an array of at least one message object")
 
     def read(self, name: str, raw: Raw) -> Any:
         if self._START.match(memoryview(raw)):
@@ -75,11 +77,16 @@ class Endpoint:
     bounds: tuple[str, ...] = ()
     dialect: Dialect | None = None
     default_model: str | None = None
+    is_bounded: bool = field(init=False)
+    """Whether an answer can be told how long it may become."""
+    read_all: Callable[[bytes], dict[str, Any]] = field(init=False, repr=False, compare=False)
+    """The values of all fields in a body at once. Raises what msgspec does where one of them is wrong."""
 
-    @property
-    def is_bounded(self) -> bool:
-        """Whether an answer can be told how long it may become."""
-        return bool(self.bounds) or not self.fields
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "is_bounded", bool(self.bounds) or not self.fields)
+        types = {name: each.type for name, each in self.fields.items()}
+        known = TypedDict("known", types, total=False)  # type: ignore[misc]  # mypy knows literal ones alone
+        object.__setattr__(self, "read_all", msgspec.json.Decoder(known).decode)
 
     def ending(self, closing: bytes, told: dict[str, Any]) -> bytes:
         """How a stream ends. closing: what tells the usage, as JSON. told: what the gateway has to say in it."""

@@ -24,6 +24,9 @@ from hive_routing.request import Request
 from hive_routing.tokens import PER_IMAGE, PER_MESSAGE, PER_NAME, PER_REPLY, Countable, TokenCounter
 from hive_routing.usage import Usage
 
+_AS_JSON = frozenset({"tools", "functions", "response_format"})
+_AS_TOKENS = frozenset({"prompt", "suffix", "input", "query", "documents"})
+
 
 async def estimate(request: Request, output: Countable, model: str, counter: TokenCounter) -> Usage:
     """Usage by our own count."""
@@ -35,15 +38,13 @@ def prompt_of(request: Request) -> Countable:
     """What a model is asked, for counting."""
     if not request.endpoint.fields:
         return prompt_countable(request.prompt())
-    counted = Countable()
-    for name in ("tools", "functions", "response_format"):
-        if name in request.fields:
-            counted.add_json(_value(request, name))
-    if "messages" in request.fields:
-        counted.add_messages(_value(request, "messages"))
-    for name in ("prompt", "suffix", "input", "query", "documents"):
-        if name in request.fields:
-            counted.add_tokens(_value(request, name))
+    counted, fields = Countable(), request.fields
+    for name in _AS_JSON.intersection(fields):
+        counted.add_json(_value(request, name))
+    if "messages" in fields:
+        counted.add_messages(request.messages or _value(request, "messages"))
+    for name in _AS_TOKENS.intersection(fields):
+        counted.add_tokens(_value(request, name))
     return counted
 
 

@@ -164,7 +164,7 @@ class Purse:
         """Keep so much of every scope; raises HiveError `budget_exceeded` in the promised words."""
         if amount < 0:
             raise HiveError(Kind.INTERNAL, "A hold cannot be negative.")
-        leases = tuple([self._lease(scope) for scope in terms.scopes])
+        leases = tuple(map(self._lease, terms.scopes))
         await self.reserve(tenant_id, key_id, terms.scopes, leases, amount, amount)
         return Hold(self, (tenant_id, key_id), terms.scopes, leases, amount if leases else 0)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+
+import msgspec
 
 from hive_relay.asgi import App, Message, Receive, Scope, Send
 from hive_relay.exchange import Exchange, exchange_of
@@ -48,28 +50,40 @@ class RoutingApp:
         self._hot = {prefix + each.path: each for each in ENDPOINTS for prefix in ("/v1/", "/")}
         self._hot |= {"/v2/rerank": RERANK, "/v1beta/interactions": INTERACTIONS}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        endpoint, target = self._hot.get(scope["path"]), None
-        if endpoint is None and (named := google.find(scope["path"], scope["query_string"])) is not None:
-            endpoint, target = GENERATE, named.target
-            if named.as_array:
-                send = google.as_array(send)
-        if endpoint is None and (place := self._stored.find(scope["path"])) is not None:
-            await self._answer_stored(place, scope, receive, send)
-        elif endpoint is None:
-            await _answer_whole(self._rest, scope, receive, send)
-        elif scope["method"] != "POST":
-            path, method = scope["path"], scope["method"]
-            raise HiveError(Kind.METHOD_NOT_ALLOWED, f"{path} takes POST, not {method}.")
-        else:
-            await self._answer_counted(endpoint, target, scope, receive, send)
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        endpoint = self._hot.get(scope["path"])
+        if endpoint is None:
+            return self._answer_other(scope, receive, send)
+        return self._answer_hot(endpoint, None, scope, receive, send)
 
-    async def _answer_counted(
+    async def _answer_other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if (named := google.find(scope["path"], scope["query_string"])) is not None:
+            sender = google.as_array(send) if named.as_array else send
+            await self._answer_hot(GENERATE, named.target, scope, receive, sender)
+        elif (place := self._stored.find(scope["path"])) is not None:
+            await self._answer_stored(place, scope, receive, send)
+        else:
+            await _answer_whole(self._rest, scope, receive, send)
+
+    async def _answer_hot(
         self, endpoint: Endpoint, target: Target | None, scope: Scope, receive: Receive, send: Send
     ) -> None:
+        if scope["method"] != "POST":
+            path, method = scope["path"], scope["method"]
+            raise HiveError(Kind.METHOD_NOT_ALLOWED, f"{path} takes POST, not {method}.")
         began, code = self._clock.monotonic(), "200"
+        exchange = exchange_of(scope)
+        caller: Caller | None = None
         try:
-            await self._answer_hot(endpoint, target, scope, receive, send)
+            tracing.note_request(exchange.request_id)
+            caller = _caller(exchange, scope)
+            body = await read_body(receive)
+            wire = WIRES.get(endpoint.path)
+            with _span(endpoint, exchange) if tracing.is_on() else tracing.OFF:
+                if wire is not None:
+                    await self._stored.answer(wire, body, caller, send)
+                else:
+                    await self._pipeline.answer(endpoint, body, caller, send, target)
         except HiveError as error:
             code = str(error.status)
             raise
@@ -80,24 +94,9 @@ class RoutingApp:
             code = "500"
             raise
         finally:
+            if caller is not None:
+                exchange.usage = _summary(caller)
             self._requests.note(endpoint.path, code, self._clock.monotonic() - began)
-
-    async def _answer_hot(
-        self, endpoint: Endpoint, target: Target | None, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        exchange = exchange_of(scope)
-        tracing.note_request(exchange.request_id)
-        caller = _caller(exchange, scope)
-        body = await read_body(receive)
-        wire = WIRES.get(endpoint.path)
-        try:
-            with _span(endpoint, exchange) if tracing.is_on() else tracing.OFF:
-                if wire is not None:
-                    await self._stored.answer(wire, body, caller, send)
-                else:
-                    await self._pipeline.answer(endpoint, body, caller, send, target)
-        finally:
-            exchange.usage = _summary(caller)
 
     async def _answer_stored(self, place: Place, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = exchange_of(scope)
@@ -158,11 +157,10 @@ async def read_body(receive: Receive) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-@dataclass(slots=True)
-class _Asked:
+class _Asked(msgspec.Struct):
     """What the headers of a request ask for. passed: what providers may read."""
 
-    passed: dict[str, str] = field(default_factory=dict)
+    passed: dict[str, str] = {}
     tags: tuple[str, ...] = ()
     guard: str | None = None
     look_up: bool = True

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
+import msgspec
 import structlog
+from msgspec.structs import replace
 
 from hive_routing.again import Again, kept_headers
 from hive_routing.answers import Headers, PlainAnswer, Send, StreamAnswer, refusal, send_whole
@@ -54,8 +56,7 @@ _UPSTREAM_HEADERS = (
 )
 
 
-@dataclass(slots=True)
-class _Served:
+class _Served(msgspec.Struct):
     answer: PlainAnswer | StreamAnswer
     attempt: Attempt
     model: Model
@@ -118,7 +119,7 @@ class Pipeline:
         return request, model
 
     async def _answer(self, request: Request, model: Model, caller: Caller, send: Send) -> None:
-        said = request.fields.copy()  # as the caller said it: the guards may take something out
+        said = request.fields  # as the caller said it: the guards may take something out
         visit = await self._guard_in(request, model, caller, send)
         tenant_id = caller.payer.tenant_id
         terms = self._cache.terms.of(tenant_id)
@@ -147,16 +148,17 @@ class Pipeline:
                     found.fail(error, shared=shared or None)
                     raise
 
-    async def _circumstances(self, visit: Visit) -> str:
+    async def _circumstances(self, visit: Visit) -> tuple[Any, ...]:
         """What else an answer depends on: guards, the bound of the output that money adds, fallbacks, headers."""
-        caller = visit.caller
+        caller, model = visit.caller, visit.model
         bound = await self._spending.added_bound(visit.request, caller.payer)
-        models = self._catalogue.with_fallbacks(visit.model, caller.allowed)
-        models += self._catalogue.context_fallbacks(visit.model, caller.allowed)
-        names = [model.id for model in models]
-        headers = sorted(caller.headers.items())
-        asked = visit.request.stream, caller.wishes.region
-        return repr((visit.guarded.policy, bound, names, headers, asked))
+        others: list[str] = []
+        if model.fallbacks or model.context_fallbacks:
+            models = self._catalogue.with_fallbacks(model, caller.allowed)
+            models += self._catalogue.context_fallbacks(model, caller.allowed)
+            others = [each.id for each in models]
+        headers = sorted(caller.headers.items()) if caller.headers else ()
+        return visit.guarded.policy, bound, others, headers, visit.request.stream, caller.wishes.region
 
     async def _guard_in(self, request: Request, model: Model, caller: Caller, send: Send) -> Visit:
         """Raises HiveError `blocked` for what a guard refuses, `invalid`, `unavailable`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import msgspec
@@ -27,6 +26,7 @@ def _spellings(names: Iterable[str]) -> Mapping[str, frozenset[str]]:
     return {folded: frozenset(known) for folded, known in found.items()}
 
 
+_NULL = Raw(b"null")
 LARGE_BYTES = 64 * 1024
 MANY_STRINGS = 10_000
 """Looking at each of them in turn takes a few milliseconds."""
@@ -34,13 +34,13 @@ _SPELLED = _spellings(ACTED_ON)
 _SPELLED_OPTIONS = _spellings(["include_usage"])
 
 
-@dataclass(slots=True)
-class Request:
+class Request(msgspec.Struct):
     """One request to a hot endpoint.
 
     fields: the body's members as the client spelled them; the last one of a name counts.
     choices: how many choices a full answer has.
     usage_asked: the client wants the usage as a chunk of its stream.
+    output_bound: tokens of a choice at the most, as the client said; None where it did not.
     carries_seals: something in it came from a provider of another dialect, and is meant for that one alone.
     decoded: values of members, by whoever had to decode them; taken out by the first who needs them again.
     is_large: it holds so many values that others would feel it on the event loop if all were looked at there. Bytes
@@ -56,10 +56,13 @@ class Request:
     choices: int = 1
     carries_seals: bool = False
     is_large: bool = False
-    values: dict[str, Any] = field(default_factory=dict)
-    decoded: dict[str, Any] = field(default_factory=dict)
+    values: dict[str, Any] = {}
+    output_bound: int | None = None
+    decoded: dict[str, Any] = {}
+    _body: bytes = b""
     _prompt: Prompt | None = None
-    _outlines: dict[str, bytes] = field(default_factory=dict)
+    _messages: list[Any] | None = None
+    _outlines: dict[str, bytes] = {}
 
     @classmethod
     def parse(cls, endpoint: Endpoint, body: bytes, target: Target | None = None) -> Request:
@@ -72,28 +75,50 @@ class Request:
             name = target.model
         else:
             name = model_name(fields, endpoint.default_model)
-        request = cls(endpoint, name, fields, len(body), stream=target is not None and target.stream)
+        stream = target is not None and target.stream
         seen = outline(body)
-        request.carries_seals = are_in(seen)
-        request.is_large = len(seen) > LARGE_BYTES and seen.count(b'"') > 2 * MANY_STRINGS
-        return request
+        is_large = len(seen) > LARGE_BYTES and seen.count(b'"') > 2 * MANY_STRINGS
+        seals = are_in(seen)
+        return cls(
+            endpoint, name, fields, len(body), stream, carries_seals=seals, is_large=is_large, _body=body
+        )
 
     def check(self) -> None:
         """Read the known fields; raises HiveError `invalid` that names the first wrong one."""
         if not self.endpoint.fields:
             prompt = self.prompt()
-            self.choices, self.stream = prompt.choices, prompt.stream
+            self.choices, self.stream, self.output_bound = prompt.choices, prompt.stream, prompt.max_output
             return
-        known = self.endpoint.fields
-        values = self.values
-        for name, raw in self.fields.items():
-            if (kind := known.get(name)) is not None:
-                values[name] = kind.read(name, raw)
+        self.values = values = self._read()
         self.choices = self.endpoint.read(values, self.fields)
         self.stream = bool(values.get("stream"))
-        options = values.get("stream_options") or {}
-        _refuse_twins(options, _SPELLED_OPTIONS)
-        self.usage_asked = bytes(options.get("include_usage", b"")) == b"true"
+        self.output_bound = self._output_bound()
+        if options := values.get("stream_options"):
+            _refuse_twins(options, _SPELLED_OPTIONS)
+            self.usage_asked = bytes(options.get("include_usage", b"")) == b"true"
+
+    def _read(self) -> dict[str, Any]:
+        """The known fields, all in one go where nothing is wrong with them."""
+        body, self._body = self._body, b""
+        endpoint = self.endpoint
+        try:
+            values = endpoint.read_all(body)
+        except (msgspec.DecodeError, RecursionError):
+            known = endpoint.fields
+            return {name: known[name].read(name, raw) for name, raw in self.fields.items() if name in known}
+        self._messages = values.get("messages")
+        return values
+
+    @property
+    def messages(self) -> list[Any] | None:
+        """Of a chat, as plain values; None where there are none, or nobody can read them, and elsewhere."""
+        if self._messages is None and "messages" in self.endpoint.fields:
+            try:
+                found = msgspec.json.decode(self.fields.get("messages", _NULL))
+            except (msgspec.DecodeError, RecursionError):
+                return None
+            self._messages = found if isinstance(found, list) else None
+        return self._messages
 
     def prompt(self) -> Prompt:
         """What is asked, in the form between dialects. Raises HiveError `invalid` where it cannot be read."""
@@ -111,21 +136,20 @@ class Request:
         return found
 
     def replace(self, changed: Mapping[str, Raw]) -> None:
-        """Put other values in place of what the client said."""
-        self.fields.update(changed)
+        """Put other values in place of what the client said; who has its `fields` keeps them as they are."""
+        self.fields = {**self.fields, **changed}
         self.decoded.clear()
         self._outlines.clear()
-        self._prompt = None
+        self._prompt = self._messages = None
 
-    @property
-    def output_bound(self) -> int | None:
-        """Tokens of a choice at the most, as the client said; None where it did not."""
-        endpoint = self.endpoint
-        if not endpoint.fields:
-            return self.prompt().max_output
-        given = [self.values[name] for name in endpoint.bounds if self.values.get(name) is not None]
-        # A provider that reads only one of two names may take the larger one.
-        return max(given) if given else None
+    def _output_bound(self) -> int | None:
+        most: int | None = None
+        for name in self.endpoint.bounds:
+            given = self.values.get(name)
+            # A provider that reads only one of two names may take the larger one.
+            if given is not None and (most is None or given > most):
+                most = given
+        return most
 
 
 class Target(NamedTuple):
@@ -150,7 +174,8 @@ def parse_object(body: bytes) -> dict[str, Raw]:
     except msgspec.DecodeError as error:
         problem = str(error)
     else:
-        _refuse_twins(fields, _SPELLED)
+        if not fields.keys() <= ACTED_ON:
+            _refuse_twins(fields, _SPELLED)
         return fields
     raise HiveError(Kind.INVALID, f"The body is not valid JSON: {problem}.")
 

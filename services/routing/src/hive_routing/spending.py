@@ -8,7 +8,8 @@ charges is noted for all of them. All attempts share one hold, which ends once.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from hive_routing.attempts import Attempt, Handling, Outcome, UsageLog
 from hive_routing.bounds import Bound, bound_of, worst_cost
@@ -17,7 +18,7 @@ from hive_routing.holds import Hold, Purse, Terms
 from hive_routing.likely import Likely
 from hive_routing.prices import PriceBook, PriceTag
 from hive_routing.request import Request
-from hive_routing.tokens import TokenCounter, is_exact
+from hive_routing.tokens import TokenCounter
 from hive_routing.usage import Usage
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError, Kind
@@ -33,8 +34,7 @@ MORE_OUTPUT = 256
 """Tokens by which a hold grows at least, when a stream has used it up."""
 
 
-@dataclass(frozen=True, slots=True)
-class Payer:
+class Payer(msgspec.Struct, frozen=True):
     """Whose money a request spends, and the words that it is to be found by."""
 
     tenant_id: str
@@ -135,14 +135,11 @@ class Spending:
         return await self._purse.hold(payer.tenant_id, payer.key_id, terms, amount)
 
     async def bound(self, request: Request, model: Model, terms: Terms) -> Bound:
-        names = [each.model for each in model.deployments]
-        name = next((each for each in names if not is_exact(each)), names[0] if names else model.id)
-        window = model.context_window
-        return await bound_of(request, name, terms.default_max_output, self._counter, window)
+        most = terms.default_max_output
+        return await bound_of(request, model.counted_as, most, self._counter, model.context_window)
 
 
-@dataclass(slots=True)
-class Bill:
+class Bill(msgspec.Struct):
     """What one request spends. `close` it: what is held then goes back.
 
     cost: nano-dollars that the tenant pays, None until it is known. calls: of deployments, so far.
@@ -165,7 +162,7 @@ class Bill:
     _model: str = ""
     _price: PriceTag | None = None
     _amount: int = 0
-    _open: list[Attempt] = field(default_factory=list)
+    _open: list[Attempt] = []
     _failed: Attempt | None = None
 
     async def cover(self, model: Model, price: PriceTag | None = None) -> None:

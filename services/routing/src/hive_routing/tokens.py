@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -57,15 +56,14 @@ def _family_of(model: str) -> str | None:
     return next((encoding for prefix, encoding in _FAMILIES if name.startswith(prefix)), None)
 
 
-@dataclass(slots=True)
-class Countable:
+class Countable(msgspec.Struct):
     """Texts, and tokens that stand for what is no text.
 
     images: how many there are. media: characters of sounds and files in base64, which count as no tokens here.
     unseen: documents, sounds and films that are not in the body: a provider fetches them.
     """
 
-    texts: list[str] = field(default_factory=list)
+    texts: list[str] = []
     extra: int = 0
     images: int = 0
     media: int = 0
@@ -83,15 +81,23 @@ class Countable:
 
     def add_messages(self, messages: Any) -> None:
         """Add a conversation with its overhead."""
-        self.extra += PER_REPLY
-        for message in _dicts(messages):
-            self.extra += PER_MESSAGE
-            self.add(message.get("role"))
-            self.add(message.get("content"))
+        texts, extra = self.texts, PER_REPLY
+        for message in messages if isinstance(messages, list) else ():
+            if not isinstance(message, dict):
+                continue
+            extra += PER_MESSAGE
+            role, content = message.get("role"), message.get("content")
+            if isinstance(role, str) and isinstance(content, str):
+                texts += (role, content)
+                if len(message) == 2:  # as nearly all are
+                    continue
+            else:
+                self.add([role, content])
             self.add_calls(message.get("tool_calls"))
             if isinstance(name := message.get("name"), str):
-                self.extra += PER_NAME
-                self.add(name)
+                extra += PER_NAME
+                texts.append(name)
+        self.extra += extra
 
     def add_contents(self, contents: Any) -> None:
         """Add a conversation in Google's form."""

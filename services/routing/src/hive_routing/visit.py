@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass, field
+
+import msgspec
 
 from hive_routing.answers import Headers, Send
 from hive_routing.attempts import CacheStatus, Handling
@@ -14,9 +15,11 @@ from hive_routing.request import Request
 from hive_routing.spending import Payer
 from hive_routing.usage import Usage
 
+_CACHE_HEADERS = [(b"x-hive-cache", each.name.lower().encode()) for each in CacheStatus]
+"""By the number of each."""
 
-@dataclass(slots=True)
-class Spent:
+
+class Spent(msgspec.Struct):
     """Who answered, the tokens of it, and what they cost. cost: nano-dollars."""
 
     model: str
@@ -27,8 +30,7 @@ class Spent:
     calls: int
 
 
-@dataclass(slots=True)
-class Caller:
+class Caller(msgspec.Struct):
     """Who asks, and on which terms.
 
     allowed: names of the models that may be asked; None: all. deadline: monotonic seconds.
@@ -43,17 +45,16 @@ class Caller:
     allowed: Collection[str] | None
     deadline: float
     go: Callable[[], Awaitable[None]]
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = {}
     guard: str | None = None
     look_up: bool = True
     idempotency_key: str | None = None
     wishes: Wishes = NO_WISHES
-    handling: Handling = field(default_factory=Handling)
+    handling: Handling = msgspec.field(default_factory=Handling)
     spent: Spent | None = None
 
 
-@dataclass(slots=True)
-class Visit:
+class Visit(msgspec.Struct):
     """guarded: what the guards made of the prompt."""
 
     request: Request
@@ -71,5 +72,5 @@ class Visit:
         """What the gateway itself did."""
         headers = [(b"x-hive-guard", self.guarded.header)]
         if (status := self.caller.handling.cache) is not CacheStatus.NONE:
-            headers.append((b"x-hive-cache", status.name.lower().encode()))
+            headers.append(_CACHE_HEADERS[status])
         return headers

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from hive_routing.caching import Entry, Port, Shared
 from hive_routing.caching.keys import tenant_tag
-from hive_routing.caching.valkey import FORM, _decoded, _encode, _Kept
+from hive_routing.caching.valkey import FORM, _decoded, _encode
 from hive_runtime.clock import SystemClock
 from hive_runtime.errors import HiveError, Kind
 from hive_runtime.valkey.client import GlideValkey
@@ -101,12 +101,12 @@ ENTRIES = st.builds(
 
 @given(ENTRIES)
 def test_an_entry_is_the_same_after_its_journey(entry: Entry) -> None:
-    assert _decoded(FORM + _encode(_Kept.of(entry)), key(entry)) == entry
+    assert _decoded(FORM + _encode(entry), key(entry)) == entry
 
 
 @given(st.integers(0, 200), st.integers(0, 255))
 def test_what_was_damaged_is_no_answer_or_the_whole_one(position: int, byte: int) -> None:
-    value = bytearray(FORM + _encode(_Kept.of(ENTRY)))
+    value = bytearray(FORM + _encode(ENTRY))
     assert _decoded(bytes(value[:position]), key(ENTRY)) in (None, ENTRY)
     assert len(value) > position or _decoded(bytes(value[:position]), key(ENTRY)) == ENTRY
     value[position % len(value)] = byte

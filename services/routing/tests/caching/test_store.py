@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import tracemalloc
 from collections import OrderedDict
-from dataclasses import replace
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from hive_routing.caching.store import Cache, Entry, Local, Port
 

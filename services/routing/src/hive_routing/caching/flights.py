@@ -18,9 +18,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
+
+import msgspec
 
 from hive_routing.caching.store import Entry
 from hive_runtime.errors import HiveError, Kind
@@ -29,8 +30,7 @@ OWN = frozenset({Kind.BUDGET_EXCEEDED, Kind.BLOCKED, Kind.FORBIDDEN, Kind.NOT_FO
 """What a leader is refused for reasons that need not be its followers'."""
 
 
-@dataclass(frozen=True, slots=True)
-class Opening:
+class Opening(msgspec.Struct, frozen=True):
     """What is known of an answer before its first byte."""
 
     headers: tuple[tuple[bytes, bytes], ...]

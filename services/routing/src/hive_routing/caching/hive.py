@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import Any
 
+import msgspec
 from msgspec import Raw
 
 from hive_routing.caching.flights import Flights, Following, Leading
@@ -18,18 +19,17 @@ MOST_KEPT = 2 * 1024 * 1024
 """Bytes of one answer that are kept."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """What makes a request the same as another one. fields: before anything was taken out of them.
 
-    circumstances: what else the answer depends on.
+    circumstances: what else the answer depends on, as what can be written as JSON.
     """
 
     tenant_id: str
     model_id: str
     endpoint: str
     fields: Mapping[str, Raw]
-    circumstances: str
+    circumstances: Any
 
 
 class Keeping:
@@ -58,7 +58,7 @@ class Keeping:
         self._streamed = streamed
         self._origin = provider, deployment
         self._headers = tuple(headers)
-        if self._leading is not None:
+        if self._leading is not None and streamed:  # what is whole is told at its end, all at once
             self._leading.begin(headers, streamed, self._asked.model_id, provider, deployment)
 
     def piece(self, data: bytes) -> None:
@@ -68,7 +68,7 @@ class Keeping:
             self._chunks.append(data)
         else:
             self._chunks.clear()
-        if self._leading is not None:
+        if self._leading is not None and self._streamed:
             self._leading.piece(data)
 
     async def finish(self, model_id: str, closing: bytes, usage: Usage, cost: int) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
+from functools import lru_cache
 from hashlib import blake2b
+from typing import Any
 
 import msgspec
 from msgspec import Raw
 
 KEY_BYTES = 32
 TENANT_BYTES = 16
+MOST_TAGS = 4_096
 LARGEST_POWER = 400
 """Of ten, up to which a whole number is written out: beyond every number that a double can hold."""
 
@@ -19,7 +22,7 @@ WITHOUT_EFFECT = frozenset(
         "model",  # the model's id stands for it: aliases of one model share its answers
         "user",  # whom the provider holds responsible for abuse; tenants are told apart anyway
         "safety_identifier",  # the same, by its newer name
-        "metadata",  # labels for a stored completion, which the model never sees; see `_has_effect`
+        "metadata",  # labels for a stored completion, which the model never sees; see `_without_effect`
         # How the provider is to keep the prompt for its next reader: changes its bill, never its answer.
         "prompt_cache_key",
         "prompt_cache_retention",
@@ -36,40 +39,64 @@ stand in for one that it did; `service_tier`, because the answer names the tier 
 _ECHOES = frozenset({"responses", "interactions"})
 """Endpoints whose answers repeat what they were asked, labels among it."""
 
+_NO_LABELS = WITHOUT_EFFECT - {"metadata"}
+_NAMES = frozenset({"model"})
 _EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
-_TRUE, _NULL = b"true", b"null"
+_TRUE = b"true"
+_UNREADABLE = (ValueError, ArithmeticError, RecursionError)
 
 
-def cache_key(tenant_id: str, model_id: str, endpoint: str, fields: Mapping[str, Raw], guards: str) -> bytes:
+def cache_key(tenant_id: str, model_id: str, endpoint: str, fields: Mapping[str, Raw], guards: Any) -> bytes:
     """32 bytes that are equal for requests that mean the same.
 
     fields: the body's members before anything is redacted from them; order, white space, escapes and the spelling
-    of numbers do not matter, null is absence. guards: the checks that the answer has passed, with their versions.
+    of numbers do not matter, null is absence. guards: the checks that the answer has passed, with their versions,
+    as what can be written as JSON.
     """
-    parts = [tenant_id.encode(), model_id.encode(), endpoint.encode(), guards.encode()]
-    for name in sorted(fields):
-        if _has_effect(name, fields, endpoint) and (value := _canonical(fields[name])) != _NULL:
-            parts += (name.encode(), value)
-    return _digest(parts)
+    told = dict(fields)
+    for name in _without_effect(endpoint, fields).intersection(fields):
+        del told[name]
+    spelled: dict[str, str] = {}
+    try:
+        values = _given(_decode(_encode(told)))
+        parts = _encode((tenant_id, model_id, endpoint, guards, values, spelled))
+    except _UNREADABLE:
+        values, spelled = _one_by_one(told)
+        parts = _encode((tenant_id, model_id, endpoint, guards, values, spelled))
+    return blake2b(parts, digest_size=KEY_BYTES).digest()
 
 
+@lru_cache(maxsize=MOST_TAGS)
 def tenant_tag(tenant_id: str) -> bytes:
     """16 bytes that stand for a tenant; names of entries begin with them."""
     return blake2b(tenant_id.encode(), digest_size=TENANT_BYTES).digest()
 
 
-def _has_effect(name: str, fields: Mapping[str, Raw], endpoint: str) -> bool:
-    if name not in WITHOUT_EFFECT or (endpoint in _ECHOES and name != "model"):
-        return True
-    # The answer is the id of a stored completion then, and this is what it was stored with.
-    return name == "metadata" and bytes(fields.get("store", b"")) == _TRUE
+def _without_effect(endpoint: str, fields: Mapping[str, Raw]) -> frozenset[str]:
+    if endpoint in _ECHOES:
+        return _NAMES
+    # The answer is the id of a stored completion then, and the labels are what it was stored with.
+    return _NO_LABELS if "store" in fields and bytes(fields["store"]) == _TRUE else WITHOUT_EFFECT
 
 
-def _canonical(raw: Raw) -> bytes:
-    try:
-        return _encode(_decode(raw))
-    except (ValueError, ArithmeticError, RecursionError):
-        return bytes(raw)  # a provider may still read it: it counts as it is spelled
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    """Null is absence."""
+    if None not in values.values():
+        return values
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _one_by_one(told: Mapping[str, Raw]) -> tuple[dict[str, Any], dict[str, str]]:
+    """What can be read of it, and what cannot: a provider may still read that, so it counts as it is spelled."""
+    values, spelled = {}, {}
+    for name, raw in told.items():
+        try:
+            values[name] = _decode(raw)
+            _encode(values[name])
+        except _UNREADABLE:
+            values.pop(name, None)
+            spelled[name] = bytes(raw).decode("latin-1")
+    return _given(values), spelled
 
 
 def _number(text: str) -> int | Decimal:
@@ -78,12 +105,6 @@ def _number(text: str) -> int | Decimal:
     if value == value.to_integral_value() and value.adjusted() <= LARGEST_POWER:
         return int(value)
     return value
-
-
-def _digest(parts: list[bytes]) -> bytes:
-    """Every part goes in behind its length, so that no two lists of parts are the same bytes."""
-    framed = [each for part in parts for each in (len(part).to_bytes(8, "big"), part)]
-    return blake2b(b"".join(framed), digest_size=KEY_BYTES).digest()
 
 
 _decode = msgspec.json.Decoder(float_hook=_number).decode

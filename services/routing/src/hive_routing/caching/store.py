@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from itertools import chain
 from typing import Protocol
+
+import msgspec
 
 from hive_runtime.clock import Clock
 
@@ -14,9 +17,8 @@ PIECE_OVERHEAD = 48
 """Bytes that one more chunk takes beside its own; a header takes three times as many."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One answer, as it goes to a client.
+class Entry(msgspec.Struct, frozen=True, array_like=True):
+    """One answer, as it goes to a client. Caches that are shared keep it as it is written here, member by member.
 
     chunks: the body in one piece, or the pieces of a stream without the last events, which the gateway writes.
     headers: of the answer, without those that are written anew for every client. usage: units by name.
@@ -39,7 +41,7 @@ class Entry:
     def size(self) -> int:
         """About how many bytes of memory it takes."""
         body = sum(map(len, self.chunks)) + PIECE_OVERHEAD * len(self.chunks)
-        headers = sum(len(name) + len(value) + 3 * PIECE_OVERHEAD for name, value in self.headers)
+        headers = sum(map(len, chain.from_iterable(self.headers))) + 3 * PIECE_OVERHEAD * len(self.headers)
         return ENTRY_OVERHEAD + body + headers
 
 
@@ -173,8 +175,7 @@ class Local:
         return self._cache.stats()
 
 
-@dataclass(slots=True)
-class _Kept:
+class _Kept(msgspec.Struct):
     """until: monotonic seconds."""
 
     entry: Entry

@@ -69,7 +69,7 @@ class Shared:
             if entry.size > self._max_entry_bytes or ttl_seconds <= 0:
                 await self._valkey.delete(_name(key))
             else:
-                await self._valkey.put(_name(key), FORM + _encode(_Kept.of(entry)), ttl_seconds)
+                await self._valkey.put(_name(key), FORM + _encode(entry), ttl_seconds)
         except HiveError:
             return
 
@@ -120,32 +120,8 @@ class Shared:
         return {name: int(value) for name, _, value in pairs if value.isdecimal()}
 
 
-class _Kept(msgspec.Struct, array_like=True, frozen=True):
-    """An entry as it is written."""
-
-    tenant_id: str
-    model_id: str
-    provider: str
-    deployment: str
-    chunks: tuple[bytes, ...]
-    streamed: bool
-    headers: tuple[tuple[bytes, bytes], ...]
-    usage: dict[str, int]
-    estimated: bool
-    cost: int
-    stored_ms: int
-
-    @classmethod
-    def of(cls, entry: Entry) -> _Kept:
-        return cls(*(getattr(entry, name) for name in cls.__struct_fields__))
-
-    @property
-    def entry(self) -> Entry:
-        return Entry(*(getattr(self, name) for name in self.__struct_fields__))
-
-
 _encode = msgspec.msgpack.encode
-_decode = msgspec.msgpack.Decoder(_Kept).decode
+_decode = msgspec.msgpack.Decoder(Entry).decode
 
 
 def _name(key: bytes) -> str:
@@ -162,7 +138,7 @@ def _decoded(value: bytes, key: bytes) -> Entry | None:
     if value[:1] != FORM:
         return None
     try:
-        entry = _decode(memoryview(value)[1:]).entry
+        entry = _decode(memoryview(value)[1:])
     except (msgspec.DecodeError, ValueError):
         return None
     return entry if key.startswith(tenant_tag(entry.tenant_id)) else None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+import msgspec
 
 from hive_routing.catalogue import Catalogue, Model
 from hive_routing.choosing.conversations import conversation_key
@@ -21,8 +22,7 @@ ROUGH_BYTES = 16_384
 """Of a smaller body it does not matter how many tokens it has exactly."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan(Generic[T]):
+class Plan(msgspec.Struct, Generic[T], frozen=True):
     """models: the first is the one that was asked for. For `Dispatcher.first_answer`, both."""
 
     models: Sequence[Model]

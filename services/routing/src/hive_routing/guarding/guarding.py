@@ -132,7 +132,7 @@ async def guard(port: Guards, request: Request, asker: Asker) -> Guarded:
     if request.is_large:
         documents = await asyncio.to_thread(request_texts, request.endpoint, request.fields)
     else:
-        documents = request_texts(request.endpoint, request.fields)
+        documents = request_texts(request.endpoint, request.fields, request.messages)
     slots = [slot for document in documents.values() for slot in document.slots]
     decision = await port.on_input(asker, [Text(slot.text, slot.origin) for slot in slots])
     guarded = Guarded(

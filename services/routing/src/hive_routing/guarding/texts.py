@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Raw
 
+from hive_routing.dialects.chat import texts as chat_texts
 from hive_routing.dialects.places import UNREADABLE, Document, Slot
 from hive_routing.guarding.port import Origin
 from hive_runtime.errors import HiveError, Kind
@@ -16,8 +17,15 @@ if TYPE_CHECKING:
     from hive_routing.endpoints import Endpoint
 
 
-def request_texts(endpoint: Endpoint, fields: Mapping[str, Raw]) -> Mapping[str, Document]:
-    """By the member of the body that holds them. What cannot be read is the provider's to refuse."""
+def request_texts(
+    endpoint: Endpoint, fields: Mapping[str, Raw], messages: list[Any] | None = None
+) -> Mapping[str, Document]:
+    """By the member of the body that holds them. What cannot be read is the provider's to refuse.
+
+    messages: of a chat, where they are decoded already: they are what is changed then.
+    """
+    if messages is not None:
+        return chat_texts.prompt_texts(fields, messages)
     if endpoint.dialect is not None:
         return endpoint.dialect.prompt_texts(fields)
     read = _READERS.get(endpoint.path, {})

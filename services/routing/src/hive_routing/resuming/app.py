@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Self
 
@@ -67,17 +68,15 @@ class Resuming:
     def held_bytes(self) -> int:
         return self._room.used
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["method"] != "POST":
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
         position, seconds = _read_headers(scope)
         if position is not None:
-            await self._resume(position, scope, send)
-        elif seconds is not None:
-            await self._begin(seconds, scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
+            return self._resume(position, scope, send)
+        if seconds is not None:
+            return self._begin(seconds, scope, receive, send)
+        return self._app(scope, receive, send)
 
     async def __aenter__(self) -> Self:
         return self

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -22,18 +22,19 @@ _SPOKEN = ("content", "reasoning_content", "reasoning", "refusal")
 """Members of messages and deltas that hold text."""
 
 
-def prompt_texts(fields: Mapping[str, Raw]) -> Mapping[str, Document]:
-    """What cannot be read holds none."""
+def prompt_texts(fields: Mapping[str, Raw], messages: list[Any] | None = None) -> Mapping[str, Document]:
+    """What cannot be read holds none. messages: those of the fields, where they are decoded already."""
     found = {}
+    if messages is not None:
+        found["messages"] = Document({"messages": messages}, _messages(messages))
     for name, slots in _READERS.items():
-        raw = fields.get(name)
-        if raw is None:
+        if name not in fields or name in found:
             continue
         try:
-            holder = {name: msgspec.json.decode(raw)}
+            value = msgspec.json.decode(fields[name])
         except UNREADABLE:
             continue
-        found[name] = Document(holder, list(slots(holder[name])))
+        found[name] = Document({name: value}, list(slots(value)))
     return found
 
 
@@ -88,9 +89,15 @@ def spoken(said: dict[str, Any], origin: Origin) -> Iterator[Slot]:
     yield from _arguments(said.get("function_call"))
 
 
-def _messages(value: Any) -> Iterator[Slot]:
+def _messages(value: Any) -> list[Slot]:
+    found = []
     for message in _objects(value):
-        yield from spoken(message, _ROLES.get(str(message.get("role")), Origin.USER))
+        origin = _ROLES.get(str(message.get("role")), Origin.USER)
+        if len(message) == 2 and "role" in message and isinstance(message.get("content"), str):
+            found.append(Slot(message, "content", origin))  # as nearly all are
+        else:
+            found += spoken(message, origin)
+    return found
 
 
 def _prediction(value: Any) -> Iterator[Slot]:
@@ -105,7 +112,12 @@ def _tools(value: Any) -> Iterator[Slot]:
                 yield Slot(holder, "description", Origin.APPLICATION)
 
 
-_READERS = {"messages": _messages, "prediction": _prediction, "tools": _tools, "functions": _tools}
+_READERS: Mapping[str, Callable[[Any], Iterable[Slot]]] = {
+    "messages": _messages,
+    "prediction": _prediction,
+    "tools": _tools,
+    "functions": _tools,
+}
 
 
 def _arguments(function: Any) -> Iterator[Slot]:
