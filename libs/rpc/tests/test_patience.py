@@ -77,3 +77,12 @@ async def test_other_errors_are_told_at_once(clock: SteppedClock) -> None:
     with pytest.raises(HiveError, match="away"):
         await Patience(clock, 3).call(service)
     assert (clock.time, service.calls) == (100.0, 1)
+
+
+async def test_an_answer_in_another_way_renews_it(clock: SteppedClock) -> None:
+    service, patience = Service(clock, back=clock.time + 60), Patience(clock, 3)
+    with pytest.raises(HiveError, match="away"):
+        await patience.call(service)
+    patience.renew()
+    service.back = clock.time + 2
+    assert await patience.call(service) == "answer"

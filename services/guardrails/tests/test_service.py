@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hive_guardrails.policies import Decided
+from hive_guardrails.rpc import message_of, question_of
 from hive_guardrails.service import guardrails_service
 from hive_host import Process
-from hive_rpc.errors import error_of
+from hive_rpc import beside
+from hive_rpc.errors import error_of, failure_of
 from hive_runtime.errors import HiveError, Kind
+from hive_runtime.guarding import Decider, Decision, Origin, Text
 from hive_runtime.settings import HostSettings
 from modelhive.control.v1 import control_pb2 as control
 from modelhive.events.v1.guard_pb2 import GuardDecided, GuardStage, GuardVerdict
@@ -25,9 +30,14 @@ INPUT, OUTPUT = GuardStage.GUARD_STAGE_INPUT, GuardStage.GUARD_STAGE_OUTPUT
 
 
 class Desk:
-    def __init__(self, process: Process) -> None:
+    """is_beside: questions are asked by a call, as within a process, and not over the stream."""
+
+    def __init__(self, process: Process, is_beside: bool) -> None:
         self.process = process
-        self.guard = GuardStub(process.network.channel("guardrails"))
+        channel = process.network.channel("guardrails")
+        self.guard = GuardStub(channel)
+        self._is_beside = is_beside
+        self._find = beside(channel, Decider)
         self.told: list[GuardDecided] = []
 
     async def hear(self, event: GuardDecided) -> None:
@@ -38,6 +48,12 @@ class Desk:
         return decision
 
     async def ask(self, questions: Sequence[pb.Question]) -> Sequence[pb.Decision]:
+        if self._is_beside:
+            await turns()
+            answers = [await self._answer(each) for each in questions]
+            await turns()
+            return answers
+
         async def requests() -> AsyncIterator[pb.CheckStreamRequest]:
             yield pb.CheckStreamRequest(questions=questions)
 
@@ -45,10 +61,28 @@ class Desk:
             return response.decisions
         raise AssertionError("no answer")
 
+    async def _answer(self, asked: pb.Question) -> pb.Decision:
+        decider = self._find()
+        assert decider is not None
+        texts = [Text(each.text, Origin(each.origin), each.known) for each in asked.texts]
+        try:
+            answer = decider.decide(question_of(asked, texts))
+            decision = answer if isinstance(answer, Decision) else await answer
+        except HiveError as error:
+            return pb.Decision(number=asked.number, failure=failure_of(error))
+        assert isinstance(decision, Decided)
+        return message_of(asked.number, decision)
+
     async def policy(self, tenant: str = "t", key: str = "", **fields: Any) -> None:
         policy = control.GuardPolicy(tenant_id=tenant, key_id=key, **fields)
         name = f"guard/{tenant}/{key}" if key else f"guard/{tenant}"
         await self.process.bus.publish(control.ControlChanged(key=name, guard_policy=policy))
+
+
+async def turns() -> None:
+    """The bus brings what was published, as it does while a question is on its way over rpc."""
+    for _ in range(20):
+        await asyncio.sleep(0)
 
 
 def question(*texts: str, origin: int = pb.ORIGIN_USER, **fields: Any) -> pb.Question:
@@ -64,11 +98,11 @@ def question(*texts: str, origin: int = pb.ORIGIN_USER, **fields: Any) -> pb.Que
     return pb.Question(**(usual | fields), texts=said)
 
 
-@pytest.fixture
-async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+@pytest.fixture(params=["over rpc", "beside"])
+async def desk(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Desk]:
     async with Process(HostSettings(data_dir=tmp_path)) as process:
         async with guardrails_service(process.host("guardrails")):
-            desk = Desk(process)
+            desk = Desk(process, is_beside=request.param == "beside")
             heard = await process.bus.subscribe_events(GuardDecided, "test", desk.hear)
             yield desk
         await heard.close()
@@ -144,6 +178,54 @@ async def test_what_is_allowed_is_told_by_count(desk: Desk) -> None:
     assert all(event.decisions == 5 for event in counted.values())
     assert all(event.verdict == GuardVerdict.GUARD_VERDICT_ALLOWED for event in counted.values())
     assert len({event.request_id for event in desk.told}) == 2
+
+
+async def test_who_allows_beside_one_that_finds_is_counted_alone(desk: Desk) -> None:
+    await desk.decide(f"Use {TOKEN} for the deployment.")
+    await desk.decide("Good morning")
+    await desk.decide(INJECTION)
+    assert [event.guard for event in desk.told] == ["secrets", "prompt-injection"]
+    desk.told.clear()
+    await desk.process.clock.sleep(1.2)
+    counted = {event.guard: (event.decisions, event.scanned) for event in desk.told}
+    morning = len("Good morning")
+    assert counted == {
+        "prompt-injection": (2, len(f"Use {TOKEN} for the deployment.") + morning),
+        "secrets": (1, morning),
+    }
+
+
+async def test_long_texts_are_decided_beside_others(desk: Desk) -> None:
+    long = "All is well. " * 4000
+    decision = await desk.decide(long + INJECTION + long)
+    assert decision.blocked_by == "prompt-injection"
+    assert desk.told[0].scanned == len(long + INJECTION + long)
+
+
+async def test_what_nobody_foresaw_is_no_decision(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: object, *asked: object) -> object:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("hive_guardrails.policies.Policies.plan", broken)
+    decision = await desk.decide("Hello")
+    assert error_of(decision.failure).kind is Kind.INTERNAL
+    page = desk.process.metrics.page().decode()
+    assert 'hive_requests_total{code="INTERNAL",method="Check input",service="guardrails"} 1.0' in page
+
+
+async def test_every_question_is_measured(desk: Desk) -> None:
+    await desk.decide("Hello")
+    await desk.decide(INJECTION)
+    await desk.decide("Hello", stage=OUTPUT)
+    await desk.decide("Hello", wanted="magic")
+    page = desk.process.metrics.page().decode()
+    for method, code, count in (
+        ("Check input", "OK", 2),
+        ("Check output", "OK", 1),
+        ("Check input", "INVALID_ARGUMENT", 1),
+    ):
+        labels = f'code="{code}",method="{method}",service="guardrails"'
+        assert f"hive_requests_total{{{labels}}} {count}.0" in page
 
 
 async def test_long_texts_have_a_call_of_their_own(desk: Desk) -> None:

@@ -14,6 +14,7 @@ What callers and servicers can rely on, and must keep to:
 
 * Handlers are coroutines or async generators. They inherit no context variable of the caller. One that mostly
   answers without waiting may be `prompt`: inside one process its answer is there when the call has been made.
+  What it does for messages it may offer without them to callers of its process, who find it by `beside`.
 * A message belongs to nobody once it was sent: neither side changes it, it may be one object.
 * A slow reader holds a fast writer: `write` waits. One `read` and one `write` at a time on a call.
 * A wait on a call that is cancelled cancels the call; so does dropping the call, or `aclose()` of its

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from hive_guardrails.checks.port import Finding
 from hive_guardrails.policies import Action, Decided, Guard, Line
-from hive_runtime.guarding import Found, Text, Verdict
+from hive_runtime.guarding import Found, Origin, Text, Verdict
 
 VERDICTS = {
     Action.OBSERVE: Verdict.FLAGGED,
@@ -23,19 +23,24 @@ Findings = Mapping[str, Sequence[Finding]]
 """In one text, by the names of the guards that have read it."""
 CLEAN: Findings = {}
 """Whoever reads the text finds nothing in it."""
+_ORIGINS = len(Origin) + 1
+
+
+New = Sequence[tuple[int, Finding]]
+"""What a guard found that was not shown before, and the numbers of the texts in which it did."""
 
 
 class Outcome(NamedTuple):
     """A decision, and what led to it, in the order of the line; where a guard blocked, no other ran after it.
 
-    scanned: characters that each guard reads. microseconds: of CPU, about, of each that ran. categories: what was
-    found, by the place of the guard that found something.
+    said: characters of the texts, by their origins. seconds: of CPU, about, of each guard that ran. new: by the place
+    of the guard that found it.
     """
 
     decision: Decided
-    scanned: Sequence[int]
-    microseconds: Sequence[int]
-    categories: Mapping[int, tuple[str, ...]]
+    said: Sequence[int]
+    seconds: Sequence[float]
+    new: Mapping[int, New]
 
 
 class Memory:
@@ -45,15 +50,12 @@ class Memory:
     """
 
     def __init__(self, most: int = 10_000) -> None:
-        """most: texts."""
+        """most: texts; beyond that the oldest goes, and is looked at anew where it is still said."""
         self._most = most
         self._known: dict[bytes, Findings] = {}
 
     def recall(self, digest: bytes) -> Findings | None:
-        known = self._known.pop(digest, None)
-        if known is not None:
-            self._known[digest] = known  # at the end again: the first is the one not asked for longest
-        return known
+        return self._known.get(digest)
 
     def keep(self, digest: bytes, found: Findings) -> None:
         self._known[digest] = found
@@ -76,21 +78,22 @@ def decide(
 ) -> Outcome:
     """Ask each guard about the texts that it reads. May take long where texts are long. more: they go on."""
     began = monotonic()
-    scanned = [0] * len(line.guards)
+    said = [0] * _ORIGINS
     unread = []
     for number, text in enumerate(texts):
-        said = text.text
-        readers = line.readers.get(text.origin)
-        if readers is None or not said:
+        words, origin, _ = text
+        said[origin] += len(words)
+        readers = line.readers[origin]
+        if not (readers and words):
             continue
-        for place in readers.places:
-            scanned[place] += len(said)
-        raw = said.encode("utf-8", "surrogatepass")
-        digest = blake2b(raw, digest_size=16, person=readers.identity).digest()
+        digest = blake2b(words.encode("utf-8", "surrogatepass"), digest_size=16, person=readers).digest()
         known = memory.recall(digest)
         if known is not CLEAN:
             unread.append(_Unread(number, text, digest, {} if known is None else dict(known)))
-    outcome = _read(line, unread, scanned, monotonic, began)
+    if unread:
+        outcome = _read(line, unread, said, monotonic, began)
+    else:
+        outcome = Outcome(line.allowed, said, [0.0] * len(line.guards), {})
     is_blocked = outcome.decision.verdict is Verdict.BLOCKED
     for _, _, digest, found in unread:
         memory.keep(digest, found if is_blocked or any(found.values()) else CLEAN)
@@ -101,56 +104,61 @@ def decide(
 
 
 def _read(
-    line: Line,
-    unread: Sequence[_Unread],
-    scanned: Sequence[int],
-    monotonic: Callable[[], float],
-    began: float,
+    line: Line, unread: Sequence[_Unread], said: Sequence[int], monotonic: Callable[[], float], began: float
 ) -> Outcome:
     """What each guard makes of the texts that are left for it. began: of the first guard's work."""
-    verdict = Verdict.ALLOWED
-    microseconds: list[int] = []
-    categories: dict[int, tuple[str, ...]] = {}
-    cuts: list[Found] = []
+    seconds: list[float] = []
+    new: dict[int, New] = {}
     for place, guard in enumerate(line.guards):
         found = _new(guard, unread)
         ended = monotonic()
-        microseconds.append(int((ended - began) * 1e6))
+        seconds.append(ended - began)
         began = ended
-        if not found:
-            continue
-        categories[place] = tuple(dict.fromkeys([finding.category for _, finding in found]))
-        verdict = max(verdict, VERDICTS[guard.action])
-        if guard.action is Action.BLOCK:
-            blocked = replace(
-                line.allowed,
-                verdict=verdict,
-                blocked_by=guard.name,
-                category=categories[place][0],
-                ran=line.allowed.ran[: place + 1],
-            )
-            return Outcome(blocked, scanned, microseconds, categories)
-        if guard.action is Action.REDACT:
-            cuts += [Found(each.category, text, each.start, each.end, guard.name) for text, each in found]
-    if not categories:
-        return Outcome(line.allowed, scanned, microseconds, categories)
-    decision = replace(line.allowed, verdict=verdict, found=_apart(cuts))
-    return Outcome(decision, scanned, microseconds, categories)
+        if found:
+            new[place] = found
+            if guard.action is Action.BLOCK:
+                break
+    return Outcome(_decided(line, new) if new else line.allowed, said, seconds, new)
 
 
-def _new(guard: Guard, unread: Sequence[_Unread]) -> list[tuple[int, Finding]]:
-    """What it finds that was not shown before, and in which text."""
+def _new(guard: Guard, unread: Sequence[_Unread]) -> New:
     new = []
     check = guard.check
-    for number, text, _, found in unread:
-        if text.origin not in check.reads:
+    for number, (words, origin, shown), _, found in unread:
+        if origin not in check.reads:
             continue
         findings = found.get(check.name)
         if findings is None:
-            findings = found[check.name] = check.find(text.text, guard.threshold)
+            findings = found[check.name] = check.find(words, guard.threshold)
         if findings:
-            new += [(number, finding) for finding in findings if finding.end > text.known]
+            new += [(number, finding) for finding in findings if finding.end > shown]
     return new
+
+
+def _decided(line: Line, new: Mapping[int, New]) -> Decided:
+    place = max(new)
+    if line.guards[place].action is Action.BLOCK:
+        return replace(
+            line.allowed,
+            verdict=Verdict.BLOCKED,
+            blocked_by=line.guards[place].name,
+            category=categories(new[place])[0],
+            ran=line.allowed.ran[: place + 1],
+        )
+    by_guard = [(line.guards[place], found) for place, found in new.items()]
+    cuts = [
+        Found(finding.category, text, finding.start, finding.end, guard.name)
+        for guard, found in by_guard
+        if guard.action is Action.REDACT
+        for text, finding in found
+    ]
+    verdict = max([VERDICTS[guard.action] for guard, _ in by_guard])
+    return replace(line.allowed, verdict=verdict, found=_apart(cuts))
+
+
+def categories(new: New) -> tuple[str, ...]:
+    """Each once, the first one first."""
+    return tuple(dict.fromkeys([finding.category for _, finding in new]))
 
 
 def _open(guards: Sequence[Guard], text: Text) -> int:

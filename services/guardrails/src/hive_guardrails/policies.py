@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from typing import NamedTuple
 
 from hive_guardrails.checks.denied import denied_words
 from hive_guardrails.checks.port import Check, Origin
@@ -77,16 +76,6 @@ class Guard:
         return self.check.name
 
 
-class Readers(NamedTuple):
-    """Those of a line that read the same words. places: theirs in the line, in its order.
-
-    identity: 16 bytes; another one wherever they may find something else in the same text.
-    """
-
-    places: tuple[int, ...]
-    identity: bytes
-
-
 @dataclass(frozen=True, slots=True)
 class Decided(Decision):
     """overlaps: of the guards of `output`, one by one."""
@@ -96,14 +85,16 @@ class Decided(Decision):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Line:
-    """The guards of one stage, in their order.
+    """The guards of one stage, in their order. places: of all of them. allowed: the decision where nothing is found.
 
-    readers: by whose words they read; without those that nobody reads. allowed: the decision where nothing is found.
+    readers: who reads whose words, as 16 bytes that are others wherever something else may be found in the same text;
+    empty where nobody reads them.
     """
 
     stage: Stage
     guards: tuple[Guard, ...]
-    readers: Mapping[Origin, Readers]
+    places: tuple[int, ...]
+    readers: Mapping[Origin, bytes]
     allowed: Decided
 
 
@@ -212,17 +203,19 @@ def _plan(policy: Policy, names: Sequence[str] | None) -> Plan:
 
 
 def _line(stage: Stage, guards: tuple[Guard, ...], usual: Decided) -> Line:
-    readers = {origin: _readers(guards, origin) for origin in Origin}
-    allowed = replace(usual, ran=tuple(guard.name for guard in guards))
-    return Line(stage, guards, {origin: each for origin, each in readers.items() if each.places}, allowed)
+    reading = {origin: [guard for guard in guards if origin in guard.check.reads] for origin in Origin}
+    return Line(
+        stage,
+        guards,
+        tuple(range(len(guards))),
+        {origin: _readers(some) for origin, some in reading.items()},
+        replace(usual, ran=tuple(guard.name for guard in guards)),
+    )
 
 
-def _readers(guards: Sequence[Guard], origin: Origin) -> Readers:
-    places = tuple(place for place, guard in enumerate(guards) if origin in guard.check.reads)
-    words = [
-        f"{guards[place].name}={guards[place].check.version}/{guards[place].threshold!r}" for place in places
-    ]
-    return Readers(places, hashlib.blake2b("\n".join(words).encode(), digest_size=16).digest())
+def _readers(guards: Sequence[Guard]) -> bytes:
+    words = [f"{guard.name}={guard.check.version}/{guard.threshold!r}" for guard in guards]
+    return hashlib.blake2b("\n".join(words).encode(), digest_size=16).digest() if words else b""
 
 
 def _guard(rule: Rule, denied: Sequence[str]) -> Guard:

@@ -39,12 +39,12 @@ class GuardDoor(GuardServicer, Decider):
         self._policies = policies
         self._requests = requests
         self._teller = teller
-        self._clock = clock
+        self._monotonic = clock.monotonic
         self._memory = Memory()
 
     def decide(self, question: Question) -> Decided | Coroutine[Any, Any, Decided]:
         """Short texts in which nothing is found need no wait. What cannot be decided concerns nobody but who asked."""
-        began = self._clock.monotonic()
+        began = self._monotonic()
         span = _span(question) if question.traceparent else tracing.NOTHING
         asker, texts = question.asker, question.texts
         try:
@@ -52,13 +52,12 @@ class GuardDoor(GuardServicer, Decider):
             line = plan.output if question.stage is Stage.OUTPUT else plan.input
             if sum([len(each.text) for each in texts]) > INLINE_CHARS:
                 return self._watched(question, span, began, self._decided_in_thread(question, line))
-            outcome = decide(line, texts, self._clock.monotonic, self._memory, more=question.more)
+            outcome = decide(line, texts, self._monotonic, self._memory, more=question.more)
             if events := self._teller.note(question, line, outcome):
                 return self._watched(question, span, began, self._told(events, outcome.decision))
         except Exception as error:
             raise self._failed(question, span, began, error) from None
-        self._answered(question, span, began, outcome.decision)
-        return outcome.decision
+        return self._answered(question, span, began, outcome.decision)
 
     async def CheckStream(
         self, requests: AsyncIterator[pb.CheckStreamRequest], context: Any
@@ -98,25 +97,25 @@ class GuardDoor(GuardServicer, Decider):
     def _answer(self, asked: pb.Question) -> pb.Decision | Coroutine[Any, Any, pb.Decision]:
         """The same as a message: where it cannot be decided, that is the answer."""
         texts: list[Text] = []
-        question = _question(asked, texts)
+        question = question_of(asked, texts)
         try:
             texts += [Text(each.text, _ORIGINS[each.origin], each.known) for each in asked.texts]
         except KeyError as error:  # of a release to come
-            failed = self._failed(question, tracing.NOTHING, self._clock.monotonic(), error)
+            failed = self._failed(question, tracing.NOTHING, self._monotonic(), error)
             return pb.Decision(number=asked.number, failure=failure_of(failed))
         try:
             answer = self.decide(question)
         except HiveError as error:
             return pb.Decision(number=asked.number, failure=failure_of(error))
         return (
-            _message(asked.number, answer)
+            message_of(asked.number, answer)
             if isinstance(answer, Decided)
             else self._answer_later(asked, answer)
         )
 
     async def _answer_later(self, asked: pb.Question, answer: Awaitable[Decided]) -> pb.Decision:
         try:
-            return _message(asked.number, await answer)
+            return message_of(asked.number, await answer)
         except HiveError as error:
             return pb.Decision(number=asked.number, failure=failure_of(error))
 
@@ -133,12 +132,11 @@ class GuardDoor(GuardServicer, Decider):
             tracing.fail_with(span, error)
             span.end()
             raise
-        self._answered(question, span, began, decision)
-        return decision
+        return self._answered(question, span, began, decision)
 
     async def _decided_in_thread(self, question: Question, line: Line) -> Decided:
         outcome = await asyncio.to_thread(
-            decide, line, question.texts, self._clock.monotonic, self._memory, more=question.more
+            decide, line, question.texts, self._monotonic, self._memory, more=question.more
         )
         return await self._told(self._teller.note(question, line, outcome), outcome.decision)
 
@@ -146,11 +144,13 @@ class GuardDoor(GuardServicer, Decider):
         await self._teller.tell(events)
         return decision
 
-    def _answered(self, question: Question, span: tracing.Span, began: float, decision: Decided) -> None:
-        if span.is_recording:
+    def _answered(self, question: Question, span: tracing.Span, began: float, decision: Decided) -> Decided:
+        if span is not tracing.NOTHING:
             span.set("hive.guard.ran", decision.ran)
             span.set("hive.guard.verdict", decision.verdict.name.lower())
-        self._end(question, span, began, "OK")
+            span.end()
+        self._requests.note(_METHODS[question.stage], "OK", self._monotonic() - began)
+        return decision
 
     def _failed(self, question: Question, span: tracing.Span, began: float, error: Exception) -> HiveError:
         """What the caller is told of it."""
@@ -159,20 +159,18 @@ class GuardDoor(GuardServicer, Decider):
                 request_id = question.asker.request_id
                 log.error("a question could not be decided", request_id=request_id, exc_info=error)
         tracing.fail_with(span, error)
-        self._end(question, span, began, status_of(error).code.name)
-        return error if isinstance(error, HiveError) else HiveError(Kind.INTERNAL, UNEXPECTED)
-
-    def _end(self, question: Question, span: tracing.Span, began: float, code: str) -> None:
         span.end()
-        self._requests.note(_METHODS[question.stage], code, self._clock.monotonic() - began)
+        code = status_of(error).code.name
+        self._requests.note(_METHODS[question.stage], code, self._monotonic() - began)
+        return error if isinstance(error, HiveError) else HiveError(Kind.INTERNAL, UNEXPECTED)
 
     def _test(self, chosen: Sequence[port.Check], text: str) -> list[pb.Tested]:
         return [self._tested(check, text) for check in chosen]
 
     def _tested(self, check: port.Check, text: str) -> pb.Tested:
-        began = self._clock.monotonic()
+        began = self._monotonic()
         found = check.find(text, check.threshold)
-        took = int((self._clock.monotonic() - began) * 1e6)
+        took = int((self._monotonic() - began) * 1e6)
         return pb.Tested(
             guard=check.name,
             version=check.version,
@@ -186,7 +184,7 @@ class GuardDoor(GuardServicer, Decider):
         )
 
 
-def _question(asked: pb.Question, texts: Sequence[Text]) -> Question:
+def question_of(asked: pb.Question, texts: Sequence[Text]) -> Question:
     wanted = asked.wanted if asked.HasField("wanted") else None
     return Question(
         Asker(asked.request_id, asked.tenant_id, asked.key_id, asked.model, wanted),
@@ -209,7 +207,7 @@ def _span(question: Question) -> tracing.Span:
     return tracing.start(f"decide {name}", tracing.Role.SERVER, caller, attributes)
 
 
-def _message(number: int, decision: Decided) -> pb.Decision:
+def message_of(number: int, decision: Decided) -> pb.Decision:
     message = pb.Decision(
         number=number,
         verdict=decision.verdict.value,  # type: ignore[arg-type]  # the same numbers, by its docstring

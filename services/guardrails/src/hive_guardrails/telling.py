@@ -7,14 +7,15 @@ log of requests all the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import add
 from typing import NamedTuple
 from uuid import uuid4
 
 import structlog
 
 from hive_bus import Bus
-from hive_guardrails.deciding import VERDICTS, Outcome
-from hive_guardrails.policies import Line
+from hive_guardrails.deciding import VERDICTS, Outcome, categories
+from hive_guardrails.policies import Guard, Line
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError
 from hive_runtime.guarding import Asker, Question, Stage, Verdict
@@ -36,16 +37,34 @@ class _Same(NamedTuple):
     version: str
 
 
+_Whose = tuple[str, str, str, Line, tuple[int, ...]]
+"""Tenant, key, model; the line of guards that decided, and the places of those that allowed."""
+
+
 class _Count:
-    __slots__ = ("decisions", "microseconds", "scanned")
+    """said: characters by their origins. seconds: of the guards of a line, one by one."""
+
+    __slots__ = ("decisions", "said", "seconds")
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.decisions = 1
+        self.said = outcome.said
+        self.seconds = outcome.seconds
+
+    def add(self, outcome: Outcome) -> None:
+        self.decisions += 1
+        self.said = [*map(add, self.said, outcome.said)]
+        self.seconds = [*map(add, self.seconds, outcome.seconds)]
+
+
+class _Sum:
+    """Of one guard."""
+
+    __slots__ = ("decisions", "scanned", "seconds")
 
     def __init__(self) -> None:
-        self.decisions = self.scanned = self.microseconds = 0
-
-    def add(self, other: _Count) -> None:
-        self.decisions += other.decisions
-        self.scanned += other.scanned
-        self.microseconds += other.microseconds
+        self.decisions = self.scanned = 0
+        self.seconds = 0.0
 
 
 class Teller:
@@ -57,17 +76,16 @@ class Teller:
         self._bus = bus
         self._clock = clock
         self._new_id = new_id
-        self._allowed: dict[tuple[str, str, str, Line], list[_Count]] = {}
-        """Of the guards of a line, one by one."""
+        self._allowed: dict[_Whose, _Count] = {}
 
     def note(self, question: Question, line: Line, outcome: Outcome) -> Sequence[GuardDecided]:
         """Count what allowed the texts; what is to be told at once is returned, for `tell`."""
         if not question.more:  # nothing of this stage follows: what allowed all of it has decided
             self._count(question.asker, line, outcome)
-        if not outcome.categories:
+        if not outcome.new:
             return ()
         now = self._now()
-        return [_event(question.asker, line, outcome, place, now) for place in outcome.categories]
+        return [_event(question.asker, line, outcome, place, now) for place in outcome.new]
 
     async def tell(self, events: Iterable[GuardDecided]) -> None:
         for event in events:
@@ -82,7 +100,7 @@ class Teller:
         """Tell what was counted so far."""
         counted, self._allowed = self._allowed, {}
         now = self._now()
-        for same, count in _by_guard(counted).items():
+        for same, total in _by_guard(counted).items():
             event = GuardDecided(
                 request_id=self._new_id(),
                 tenant_id=same.tenant_id,
@@ -93,25 +111,20 @@ class Teller:
                 stage=same.stage.value,  # type: ignore[arg-type]  # the same numbers, by its docstring
                 verdict=Verdict.ALLOWED.value,  # type: ignore[arg-type]
                 decided_unix_ms=now,
-                duration_us=count.microseconds,
-                scanned=count.scanned,
-                decisions=count.decisions,
+                duration_us=_microseconds(total.seconds),
+                scanned=total.scanned,
+                decisions=total.decisions,
             )
             await self._publish(event)
 
     def _count(self, asker: Asker, line: Line, outcome: Outcome) -> None:
-        whose = asker.tenant_id, asker.key_id, asker.model, line
-        counts = self._allowed.get(whose)
-        if counts is None:
-            if len(self._allowed) >= MOST:
-                return
-            counts = self._allowed[whose] = [_Count() for _ in line.guards]
-        ran = zip(counts, outcome.scanned, outcome.microseconds, strict=False)  # those that ran come first
-        for place, (count, scanned, microseconds) in enumerate(ran):
-            if place not in outcome.categories:
-                count.decisions += 1
-                count.scanned += scanned
-                count.microseconds += microseconds
+        places = _that_allowed(outcome) if outcome.new else line.places
+        whose = asker.tenant_id, asker.key_id, asker.model, line, places
+        count = self._allowed.get(whose)
+        if count is not None:
+            count.add(outcome)
+        elif len(self._allowed) < MOST:
+            self._allowed[whose] = _Count(outcome)
 
     async def _publish(self, event: GuardDecided) -> None:
         try:
@@ -123,15 +136,27 @@ class Teller:
         return round(self._clock.now() * 1000)
 
 
-def _by_guard(counted: Mapping[tuple[str, str, str, Line], Sequence[_Count]]) -> Mapping[_Same, _Count]:
-    """Together what one guard decided in several lines: of two policies, or as headers asked for it."""
-    found: dict[_Same, _Count] = {}
-    for (tenant_id, key_id, model, line), counts in counted.items():
-        for guard, count in zip(line.guards, counts, strict=True):
-            if count.decisions:
-                same = _Same(tenant_id, key_id, model, line.stage, guard.name, guard.check.version)
-                found.setdefault(same, _Count()).add(count)
-    return found
+def _that_allowed(outcome: Outcome) -> tuple[int, ...]:
+    return tuple(place for place in range(len(outcome.seconds)) if place not in outcome.new)
+
+
+def _by_guard(counted: Mapping[_Whose, _Count]) -> Mapping[_Same, _Sum]:
+    """Together what one guard decided in several lines: by two policies, or as headers asked for it."""
+    sums: dict[_Same, _Sum] = {}
+    for (tenant_id, key_id, model, line, places), count in counted.items():
+        for place in places:
+            guard = line.guards[place]
+            same = _Same(tenant_id, key_id, model, line.stage, guard.name, guard.check.version)
+            total = sums.setdefault(same, _Sum())
+            total.decisions += count.decisions
+            total.scanned += _scanned(guard, count.said)
+            total.seconds += count.seconds[place]
+    return sums
+
+
+def _scanned(guard: Guard, said: Sequence[int]) -> int:
+    """Characters that it reads. said: by their origins."""
+    return sum([said[origin] for origin in guard.check.reads])
 
 
 def _event(asker: Asker, line: Line, outcome: Outcome, place: int, now_ms: int) -> GuardDecided:
@@ -146,8 +171,12 @@ def _event(asker: Asker, line: Line, outcome: Outcome, place: int, now_ms: int) 
         stage=line.stage.value,  # type: ignore[arg-type]  # the same numbers, by its docstring
         verdict=VERDICTS[guard.action].value,  # type: ignore[arg-type]
         decided_unix_ms=now_ms,
-        duration_us=outcome.microseconds[place],
-        categories=outcome.categories[place],
-        scanned=outcome.scanned[place],
+        duration_us=_microseconds(outcome.seconds[place]),
+        categories=categories(outcome.new[place]),
+        scanned=_scanned(guard, outcome.said),
         decisions=1,
     )
+
+
+def _microseconds(seconds: float) -> int:
+    return int(seconds * 1e6)

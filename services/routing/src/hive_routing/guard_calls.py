@@ -79,10 +79,10 @@ class GuardCalls:
         self._number = 0
 
     def on_input(self, asker: Asker, texts: Sequence[Text]) -> Coroutine[Any, Any, Decision]:
-        return self._asked(Question(asker, Stage.INPUT, _sayable(texts)))
+        return self._asked(Question(asker, Stage.INPUT, texts))
 
     def on_output(self, asker: Asker, texts: Sequence[Text], *, more: bool) -> Coroutine[Any, Any, Decision]:
-        return self._asked(Question(asker, Stage.OUTPUT, _sayable(texts), more))
+        return self._asked(Question(asker, Stage.OUTPUT, texts, more))
 
     def _asked(self, question: Question) -> Coroutine[Any, Any, Decision]:
         """A stream is asked about at every turn: of its questions only the last one is a step to be shown."""
@@ -174,7 +174,7 @@ def _request(number: int, asked: Question) -> pb.CheckRequest:
     if asker.wanted is not None:
         question.wanted = asker.wanted
     for each in asked.texts:
-        question.texts.add(text=each.text, origin=each.origin.value, known=each.known)
+        question.texts.add(text=_sayable(each.text), origin=each.origin.value, known=each.known)
     return request
 
 
@@ -199,10 +199,6 @@ def _decision(message: pb.Decision) -> Decision:
     )
 
 
-def _sayable(texts: Sequence[Text]) -> Sequence[Text]:
+def _sayable(text: str) -> str:
     """Half of a surrogate pair has no place in a contract; its place keeps its length."""
-    return [each if each.text.isascii() else _without_halves(each) for each in texts]
-
-
-def _without_halves(text: Text) -> Text:
-    return text._replace(text=text.text.encode("utf-8", "replace").decode())
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -1,18 +1,21 @@
-"""How routing asks the guardrails: over one stream, or call by call where those cost less or texts are long."""
+"""How routing asks the guardrails: over one stream, call by call, or by a call of their own where they are beside."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 import pytest
 
+from hive_routing import guard_calls
 from hive_routing.guard_calls import LONG_CHARS, GuardCalls
 from hive_routing.guarding.port import Asker, Origin, Text, Verdict
 from hive_rpc.local import LocalNetwork
+from hive_runtime import tracing
 from hive_runtime.clock import SystemClock
 from hive_runtime.errors import HiveError, Kind
+from hive_runtime.guarding import Decider, Decision, Question, Stage
 from hive_runtime.tasks import Tasks
 from modelhive.guardrails.v1 import guard_pb2 as pb
 from modelhive.guardrails.v1.guard_pb2_grpc import GuardServicer, add_GuardServicer_to_server
@@ -40,6 +43,21 @@ class Guard(GuardServicer):
 
     async def Test(self, request: pb.TestRequest, context: Any) -> pb.TestResponse:
         raise AssertionError("administration asks this")
+
+
+class GuardBeside(Guard, Decider):
+    """answer: what it gives, or raises; None: what it was asked. asked_beside: that came by a call of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked_beside: list[Question] = []
+        self.answer: Decision | Coroutine[Any, Any, Decision] | HiveError | None = None
+
+    def decide(self, question: Question) -> Decision | Coroutine[Any, Any, Decision]:
+        self.asked_beside.append(question)
+        if isinstance(self.answer, HiveError):
+            raise self.answer
+        return self.answer or Decision(Verdict.ALLOWED, category=question.texts[0].text)
 
 
 def _decision(question: pb.Question) -> pb.Decision:
@@ -106,13 +124,110 @@ async def test_nothing_passes_where_nobody_decides(network: LocalNetwork) -> Non
     await tasks.close()
 
 
+@pytest.fixture
+async def neighbour(network: LocalNetwork) -> GuardBeside:
+    guard = GuardBeside()
+    server = network.server("guardrails", "beside")
+    server.add(add_GuardServicer_to_server, guard)
+    await server.start()
+    return guard
+
+
+@pytest.fixture
+async def guards_beside(network: LocalNetwork, neighbour: GuardBeside) -> AsyncIterator[GuardCalls]:
+    tasks = Tasks(lambda name, error: None)
+    yield GuardCalls(network.channel("guardrails"), tasks, Away())
+    await tasks.close()
+
+
+async def test_who_is_beside_is_asked_in_the_turn_of_the_question(
+    guards_beside: GuardCalls, neighbour: GuardBeside
+) -> None:
+    turned = asyncio.Event()
+    asyncio.get_running_loop().call_soon(turned.set)
+    texts = ["text", "a" * (LONG_CHARS + 1)]
+    assert [await ask(guards_beside, text) for text in texts] == texts
+    assert not turned.is_set() and not neighbour.called and not neighbour.streamed
+    said = await guards_beside.on_output(ASKER, [Text("more", Origin.MODEL, 2)], more=True)
+    assert said.category == "more"
+    assert neighbour.asked_beside[-1] == Question(ASKER, Stage.OUTPUT, [Text("more", Origin.MODEL, 2)], True)
+
+
+async def test_an_answer_from_beside_may_take_its_time(
+    guards_beside: GuardCalls, neighbour: GuardBeside
+) -> None:
+    seen: list[dict[str, str]] = []
+
+    async def later() -> Decision:
+        seen.append(tracing.identity())
+        await asyncio.sleep(0.01)
+        return Decision(Verdict.ALLOWED, category="later")
+
+    with tracing.detached():
+        tracing.note_request("another")
+        neighbour.answer = later()
+        assert await ask(guards_beside, "text") == "later"
+        assert tracing.identity() == {"request_id": "another"}
+    assert seen == [{}]
+
+
+async def test_who_does_not_answer_beside_in_time_lets_nothing_pass(
+    guards_beside: GuardCalls, neighbour: GuardBeside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard_calls, "SECONDS", 0.01)
+    cancelled = asyncio.Event()
+
+    async def never() -> Decision:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+        raise AssertionError
+
+    neighbour.answer = never()
+    with pytest.raises(HiveError, match="cannot be asked just now") as raised:
+        await ask(guards_beside, "text")
+    assert (raised.value.kind, raised.value.retry_after) == (Kind.UNAVAILABLE, 1)
+    assert cancelled.is_set()
+
+
+@pytest.mark.parametrize(
+    ("kind", "heard"),
+    [(Kind.INVALID, Kind.INVALID), (Kind.INTERNAL, Kind.UNAVAILABLE), (Kind.UNAVAILABLE, Kind.UNAVAILABLE)],
+)
+async def test_what_cannot_be_decided_beside_does_not_pass(
+    guards_beside: GuardCalls, neighbour: GuardBeside, kind: Kind, heard: Kind
+) -> None:
+    neighbour.answer = HiveError(kind, "no", "x-hive-guard")
+    with pytest.raises(HiveError) as raised:
+        await ask(guards_beside, "text")
+    assert raised.value.kind is heard
+    assert len(neighbour.asked_beside) == 1
+
+
+async def test_the_absence_of_who_was_beside_is_waited_out_each_time(network: LocalNetwork) -> None:
+    clock, tasks = Away(), Tasks(lambda name, error: None)
+    guards = GuardCalls(network.channel("guardrails"), tasks, clock)
+    for number in range(2):
+        slept = clock.slept
+        with pytest.raises(HiveError, match="cannot be asked just now"):
+            await ask(guards, "text")
+        assert clock.slept > slept
+        server = network.server("guardrails", str(number))
+        server.add(add_GuardServicer_to_server, GuardBeside())
+        await server.start()
+        assert await ask(guards, "text") == "text"
+        await server.stop(0)
+    await tasks.close()
+
+
 class Away(SystemClock):
     """Patience is over at once: time flies while somebody sleeps."""
 
-    _slept = 0.0
+    slept = 0
 
     def monotonic(self) -> float:
-        return super().monotonic() + self._slept
+        return super().monotonic() + 10 * self.slept
 
     async def sleep(self, seconds: float) -> None:
-        self._slept += 10
+        self.slept += 1

@@ -107,10 +107,10 @@ _SHAPES = (
 )
 """Those of models, clouds, code hosts, chats and payments; each is tried only where its literal occurs in a run."""
 
-_SHORTEST = 20
+_SHORTEST = b"x" * 20
 _IN_RUNS = frozenset((string.ascii_letters + string.digits + "+/=_-.:~%\\?").encode())
 _RUNS = bytes(ord("x") if code in _IN_RUNS else ord(" ") for code in range(256))
-_RUN = re.compile(b"x" * _SHORTEST + b"x*")
+_RUN = re.compile(_SHORTEST + b"x*")
 """Characters without a blank or a quotation mark between them: no shape matches less. Behind `translate(_RUNS)`.
 
 `?` stands for all that is not ASCII: the digits of other scripts are digits to a pattern.
@@ -179,6 +179,10 @@ _AWS_NAME = re.compile(r"secret[_ -]?access[_ -]?key")
 _BEARER = re.compile(r"bearer[ \t]{1,4}([A-Za-z0-9._~+/=-]{16,600}+)", re.IGNORECASE)
 _BASIC = re.compile(r"basic[ \t]{1,4}([A-Za-z0-9+/]{12,200}+={0,2})", re.IGNORECASE)
 
+_BEARER_SAID = "bearer "
+_TELLING = (*(literal for literal, _ in (*_PASSWORDS, *_TOKENS)), "authorization", _BEARER_SAID)
+"""A text in which a secret is told by the words before it has one of these."""
+
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 _PLACEHOLDER = re.compile(
     r"example|placeholder|change[_-]?me|redacted|dummy|\.\.\.|…|\*\*|123456789|abcdefgh|(.)\1{5}"
@@ -205,7 +209,8 @@ class _Secrets:
     overlap = LONGEST_BLOCK
 
     def find(self, text: str, threshold: float) -> list[Finding]:
-        return settle(claim for claim in _claims(text) if claim.score >= threshold)
+        claims = [claim for claim in _claims(text) if claim.score >= threshold]
+        return settle(claims) if claims else []
 
     def open(self, text: str) -> int:
         """No secret but a private key has a blank in it."""
@@ -240,21 +245,24 @@ def _claims(text: str) -> Iterator[Finding]:
     if "PRIVATE KEY" in text:
         yield from _blocks(text)
     lowered = _lowered(text)
+    if not any(map(lowered.__contains__, _TELLING)):
+        return
     for literal, pattern in _PASSWORDS:
         if literal in lowered:
             yield from _passwords(pattern, text, lowered)
     for literal, pattern in _TOKENS:
         if literal in lowered:
             yield from _tokens(pattern, text, lowered)
-    if "authorization" in lowered or "bearer " in lowered:
+    if "authorization" in lowered or _BEARER_SAID in lowered:
         yield from _authorizations(text)
 
 
 def _runs(text: str) -> str:
     """All of the text that can be part of a shape, a line for each run; most texts have none."""
-    plain = text.encode("ascii", "replace")
-    found = _RUN.finditer(plain.translate(_RUNS))
-    return "\n".join([text[run.start() : run.end()] for run in found])
+    marked = text.encode("ascii", "replace").translate(_RUNS)
+    if _SHORTEST not in marked:
+        return ""
+    return "\n".join([text[run.start() : run.end()] for run in _RUN.finditer(marked)])
 
 
 def _lowered(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import msgspec
 from msgspec import Raw
@@ -26,6 +26,8 @@ from hive_routing.guarding.texts import answer_texts, request_texts
 from hive_routing.request import Request
 
 NOTHING = b"none"
+_UNTOUCHED = Redaction()
+"""Of a request that nothing is taken out of."""
 
 
 @dataclass(slots=True)
@@ -42,7 +44,7 @@ class Guarded:
     _asker: Asker
     _decision: Decision
     _endpoint: Endpoint
-    redaction: Redaction = field(default_factory=Redaction)
+    redaction: Redaction = _UNTOUCHED
     _gate: OutputGate | None = None
 
     def refuse_blocked(self) -> None:
@@ -134,13 +136,14 @@ async def guard(port: Guards, request: Request, asker: Asker) -> Guarded:
     else:
         documents = request_texts(request.endpoint, request.fields, request.messages)
     slots = [slot for document in documents.values() for slot in document.slots]
-    decision = await port.on_input(asker, [Text(slot.text, slot.origin) for slot in slots])
+    decision = await port.on_input(asker, [Text(place[key], origin) for place, key, origin, _ in slots])
     guarded = Guarded(
         list(decision.ran), decision.verdict, decision.policy, port, asker, decision, request.endpoint
     )
     if decision.found and decision.verdict is not Verdict.BLOCKED:
         spans = [Span(each.text, each.start, each.end, each.category) for each in decision.found]
         sources = {number for number, slot in enumerate(slots) if slot.is_json}
+        guarded.redaction = Redaction()
         texts = guarded.redaction.replace([slot.text for slot in slots], spans, sources)
         for slot, text in zip(slots, texts, strict=True):
             slot.put(text)

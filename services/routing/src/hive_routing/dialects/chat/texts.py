@@ -18,6 +18,7 @@ _ROLES = {
     "function": Origin.TOOL,
     "assistant": Origin.MODEL,
 }
+"""Members of most messages."""
 _SPOKEN = ("content", "reasoning_content", "reasoning", "refusal")
 """Members of messages and deltas that hold text."""
 
