@@ -67,10 +67,7 @@ class LocalNetwork:
             server.accept(rpc, request)
 
     def _pick(self, target: str) -> LocalServer | None:
-        if (server := self._servers.get(target)) is not None:
-            return server
-        instances = self._instances.get(target)
-        if not instances:
-            return None
-        instances.rotate(-1)
-        return instances[-1]
+        if instances := self._instances.get(target):
+            instances.rotate(-1)
+            return instances[-1]
+        return self._servers.get(target)

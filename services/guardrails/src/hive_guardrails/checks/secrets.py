@@ -6,7 +6,7 @@ import math
 import re
 import string
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from hive_guardrails.checks.claims import BEFORE, settle
@@ -163,8 +163,8 @@ def _named(name: str, words: str = "", between: str = _ASSIGNED) -> tuple[str, r
 _PASSWORDS = (
     _named("passw", "(?:or[dt]|d)", f"{_ASSIGNED}|{_SAID}"),
     _named("passphrase", "", f"{_ASSIGNED}|{_SAID}"),
-    _named("pwd"),
 )
+_ASSIGNED_PASSWORDS = (_named("pwd"),)
 _TOKENS = (
     _named("secret", "(?:[_ -]?(?:access)?[_ -]?key|[_-]?token)?"),
     _named("token"),
@@ -178,10 +178,6 @@ _AWS_NAME = re.compile(r"secret[_ -]?access[_ -]?key")
 
 _BEARER = re.compile(r"bearer[ \t]{1,4}([A-Za-z0-9._~+/=-]{16,600}+)", re.IGNORECASE)
 _BASIC = re.compile(r"basic[ \t]{1,4}([A-Za-z0-9+/]{12,200}+={0,2})", re.IGNORECASE)
-
-_BEARER_SAID = "bearer "
-_TELLING = (*(literal for literal, _ in (*_PASSWORDS, *_TOKENS)), "authorization", _BEARER_SAID)
-"""A text in which a secret is told by the words before it has one of these."""
 
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 _PLACEHOLDER = re.compile(
@@ -240,21 +236,29 @@ def _claims(text: str) -> Iterator[Finding]:
         for shape in _SHAPES:
             if shape.literal in runs:
                 yield from _shaped(shape, text)
-    if _IN_URL.literal in text:
-        yield from _shaped(_IN_URL, text)
     if "PRIVATE KEY" in text:
         yield from _blocks(text)
     lowered = _lowered(text)
-    if not any(map(lowered.__contains__, _TELLING)):
-        return
-    for literal, pattern in _PASSWORDS:
-        if literal in lowered:
-            yield from _passwords(pattern, text, lowered)
-    for literal, pattern in _TOKENS:
-        if literal in lowered:
-            yield from _tokens(pattern, text, lowered)
-    if "authorization" in lowered or _BEARER_SAID in lowered:
+    if "pass" in lowered:
+        yield from _named_by(_PASSWORDS, _passwords, text, lowered)
+    if ":" in text or "=" in text:  # looked for much faster than what may stand before them
+        if _IN_URL.literal in text:
+            yield from _shaped(_IN_URL, text)
+        yield from _named_by(_ASSIGNED_PASSWORDS, _passwords, text, lowered)
+        yield from _named_by(_TOKENS, _tokens, text, lowered)
+    if "authorization" in lowered or "bearer " in lowered:
         yield from _authorizations(text)
+
+
+def _named_by(
+    names: Iterable[tuple[str, re.Pattern[str]]],
+    find: Callable[[re.Pattern[str], str, str], Iterator[Finding]],
+    text: str,
+    lowered: str,
+) -> Iterator[Finding]:
+    for literal, pattern in names:
+        if literal in lowered:
+            yield from find(pattern, text, lowered)
 
 
 def _runs(text: str) -> str:
