@@ -8,11 +8,14 @@ their number, so that prefix sums give every window of every size at once and th
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from hashlib import sha256
 from io import BytesIO
+from itertools import accumulate
 from math import exp, sqrt
+from operator import add, sub, truediv
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -40,11 +43,14 @@ _SPACE: Final = 0x20
 _PRIME: Final = np.uint64(0x9E3779B97F4A7C15)
 _MIX: Final = np.uint64(0xD6E8FEB86659FD93)
 _MIXED: Final = np.uint64(29)
-_CHARACTERS: Final = (3, 4, 5)
-_WORDS: Final = (1, 2, 3)
-_LENGTHS: Final = np.array(_CHARACTERS, np.uint64)[:, None]
-_SIGNS: Final = np.array(_WORDS, np.uint64)[:, None] << np.uint64(60)
-_MARKS: Final = np.arange(0, PIECE + CELL, CELL)
+_KINDS: Final = 3
+"""Of n-grams of characters, the shortest of `_SHORTEST`, and of words, the shortest of one."""
+_SHORTEST: Final = 3
+_AHEAD: Final = 4
+"""Characters that an n-gram reads behind the one at which it starts."""
+_BEYOND: Final = 2
+"""Characters behind a piece that are hashed with it: the longest n-grams are made of shorter ones."""
+_MARKS: Final = np.arange(0, BLOCK + LARGEST, CELL)
 _TABLE: Final = 0x3000
 _TAGS: Final = 0xE0000
 """Tag characters: an invisible copy of ASCII."""
@@ -97,6 +103,16 @@ def _powers(base: int) -> NDArray[np.uint64]:
 
 _POWERS: Final = _powers(int(_PRIME))
 _INVERSES: Final = _powers(pow(int(_PRIME), -1, 1 << 64))
+
+
+_PRIMES: Final = _POWERS[1 : 1 + _KINDS, None]
+_LENGTHS: Final = np.arange(_SHORTEST, _SHORTEST + _KINDS, dtype=np.uint64)[:, None]
+_MIXES: Final = np.array((1, int(_MIX), int(_MIX) ** 2 % (1 << 64)), np.uint64)[:, None]
+_SIGNS: Final = np.array((1, 2, 3), np.uint64)[:, None] << np.uint64(60)
+_NUMBERS: Final = array("i", (0, 0, 0, 1, *range(3, _KINDS * (BLOCK + LARGEST), _KINDS))).__getitem__
+"""How many n-grams, of all kinds, there are of so many characters, and of so many words and two more."""
+_ROOTS: Final = [sqrt(number + DAMPING) for number in range(2 * _KINDS * LARGEST)]
+"""What the weight of so many n-grams is divided by."""
 
 
 class Ngrams(NamedTuple):
@@ -165,63 +181,50 @@ def unfold(codes: Codes) -> str:
 
 def ngrams(codes: Codes) -> Ngrams:
     """Of characters (3 to 5, spaces and signs among them) and of words (1 to 3). At most `BLOCK` + `LARGEST` codes."""
-    places, hashes = [np.zeros(0, np.intp)], [np.zeros(0, np.uint64)]
-    for piece in _pieces(codes):
-        every = np.arange(piece.start, piece.start + PIECE)
-        kinds = (every,) * len(_CHARACTERS) + (piece.words + piece.start,) * len(_WORDS)
-        for kind, first, number in zip(kinds, piece.firsts, piece.numbers, strict=True):
-            places.append(kind[:number])
-            hashes.append(piece.hashes[first : first + number])
+    starts, single = _words(codes)
+    every, behind = np.arange(len(codes)), len(codes) + _BEYOND
+    places, hashes = [], []
+    for kind, row in enumerate(_hashes(codes, len(codes), _chains(single))):
+        characters, words = _fitting(len(codes), kind), max(len(starts) - kind, 0)
+        places += every[:characters], starts[:words]
+        hashes += row[:characters], row[behind : behind + words]
     return Ngrams(np.concatenate(places), np.concatenate(hashes))
 
 
-class _Piece(NamedTuple):
-    """The n-grams that start within `PIECE` characters, kind after kind, each kind in the order of its places.
+def _fitting(characters: int, kind: int) -> int:
+    """How many n-grams of a kind fit into so many characters."""
+    return max(characters - kind - _SHORTEST + 1, 0)
 
-    firsts, numbers: where in `hashes` each kind begins, and how many of it there are; what stands behind them means
-    nothing. They start at the first so many characters or words. words: where words start, counted from `start`.
+
+def _hashes(codes: Codes, characters: int, chains: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Of the n-grams at so many first characters and, `_BEYOND` apart, at words with these chains.
+
+    Shape [kinds, characters + `_BEYOND` + words]. What lies between the two means nothing, and so does what would end
+    behind the codes or behind the last word.
     """
+    wide = np.zeros(characters + _AHEAD, np.uint64)
+    wide[: len(codes)] = codes
+    pairs = wide[:-1] * _PRIME
+    pairs += wide[1:]
+    hashes = np.empty((_KINDS, characters + _BEYOND + chains.shape[1]), np.uint64)
+    rolled = hashes[:, : characters + _BEYOND]
+    np.multiply(pairs[:-1], _PRIMES, out=rolled)
+    rolled[0] += wide[2:]
+    rolled[1, :-1] += pairs[2:]
+    rolled[2, :-2] += rolled[0, 2:]
+    rolled += _LENGTHS
+    np.bitwise_xor(chains, _SIGNS, out=hashes[:, characters + _BEYOND :])
+    hashes ^= hashes >> _MIXED  # every bit of the input reaches the upper bits, which choose the bucket
+    hashes *= _MIX
+    return hashes
 
-    start: int
-    hashes: NDArray[np.uint64]
-    firsts: list[int]
-    numbers: list[int]
-    words: NDArray[np.intp]
 
-
-def _pieces(codes: Codes) -> Iterator[_Piece]:
-    words, single = _words(codes)
-    for start in range(0, len(codes), PIECE):
-        wide = codes[start : start + PIECE + _CHARACTERS[-1] - 1].astype(np.uint64)
-        first, last, behind = 0, len(words), len(words)
-        if len(codes) > PIECE:
-            first, last = words.searchsorted((start, start + PIECE)).tolist()
-            behind = min(last + _WORDS[-1] - 1, len(words))
-        across, along = len(wide), behind - first
-        hashes = np.empty(len(_CHARACTERS) * across + len(_WORDS) * along, np.uint64)
-        rows = hashes[: len(_CHARACTERS) * across].reshape(len(_CHARACTERS), across)
-        rolled = wide[:-1] * _PRIME
-        rolled += wide[1:]
-        for length, row in zip(_CHARACTERS, rows, strict=True):
-            np.multiply(rolled[:-1], _PRIME, out=row[: 1 - length])
-            rolled = row[: 1 - length]
-            rolled += wide[length - 1 :]
-        rows += _LENGTHS
-        chains = hashes[len(_CHARACTERS) * across :].reshape(len(_WORDS), along)
-        chains[0] = chain = single[first:behind]
-        for length in _WORDS[1:]:
-            np.multiply(chain[:-1], _MIX, out=chains[length - 1, : 1 - length])
-            chain = chains[length - 1, : 1 - length]
-            chain += chains[0, length - 1 :]
-        chains ^= _SIGNS
-        hashes ^= hashes >> _MIXED  # every bit of the input reaches the upper bits, which choose the bucket
-        hashes *= _MIX
-        firsts = [kind * across for kind in range(len(_CHARACTERS))]
-        firsts += [len(_CHARACTERS) * across + kind * along for kind in range(len(_WORDS))]
-        numbers = [min(max(across - length + 1, 0), PIECE) for length in _CHARACTERS]
-        numbers += [min(max(along - length + 1, 0), last - first) for length in _WORDS]
-        inside = words[first:last]
-        yield _Piece(start, hashes, firsts, numbers, inside - start if start else inside)
+def _chains(single: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Each word with none, one and two behind it, as far as there are any; shape [kinds, words]."""
+    chains = np.multiply(single, _MIXES)
+    chains[1, :-1] += single[1:]
+    chains[2, :-1] += chains[1, 1:]
+    return chains
 
 
 def _words(codes: Codes) -> tuple[NDArray[np.intp], NDArray[np.uint64]]:
@@ -229,11 +232,13 @@ def _words(codes: Codes) -> tuple[NDArray[np.intp], NDArray[np.uint64]]:
     edges = np.frombuffer(b"\0" + _lettered(codes) + b"\0", np.uint8)
     (borders,) = (edges[1:] != edges[:-1]).nonzero()
     starts = borders[::2]
-    if not len(starts):
-        return starts, np.zeros(0, np.uint64)
-    placed = np.multiply(codes, _POWERS[: len(codes)], dtype=np.uint64)
-    sums = np.add.reduceat(placed, borders[: -1 if borders[-1] == len(codes) else None])
-    return starts, sums[::2] * _INVERSES.take(starts)
+    sums = np.zeros(len(codes) + 1, np.uint64)
+    np.multiply(codes, _POWERS[: len(codes)], out=sums[1:])
+    np.add.accumulate(sums, out=sums)
+    around = sums.take(borders)
+    single = around[1::2] - around[::2]
+    single *= _INVERSES.take(starts)
+    return starts, single
 
 
 def word_hashes(codes: Codes) -> NDArray[np.uint64]:
@@ -270,14 +275,13 @@ class Linear:
     bias: float
     version: str
     scale: float = 1.0
+    _shift: np.uint64 = field(init=False, repr=False)
+    _exact: type[np.int32] | type[np.float64] = field(init=False, repr=False)
+    """What weights are added up as."""
 
-    @property
-    def _shift(self) -> np.uint64:
-        return np.uint64(65 - len(self.weights).bit_length())
-
-    @property
-    def _exact(self) -> type[np.int64] | type[np.float64]:
-        return np.int64 if self.weights.dtype == np.int8 else np.float64
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_shift", np.uint64(65 - len(self.weights).bit_length()))
+        object.__setattr__(self, "_exact", np.int32 if self.weights.dtype == np.int8 else np.float64)
 
     @classmethod
     def load(cls, path: Path) -> Linear:
@@ -290,52 +294,76 @@ class Linear:
 
     def logit(self, codes: Codes) -> float:
         """Of the worst window of the folded text; below -50 where there is nothing to read."""
-        return max((self._worst(block) for block in _blocks(codes)), default=-100.0) if len(codes) else -100.0
+        if len(codes) <= BLOCK + LARGEST:
+            return self._worst(codes) if len(codes) else -100.0
+        return max([self._worst(block) for block in _blocks(codes)])
 
     def _worst(self, codes: Codes) -> float:
-        tallies = [self._tally(piece, len(codes)) for piece in _pieces(codes)]
-        tally = tallies[0] if len(tallies) == 1 else _joined(tallies)
-        if not tally[1, -1]:
+        starts, single = _words(codes)
+        length, words = len(codes), len(starts)
+        marks = _MARKS[: -(-length // CELL) if length > SIZES[0] else 1]
+        behind = (words + _SHORTEST - 1 - starts.searchsorted(marks)).tolist()
+        numbers = list(map(add, map(_NUMBERS, range(length, 0, -CELL)), map(_NUMBERS, behind)))
+        if not numbers[0]:
             return -100.0
-        return self.bias + self.scale * max(_strongest(tally, size // CELL) for size in SIZES)
+        chains = _chains(single)
+        cells: list[float] = [0]
+        while length > PIECE + _AHEAD:
+            last = int(starts.searchsorted(PIECE))
+            cells += self._cells(
+                codes[: PIECE + _AHEAD], PIECE, starts[:last], chains, marks[: PIECE // CELL]
+            )
+            codes, starts, chains = codes[PIECE:], starts[last:] - PIECE, chains[:, last:]
+            marks = marks[: -PIECE // CELL]
+            length -= PIECE
+        cells += self._cells(codes, length, starts, chains, marks)
+        numbers.append(0)
+        weights = list(accumulate(cells))
+        return self.bias + self.scale * max([_strongest(weights, numbers, size // CELL) for size in SIZES])
 
-    def _tally(self, piece: _Piece, length: int) -> NDArray[np.float64]:
-        """Of what starts before each cell of a piece, and at last of all: weights and number; [2, cells + 1]."""
-        weights = self.weights.take((piece.hashes >> self._shift).view(np.intp))
-        spoken = np.zeros(len(weights) + 1, self._exact)
-        np.add.accumulate(weights, out=spoken[1:], dtype=self._exact)
-        marks = _MARKS[: (length - piece.start - 1) // CELL + 2]
-        before = np.empty((len(piece.numbers), len(marks)), np.intp)
-        before[: len(_CHARACTERS)] = marks
-        before[len(_CHARACTERS) :] = piece.words.searchsorted(marks)
-        bounds = np.array((piece.numbers, piece.firsts))[:, :, None]
-        np.minimum(before, bounds[0], out=before)
-        tally = np.empty((2, len(marks)))
-        np.add.reduce(before, out=tally[1])
-        before += bounds[1]
-        np.add.reduce(spoken.take(before), out=tally[0])
-        return tally
+    def _cells(
+        self,
+        codes: Codes,
+        characters: int,
+        starts: NDArray[np.intp],
+        chains: NDArray[np.uint64],
+        marks: NDArray[np.intp],
+    ) -> list[float]:
+        """The weight of what starts in each cell of so many characters, or in all of them where there is one mark.
+
+        codes: those and what is behind them, as far as n-grams reach. starts: of words in them. chains: of the words,
+        and of all behind them.
+        """
+        behind = characters + _BEYOND
+        hashes = _hashes(codes, characters, chains[:, : len(starts)])
+        weights = self.weights.take((hashes >> self._shift).view(np.intp))
+        for kind, row in enumerate(weights):
+            row[max(len(codes) - kind - _SHORTEST + 1, 0) : behind] = 0
+            row[behind + max(chains.shape[1] - kind, 0) :] = 0
+        spoken = np.add.reduce(weights, axis=0, dtype=self._exact)
+        if len(marks) == 1:
+            return [np.add.reduce(spoken).item()]
+        spoken[starts] += spoken[behind:]
+        cells: list[float] = np.add.reduceat(spoken[:characters], marks).tolist()
+        return cells
 
 
-def _joined(tallies: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Of pieces that stand one behind the other."""
-    cells = np.concatenate([np.diff(each) for each in tallies], axis=1)
-    tally = np.zeros((2, cells.shape[1] + 1))
-    np.cumsum(cells, axis=1, out=tally[:, 1:])
-    return tally
+def _strongest(weights: list[float], numbers: list[int], size: int) -> float:
+    """Of all windows of so many cells, each half in the next.
 
-
-def _strongest(tally: NDArray[np.float64], size: int) -> float:
-    """Of all windows of so many cells, each half in the next."""
-    if tally.shape[1] <= size + 1:
-        weight, number = (tally[:, -1] - tally[:, 0]).tolist()
-        return float(weight / sqrt(number + DAMPING))
-    starts = tally[:, : -1 - size // 2 : size // 2]
-    ends = tally[:, size :: size // 2]
-    if ends.shape[1] < starts.shape[1]:
-        ends = np.concatenate((ends, tally[:, -1:]), axis=1)
-    weights, numbers = ends - starts
-    return float(np.maximum.reduce(weights / np.sqrt(numbers + DAMPING)))
+    weights: of what starts before each cell, at last of all. numbers: of what starts from each cell on, at last none.
+    """
+    step = size // 2
+    if len(weights) <= size + 1:
+        return weights[-1] / _ROOTS[numbers[0]]
+    starts = slice(0, -1 - step, step)
+    ends = slice(size, None, step)
+    until, behind = weights[ends], numbers[ends]
+    if (len(weights) - 1) % step:
+        until.append(weights[-1])
+        behind.append(0)
+    roots = map(_ROOTS.__getitem__, map(sub, numbers[starts], behind))
+    return max(map(truediv, map(sub, until, weights[starts]), roots))
 
 
 def version(content: bytes) -> str:
