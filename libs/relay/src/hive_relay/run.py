@@ -137,7 +137,7 @@ class Run:
         envelope = self._envelope
         if envelope is not None:
             self._envelope = None  # a stream may go on for long, and its request's body is large
-            if envelope.WhichOneof("payload") != "blob":
+            if not envelope.HasField("blob"):
                 self._received = True
                 return {"type": "http.request", "body": envelope.body, "more_body": False}
             self._parts = self._blobs.read(envelope.blob.path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from urllib.parse import parse_qs
 
 from hive_edge import routes
@@ -28,6 +29,7 @@ from hive_runtime.dialects import Dialect
 from hive_runtime.errors import HiveError, Kind
 from hive_runtime.tags import tags_of
 from hive_runtime.telemetry import Requests
+from modelhive.common.v1.common_pb2 import ModelList, Principal
 from modelhive.relay.v1.relay_pb2 import BlobReference
 
 FORWARDED = {
@@ -265,7 +267,7 @@ def _request(visit: Visit, route: Route, head: Head, holder: Holder, body: bytes
         query=scope["query_string"].decode("latin-1"),
         headers=head.forwarded,
         body=body,
-        principal=holder.principal,
+        principal=principal_of(holder),
         seconds=route.seconds,
         queued=route.queued and method == "POST",
         traceparent=visit.span.traceparent or head.traceparent,
@@ -280,6 +282,13 @@ def _owner(scope: Scope, route: Route, head: Head) -> str:
         return ""
     position = Position.parse(told)
     return "" if position is None else position.stream.owner
+
+
+@lru_cache(maxsize=4096)
+def principal_of(holder: Holder) -> Principal:
+    """As services see a caller; made once for each holder, so nobody may change it."""
+    models = None if holder.models is None else ModelList(ids=holder.models)
+    return Principal(tenant_id=holder.tenant_id, key_id=holder.key_id, models=models)
 
 
 def _query_key(scope: Scope, route: Route) -> str | None:

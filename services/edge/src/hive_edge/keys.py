@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from hive_edge.limits import Limits
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError, Kind
-from modelhive.common.v1.common_pb2 import ModelList, Principal
 
 Models = frozenset[str] | None
 """The models that may be used; None stands for all."""
@@ -33,13 +32,13 @@ class ApiKey:
     limits: Limits = Limits()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Holder:
-    """What a valid key stands for. principal: for services, with the tenant's and the key's models intersected."""
+    """What a valid key stands for: the tenant's and the key's models intersected. Another one after each change."""
 
     tenant_id: str
     key_id: str
-    principal: Principal
+    models: tuple[str, ...] | None
     expires_at: float | None
     limits: Limits
 
@@ -101,9 +100,8 @@ class Keys:
             self._holders.pop(key.sha256, None)
             return
         models = _both(tenant.models, key.models)
-        listed = None if models is None else ModelList(ids=sorted(models))
-        principal = Principal(tenant_id=key.tenant_id, key_id=key.id, models=listed)
-        self._holders[key.sha256] = Holder(key.tenant_id, key.id, principal, key.expires_at, key.limits)
+        listed = None if models is None else tuple(sorted(models))
+        self._holders[key.sha256] = Holder(key.tenant_id, key.id, listed, key.expires_at, key.limits)
 
 
 def _both(one: Models, other: Models) -> Models:

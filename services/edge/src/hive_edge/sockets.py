@@ -13,7 +13,7 @@ from typing import Any
 
 import grpc.aio
 
-from hive_edge.gateway import MAX_PATH, Head
+from hive_edge.gateway import MAX_PATH, Head, principal_of
 from hive_edge.keys import Holder, Keys
 from hive_edge.limits import Entry, Limiter
 from hive_edge.request_ids import new_request_id
@@ -294,7 +294,7 @@ def _opening(
 ) -> Open:
     return Open(
         request_id=session.request_id,
-        principal=holder.principal,
+        principal=principal_of(holder),
         query=scope["query_string"].decode("latin-1"),
         headers=[Header(name=name, value=value) for name, value in head.forwarded.items()],
         deadline_unix_ms=deadline_ms,
