@@ -6,7 +6,8 @@ import asyncio
 import random
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from copy import copy
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,7 @@ class FakeLog:
         if self.full:
             raise HiveError(Kind.UNAVAILABLE, "The journal cannot be written.", retry_after=1)
         attempt.number = len(self.opened) + 1
-        self.opened.append(replace(attempt))
+        self.opened.append(copy(attempt))
         self.steps.append("open")
 
     def progress(self, attempt: Attempt) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Protocol
+
+import msgspec
 
 from hive_routing.prices import PriceTag
 from hive_runtime.tracing import NOTHING, Span
@@ -32,8 +33,7 @@ class CacheStatus(IntEnum):
     BYPASS = 3
 
 
-@dataclass(slots=True)
-class Handling:
+class Handling(msgspec.Struct):
     """What became of a request on its way: grows while it is handled.
 
     guards: those that read the request or its answer. guard_verdict: the heaviest, as in the contract.
@@ -47,8 +47,7 @@ class Handling:
     dispatched: bool = False
 
 
-@dataclass(slots=True)
-class Attempt:
+class Attempt(msgspec.Struct):
     """Known before it is sent, and kept by the journal from then on: the first block. Known at its end: the others.
 
     attempt: counts the processes that the request was given to; call: the calls of this process to deployments.
@@ -78,7 +77,7 @@ class Attempt:
     held: int = 0
     tags: tuple[str, ...] = ()
 
-    handling: Handling = field(default_factory=Handling)
+    handling: Handling = msgspec.field(default_factory=Handling)
     duration_us: int = 0
     first_content_us: int | None = None
     outcome: Outcome = Outcome.UNSENT
@@ -86,7 +85,7 @@ class Attempt:
     last: bool = False
     upstream_request_id: str = ""
 
-    units: dict[str, int] = field(default_factory=dict)
+    units: dict[str, int] = {}
     estimated: bool = False
     cost: int = 0
     provider_cost: int = 0

@@ -40,8 +40,7 @@ from hive_routing.watching import UNREADABLE
 from hive_runtime.errors import HiveError, Kind
 
 
-@dataclass(slots=True)
-class Work:
+class Work(msgspec.Struct):
     """What one deployment is asked. operation: of the provider port. translation: None in the client's own dialect."""
 
     operation: str

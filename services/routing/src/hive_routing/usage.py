@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import msgspec
 from msgspec import Raw
 
@@ -41,8 +39,7 @@ class Figures(msgspec.Struct):
 _decode_figures = msgspec.json.Decoder(Figures).decode
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True):
     """prompt_tokens, completion_tokens: all of them, as clients read it; 0 where not known.
 
     units: the same by unit of price (`hive_runtime.money.UNITS`), each token under one; a unit that is absent is

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from msgspec.structs import replace
 
 from hive_routing.attempts import Attempt
 from hive_routing.journal.records import encodable
@@ -70,12 +70,12 @@ def _event(attempt: Attempt, holder: str, sequence: int) -> UsageRecorded:
 
 def _clamped(attempt: Attempt) -> Attempt:
     numbers = {
-        field.name: _within(value, 2**32 - 1 if field.name in _COUNTERS else _LARGEST)
-        for field in fields(attempt)
-        if type(value := getattr(attempt, field.name)) is int
+        name: _within(value, 2**32 - 1 if name in _COUNTERS else _LARGEST)
+        for name in attempt.__struct_fields__
+        if type(value := getattr(attempt, name)) is int
     }
     units = {unit: _within(count, _LARGEST) for unit, count in attempt.units.items()}
-    return replace(attempt, **numbers, units=units)  # type: ignore[arg-type]  # numbers are given for numbers
+    return replace(attempt, **numbers, units=units)
 
 
 def _within(value: int, largest: int) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+
+import msgspec
 
 from hive_routing.catalogue import Deployment
 from hive_routing.dialects.form import Untranslatable
@@ -14,8 +15,7 @@ from hive_runtime.errors import HiveError
 T = TypeVar("T")
 
 
-@dataclass(slots=True)
-class Tried(Generic[T]):
+class Tried(msgspec.Struct, Generic[T]):
     """What became of an attempt: an answer or an error."""
 
     deployment: Deployment

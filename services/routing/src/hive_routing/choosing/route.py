@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+
+import msgspec
 
 from hive_routing.catalogue import Model
 from hive_routing.choosing.terms import Region
@@ -12,8 +13,7 @@ from hive_routing.choosing.terms import Region
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Route(Generic[T]):
+class Route(msgspec.Struct, Generic[T], frozen=True):
     """What the dispatcher may know of one request.
 
     key: the conversation that it belongs to. region: the caller's wish. is_streamed: its first content is the answer.

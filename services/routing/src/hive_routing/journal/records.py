@@ -10,12 +10,12 @@ nothing behind it in its segment is believed.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from struct import Struct as Layout
 from typing import BinaryIO
 from zlib import crc32
 
 import msgspec
+from msgspec.structs import replace
 
 from hive_routing.attempts import Attempt
 from hive_routing.prices import PriceTag
@@ -205,11 +205,11 @@ class Scan(Iterator[tuple[int, Record]]):
 
 def encodable(attempt: Attempt) -> Attempt:
     """The attempt without halves of surrogate pairs, which a client can send in JSON, in any of its texts."""
-    names = (name for name in Attempt.__slots__ if isinstance(getattr(attempt, name), str))
+    names = (name for name in Attempt.__struct_fields__ if isinstance(getattr(attempt, name), str))
     texts = {name: _clean(getattr(attempt, name)) for name in names}
     return replace(
         attempt,
-        **texts,  # type: ignore[arg-type]  # texts are given for texts
+        **texts,
         tags=tuple(map(_clean, attempt.tags)),
         scopes=tuple(map(_clean, attempt.scopes)),
     )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
+
+class Timeouts(msgspec.Struct, frozen=True):
     """Seconds: to connect, until the first byte of the answer, between two bytes, for the whole call."""
 
     connect: float = 5.0
@@ -22,8 +22,7 @@ class Timeouts:
         return min(self.first_byte, self.idle, self.total)
 
 
-@dataclass(slots=True)
-class ProviderCall:
+class ProviderCall(msgspec.Struct):
     """One attempt at one deployment.
 
     operation: what is asked, one of those that the provider `speaks`.
@@ -39,7 +38,7 @@ class ProviderCall:
     stream: bool
     attempt_id: str
     timeouts: Timeouts
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = {}
 
 
 class Body(Protocol):
@@ -54,8 +53,7 @@ class Body(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class ProviderAnswer:
+class ProviderAnswer(msgspec.Struct):
     """Status, lower-case headers, and the body; whoever got it closes the body.
 
     whole: the same body where all of it has come already: then there is nothing to wait for.
