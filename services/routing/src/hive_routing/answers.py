@@ -355,8 +355,7 @@ async def refusal(answer: ProviderAnswer, provider: str) -> HiveError:
 
 async def send_whole(send: Send, body: bytes, headers: Headers) -> None:
     """A JSON answer."""
-    length = str(len(body)).encode()
-    own = [(b"content-type", b"application/json"), (b"content-length", length)]
+    own = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": 200, "headers": own + headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})
 

@@ -19,7 +19,8 @@ _OPERATIONS: Final = {
     "generateContent": "generate_content",
     "interactions": "generate_content",
 }
-_OUTCOMES: Final = {outcome: outcome.name.lower() for outcome in Outcome}
+_OUTCOMES: Final = ("", *(outcome.name.lower() for outcome in sorted(Outcome)))
+"""By number."""
 _OUTPUT_UNITS: Final = ("completion", "reasoning", "audio_out")
 
 

@@ -75,8 +75,10 @@ class Usage(msgspec.Struct, frozen=True):
         if completion is not None:
             units["completion"] = completion
             if (details := figures.completion_tokens_details) is not None:
-                _part(units, "completion", "reasoning", details.reasoning_tokens)
-                _part(units, "completion", "audio_out", details.audio_tokens)
+                if details.reasoning_tokens is not None:
+                    _part(units, "completion", "reasoning", details.reasoning_tokens)
+                if details.audio_tokens is not None:
+                    _part(units, "completion", "audio_out", details.audio_tokens)
         return cls(prompt or 0, completion or 0, units)
 
     @classmethod
@@ -113,15 +115,19 @@ def _part_prompt(units: dict[str, int], figures: Figures) -> None:
     if figures.cache_creation is not None:
         written = figures.cache_creation.ephemeral_5m_input_tokens
         written_1h = figures.cache_creation.ephemeral_1h_input_tokens
-    _part(units, "prompt", "cached_prompt", cached)
-    _part(units, "prompt", "cache_write_5m", written)
-    _part(units, "prompt", "cache_write_1h", written_1h)
-    _part(units, "prompt", "audio_in", audio)
+    if cached is not None:
+        _part(units, "prompt", "cached_prompt", cached)
+    if written is not None:
+        _part(units, "prompt", "cache_write_5m", written)
+    if written_1h is not None:
+        _part(units, "prompt", "cache_write_1h", written_1h)
+    if audio is not None:
+        _part(units, "prompt", "audio_in", audio)
 
 
-def _part(units: dict[str, int], whole: str, unit: str, count: int | None) -> None:
+def _part(units: dict[str, int], whole: str, unit: str, count: int) -> None:
     """Count so many of `whole` under a unit of their own; what is beyond the whole is cut."""
-    if count is not None and count >= 0:
+    if count >= 0:
         units[unit] = count = min(count, units[whole])
         units[whole] -= count
 
