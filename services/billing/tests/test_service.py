@@ -42,9 +42,17 @@ class MoodyBus(MemoryBus):
     away = False
 
     async def publish(self, message: Message) -> None:
+        self._require(message)
+        await super().publish(message)
+
+    async def publish_all(self, messages: Sequence[Message]) -> int:
+        for message in messages:
+            self._require(message)
+        return await super().publish_all(messages)
+
+    def _require(self, message: Message) -> None:
         if self.away and isinstance(message, LedgerPosted):
             raise HiveError(Kind.UNAVAILABLE, "the broker is away")
-        await super().publish(message)
 
 
 class Desk:

@@ -1,6 +1,7 @@
 """Engine, transactions and migrations for the services that own tables."""
 
 from hive_sql.database import Database, open_database
+from hive_sql.driver import driver_of, translated
 from hive_sql.engine import reader_engine, writer_engine
 from hive_sql.migrations import SchemaTooNew, Waiting, await_schema, migrate, schema_version
 from hive_sql.postgres import is_of_data
@@ -10,10 +11,12 @@ __all__ = [
     "SchemaTooNew",
     "Waiting",
     "await_schema",
+    "driver_of",
     "is_of_data",
     "migrate",
     "open_database",
     "reader_engine",
     "schema_version",
+    "translated",
     "writer_engine",
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from hive_billing import windows
@@ -17,6 +18,7 @@ from hive_billing.holders import Holder
 from hive_billing.ledger import Entries, Posting, PostingKind, is_own, total
 
 UNBOUNDED: Final = 2**62
+_account = itemgetter(0)
 
 
 class Why(StrEnum):
@@ -166,8 +168,8 @@ class Books:
 
     def post(self, kind: PostingKind, cause: str, entries: Entries, **fields: Any) -> Posting:
         """Append one posting. ValueError where its entries do not sum to zero."""
-        if total(entries):
-            raise ValueError(f"the entries of {cause} sum to {total(entries)}")
+        if rest := total(entries):
+            raise ValueError(f"the entries of {cause} sum to {rest}")
         self.sequence += 1
         fields.setdefault("occurred_ms", self.now_ms)
         posting = Posting(
@@ -178,19 +180,18 @@ class Books:
         return posting
 
     def _apply(self, posting: Posting) -> None:
-        spends = posting.kind.is_spending
-        touched = self.draft.balances
+        balances, spends = self.balances, posting.kind.is_spending
         for account, amount in posting.entries:
-            balance = self.balances.get(account)
+            balance = balances.get(account)
             if balance is None:
                 tenant_id = posting.tenant_id if is_own(account) else ""
-                balance = self.balances[account] = Balance(tenant_id=tenant_id)
+                balance = balances[account] = Balance(tenant_id=tenant_id)
             balance.amount += amount
             if spends:
                 balance.used -= amount
             else:
                 balance.funded += amount
-            touched.add(account)
+        self.draft.balances.update(map(_account, posting.entries))
         if spends:
             self._count(posting)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from enum import IntEnum
+from operator import itemgetter
 from typing import Final
 
 import msgspec
@@ -21,6 +22,7 @@ OWN: Final = ("wallet:", "budget:", "receivable:")
 """What the accounts of tenants begin with."""
 
 Entries = tuple[tuple[str, int], ...]
+_amount = itemgetter(1)
 
 
 class PostingKind(IntEnum):
@@ -135,7 +137,7 @@ def owner_id(account: str) -> str:
 
 
 def total(entries: Iterable[tuple[str, int]]) -> int:
-    return sum(amount for _, amount in entries)
+    return sum(map(_amount, entries))
 
 
 def spending(payer: str, paid: int, cost: int, provider: str, provider_cost: int) -> Entries:

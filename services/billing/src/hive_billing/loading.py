@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import Connection, func, select
 
@@ -15,6 +16,7 @@ from hive_billing.rows import encode, holder_of, posting_of
 from hive_billing.settlement import Request
 from hive_billing.tables import balances, days, holders, leases, postings, recharges
 from hive_billing.windows import day_of
+from hive_sql import driver_of
 
 _COLUMNS = ", ".join(f'"{column.name}"' for column in postings.columns)
 _AMONG = f"SELECT {_COLUMNS} FROM postings WHERE {{}} IN (SELECT value FROM json_each(?)) ORDER BY sequence"
@@ -69,9 +71,10 @@ def find(connection: Connection, requests: Collection[str], causes: Collection[s
 
 def _postings(connection: Connection, column: str, values: Collection[str]) -> list[Posting]:
     """Those with one of the values, in order."""
-    if connection.dialect.name == "sqlite":
+    rows: Iterable[Any]
+    if (driver := driver_of(connection)) is not None:
         # Once per batch and mostly in vain: a list that grows and shrinks costs more to write into a statement.
-        rows = connection.exec_driver_sql(_AMONG.format(column), (encode([*values]).decode(),))
+        rows = driver.execute(_AMONG.format(column), (encode([*values]).decode(),))
     else:
         query = select(postings).where(postings.c[column].in_(values)).order_by(postings.c.sequence)
         rows = connection.execute(query)

@@ -10,7 +10,7 @@ from modelhive.events.v1.usage_pb2 import UsageRecorded
 
 
 def usage_of(event: UsageRecorded) -> Usage:
-    units, tags = event.units, event.tags
+    units, tags, scopes = event.units, event.tags, event.scopes
     return Usage(
         request_id=event.request_id,
         attempt=event.attempt,
@@ -26,7 +26,7 @@ def usage_of(event: UsageRecorded) -> Usage:
         price_version=event.price_version,
         estimated=event.estimated,
         units={unit: units[unit] for unit in units},
-        scopes=tuple(event.scopes),
+        scopes=tuple(scopes) if scopes else (),
         holder=event.holder,
         sequence=event.sequence,
         carried=event.carried_nanos,

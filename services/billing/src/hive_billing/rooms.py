@@ -7,15 +7,16 @@ back for each statement. What speaks to a server does so on the loop.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import StaticPool
 
-from hive_sql import Database
+from hive_sql import Database, driver_of, translated
 
 T = TypeVar("T")
 
@@ -73,6 +74,8 @@ class ThreadRoom:
             hide_parameters=True,
         )
         event.listen(self._engine, "connect", _prepare)
+        self._connection: Connection | None = None
+        self._synchronous = ""
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         return await self._run(self._read, work)
@@ -81,21 +84,44 @@ class ThreadRoom:
         return await self._run(self._write, work, "FULL" if durable else "NORMAL")
 
     async def close(self) -> None:
-        await self._run(self._engine.dispose)
+        await self._run(self._dispose)
         self._thread.shutdown()
 
+    def _dispose(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._engine.dispose()
+
     def _read(self, work: Callable[[Connection], T]) -> T:
-        with self._engine.connect() as connection:
+        with self._at_hand() as connection, translated():
             return work(connection)
 
     def _write(self, work: Callable[[Connection], T], synchronous: str) -> T:
-        with self._engine.connect() as connection:
-            connection.exec_driver_sql(f"PRAGMA synchronous={synchronous}")
+        with self._at_hand() as connection, translated():
+            driver = driver_of(connection)
+            assert driver is not None
+            if synchronous != self._synchronous:
+                driver.execute(f"PRAGMA synchronous={synchronous}")
+                self._synchronous = synchronous
             # The turn is taken at once: who reads first and writes later cannot wait for it.
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            result = work(connection)
-            connection.commit()
+            driver.execute("BEGIN IMMEDIATE")
+            try:
+                result = work(connection)
+                driver.commit()
+            finally:
+                driver.rollback()
             return result
+
+    @contextmanager
+    def _at_hand(self) -> Iterator[Connection]:
+        """The one connection: to take it out of the pool each time costs more than what it is taken for."""
+        if self._connection is None:
+            self._connection = self._engine.connect()
+        try:
+            yield self._connection
+        finally:
+            # What SQLAlchemy began by itself. The driver's own transaction has ended.
+            self._connection.rollback()
 
     async def _run(self, work: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Table, delete, tuple_
 from hive_billing.books import Books, Draft
 from hive_billing.rows import balance_row, holder_row, posting_row
 from hive_billing.tables import balances, days, holders, lease_changes, leases, marks, postings, recharges
+from hive_sql import driver_of
 
 ROWS = 32
 """So many rows of the ledger make one statement."""
@@ -64,16 +65,19 @@ def _write_leases(connection: Connection, draft: Draft, books: Books) -> None:
 
 
 def _insert(connection: Connection, table: Table, known: Known, rows: Sequence[tuple[Any, ...]]) -> None:
+    if (driver := driver_of(connection)) is not None:
+        driver.executemany(_sql(table, known, False), rows)
+        return
     numbered = connection.dialect.paramstyle == "numeric_dollar"
     connection.exec_driver_sql(_sql(table, known, numbered), [tuple(row) for row in rows])
 
 
 def _insert_many(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
     start = 0
-    if connection.dialect.name == "sqlite":
+    if (driver := driver_of(connection)) is not None:
         for start in range(ROWS, len(rows) + 1, ROWS):
             values = tuple(chain.from_iterable(rows[start - ROWS : start]))
-            connection.exec_driver_sql(_sql_of_rows(table, ROWS), values)
+            driver.execute(_sql_of_rows(table, ROWS), values)
     if start < len(rows):
         _insert(connection, table, Known.REFUSED, rows[start:])
 
