@@ -40,6 +40,10 @@ from modelhive.control.v1.control_pb2 import ControlChanged
 log = structlog.get_logger(__name__)
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+TOGETHER_SECONDS = 1.0
+"""How often the outbox is looked into where other processes may have died over what they wrote into it."""
+ALONE_SECONDS = 60.0
+"""The same where this process alone writes: it looks at its start and after each change anyway."""
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
 
@@ -77,7 +81,9 @@ async def console_service(host: Host, settings: ConsoleSettings) -> AsyncIterato
     )
     async with opening as database:
         outbox = Outbox(store.outbox, [ControlChanged], host.clock)
-        relay = OutboxRelay(outbox, database.writer, host.bus, host.clock, _report)
+        alone = database.writer.dialect.name == "sqlite"
+        poll_seconds = ALONE_SECONDS if alone else TOGETHER_SECONDS
+        relay = OutboxRelay(outbox, database.writer, host.bus, host.clock, _report, poll_seconds=poll_seconds)
         feed = Feed(lambda: changes.read(), host.clock)
         changes = Changes(database, outbox, relay, host.clock, feed.wake)
         file_name = (settings.config or DEFAULT_FILE).name

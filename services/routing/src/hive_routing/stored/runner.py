@@ -25,6 +25,8 @@ log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 1.0
 """How often it is looked for what other processes have queued, cancelled or left behind."""
+REST_SECONDS = 5.0
+"""The same while nothing is made, by no process: what is queued then, is queued by one that makes it itself."""
 MOST_TRIES = 5
 """Processes that may begin to make an answer, one after another."""
 
@@ -104,8 +106,10 @@ class Runner:
     async def _work(self, tasks: Tasks) -> None:
         while True:
             self._more.clear()
+            pause = LOOK_SECONDS
             try:
-                await self._look(tasks)
+                if not await self._look(tasks):
+                    pause = REST_SECONDS
                 self._away = False
             except (HiveError, SQLAlchemyError) as error:
                 if not self._away:
@@ -116,14 +120,16 @@ class Runner:
                     log.exception("the queue of answers cannot be worked off")
                 self._away = True
             try:
-                async with asyncio.timeout(LOOK_SECONDS):
+                async with asyncio.timeout(pause):
                     await self._more.wait()
             except TimeoutError:
                 pass
 
-    async def _look(self, tasks: Tasks) -> None:
+    async def _look(self, tasks: Tasks) -> bool:
+        """Whether anything is being made, here or by another process, or is still to end."""
         await self._end_unended()
-        for owner in await self._queue.owners():
+        owners = await self._queue.owners()
+        for owner in owners:
             if owner == self._owner:
                 await self._look_at_own()
             elif not await self._is_alive(owner):
@@ -132,6 +138,7 @@ class Runner:
         while len(self._making) < self._most and (run := await self._queue.take(self._owner)) is not None:
             self._making[run.id] = task = tasks.spawn(self._make(run, tasks), f"answer {run.id}")
             task.add_done_callback(partial(self._made, run.id))
+        return bool(owners or self._making or self._unended)
 
     async def _end_unended(self) -> None:
         """One that still cannot be written keeps nothing else from going on."""
