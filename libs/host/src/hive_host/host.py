@@ -42,6 +42,7 @@ from hive_runtime.health import Health
 from hive_runtime.settings import HostSettings
 from hive_runtime.tasks import Tasks
 from hive_runtime.telemetry import Metrics, Requests, report_lost_task
+from hive_runtime.valkey import Valkey
 from modelhive.relay.v1.relay_pb2 import RequestEnvelope
 
 log = structlog.get_logger(__name__)
@@ -59,7 +60,6 @@ class Host:
         self.settings = process.settings
         self.bus = process.bus
         self.blobs = process.blobs
-        self.valkey = process.valkey
         self.clock = process.clock
         self.tasks = Tasks(report_lost_task)
         self.health = process.health
@@ -78,6 +78,11 @@ class Host:
         if scheme == "postgresql+asyncpg" and "{service}" not in template:
             template += f"{'&' if '?' in template else '?'}schema={{service}}"
         return template.replace("{service}", self.service)
+
+    @property
+    def valkey(self) -> Valkey | None:
+        """What processes share counters and cached answers in; None where there is one process. Raises CannotStart."""
+        return self._process.valkey
 
     def mount(self, listener: str, prefix: str, app: App) -> None:
         """Let `app` answer what lies below `prefix` of the `public` or the `internal` listener.
@@ -177,7 +182,7 @@ class Process:
         )
         self.network = network_of(around)
         self.blobs = blobs_of(around)
-        self.valkey = valkey_of(around)
+        self._valkey: Valkey | None = None
         self.bus: Bus
         self._around = around
         self._stack = AsyncExitStack()
@@ -208,10 +213,17 @@ class Process:
         await self.network.close()
         for host in self._hosts:
             await host.tasks.close()
-        if self.valkey is not None:
-            await self.valkey.close()
+        if self._valkey is not None:
+            await self._valkey.close()
         if self._lock is not None:
             self._lock.close()
+
+    @property
+    def valkey(self) -> Valkey | None:
+        """Made for the first service that asks: most services do not, and its client brings 13 MB along."""
+        if self._valkey is None:
+            self._valkey = valkey_of(self._around)
+        return self._valkey
 
     def host(self, service: str, instance: str = "0") -> Host:
         """The process as one instance of `service` sees it."""
