@@ -256,3 +256,36 @@ def test_both_spellings_of_googles_are_right(name: str) -> None:
 
 def test_names_that_nothing_here_depends_on_may_be_spelled_at_will() -> None:
     Request.parse(CHAT, b'{"model": "a", "X-Custom": 1, "Foo": 2}')
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [b'[{"role":"user","content":"hi"},7]', b'[{"x":1e400}]', b" [ {} ]"],
+)
+def test_what_messages_hold_is_the_providers_to_check(messages: bytes) -> None:
+    request = checked(CHAT, b'{"model":"m","temperature":1,"max_tokens":7,"messages":' + messages + b"}")
+    assert (request.values["temperature"], request.output_bound) == (1.0, 7)
+    assert bytes(request.fields["messages"]) == messages.strip()
+
+
+def test_of_two_members_with_one_name_the_first_may_be_wrong() -> None:
+    request = checked(CHAT, b'{"model":"m","n":"x","messages":7,"messages":[{"content":"a"}],"n":2}')
+    assert (request.choices, request.messages) == (2, [{"content": "a"}])
+
+
+def test_messages_are_plain_values_as_they_are_now() -> None:
+    request = checked(CHAT, {"model": "m", "messages": HI})
+    said = request.fields
+    request.replace({"messages": msgspec.Raw(b'[{"content":"*"}]')})
+    assert request.messages == [{"content": "*"}]
+    assert bytes(said["messages"]) == msgspec.json.encode(HI)
+
+
+def test_messages_that_nobody_can_read_are_none() -> None:
+    assert checked(CHAT, b'{"model":"m","messages":[{"content":1e400}]}').messages is None
+
+
+def test_only_chats_have_messages() -> None:
+    body = {"model": "m", "messages": HI, "max_tokens": 1, "input": "a"}
+    assert checked(MESSAGES, body).messages is None
+    assert checked(EMBEDDINGS, body).messages is None

@@ -164,3 +164,16 @@ def test_what_an_answer_repeats_makes_it_another_one(endpoint: str, name: str) -
     mine, yours = (f'{{"input": "hi", "{name}": "{whose}"}}' for whose in ("mine", "yours"))
     assert key(mine, endpoint=endpoint) != key(yours, endpoint=endpoint)
     assert key(mine) == key(yours)
+
+
+UNREADABLE = "1e99999999999999999999"
+
+
+def test_one_member_that_nobody_can_read_leaves_the_others_their_meaning() -> None:
+    assert key(f'{{"x":{UNREADABLE},"n":1}}') == key(f'{{"n": 1.0, "seed": null, "x":{UNREADABLE}}}')
+    assert key(f'{{"x":{UNREADABLE},"n":1}}') != key(f'{{"x":{UNREADABLE},"n":2}}')
+    assert key(f'{{"x":{UNREADABLE}}}') != key(f'{{"x":"{UNREADABLE}"}}')
+
+
+def test_a_member_without_effect_may_be_what_nobody_can_read() -> None:
+    assert key(f'{{"n":1,"metadata":{{"a":{UNREADABLE}}}}}') == key('{"n":1}')
