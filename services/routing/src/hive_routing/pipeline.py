@@ -176,6 +176,7 @@ class Pipeline:
             visit.request, caller.payer, caller.request_id, caller.attempt, visit.model, caller.handling
         )
         try:
+            visit.request.let_go()
             await caller.go()
             served = await self._dispatch(visit, bill)
             if keeping is not None:

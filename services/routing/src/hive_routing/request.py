@@ -106,8 +106,13 @@ class Request(msgspec.Struct):
         except (msgspec.DecodeError, RecursionError):
             known = endpoint.fields
             return {name: known[name].read(name, raw) for name, raw in self.fields.items() if name in known}
-        self._messages = values.get("messages")
+        if (messages := values.get("messages")) is not None:
+            self._messages, values["messages"] = messages, True  # as those that are passed on unread
         return values
+
+    def let_go(self) -> None:
+        """Keep nothing that can be read again: what is large lies in memory once while a provider is at work."""
+        self._messages = None
 
     @property
     def messages(self) -> list[Any] | None:
