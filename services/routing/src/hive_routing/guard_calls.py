@@ -189,7 +189,7 @@ def _decision(message: pb.Decision) -> Decision:
         Verdict(message.verdict),
         message.blocked_by,
         message.category,
-        [Found(each.category, each.text, each.start, each.end) for each in message.findings],
+        [Found(each.category, each.text, each.start, each.end, each.guard) for each in message.findings],
         tuple(message.ran),
         tuple(each.guard for each in message.output),
         max((each.overlap for each in message.output), default=0),
