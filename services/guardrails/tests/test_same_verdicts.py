@@ -9,8 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hive_guardrails.checks import injection, secrets
-from hive_guardrails.checks.linear import BLOCK, DAMPING, LARGEST, PIECE, SIZES, Linear, fold, letters, unfold
+from hive_guardrails.checks import injection, secrets, toxicity
+from hive_guardrails.checks.linear import (
+    BLOCK,
+    DAMPING,
+    LARGEST,
+    PIECE,
+    SIZES,
+    Linear,
+    fold,
+    letters,
+    meets,
+    unfold,
+)
 
 BITS = 64
 PRIME, MIX = 0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93
@@ -137,3 +148,20 @@ def test_what_a_shape_matches_stands_in_a_run(data: st.DataObject, before: str, 
     shape = data.draw(SHAPES)
     secret = data.draw(st.from_regex(shape.pattern, fullmatch=True))
     assert shape.literal in secrets._runs(before + secret + behind)
+
+
+RULES = st.sampled_from(
+    [
+        (rule, module._STARTS[category])
+        for module, rules in ((injection, injection._signatures()), (toxicity, toxicity._rules()))
+        for category, rule in rules.items()
+    ]
+)
+
+
+@given(data=st.data(), before=AROUND, behind=AROUND)
+@settings(max_examples=300, deadline=None)
+def test_what_a_rule_matches_is_met(data: st.DataObject, before: str, behind: str) -> None:
+    rule, starts = data.draw(RULES)
+    text = before + data.draw(st.from_regex(rule, fullmatch=True)) + behind
+    assert meets(text, rule, starts) == bool(rule.search(text))

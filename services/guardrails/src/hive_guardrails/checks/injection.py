@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from hive_guardrails.checks.linear import LARGEST, SIZES, Linear, fold, sigmoid, unfold
+from hive_guardrails.checks.linear import LARGEST, SIZES, Linear, fold, meets, sigmoid, unfold
 from hive_guardrails.checks.port import Check, Finding, Origin
 
 DOUBT: Final = 0.1
@@ -54,11 +54,6 @@ _SIGNATURES: Final = {
 
 
 _NEEDED: Final = {
-    "instruction-override": (
-        *("ignor", "disregard", "forget", "overrid", "overrul", "bypass", "discard", "neglect", "violat"),
-        *("vergiss", "missachte", "umgehe", "oubli", "olvida", "dimentica", "esqueca"),
-        *("bound by", "system>", "im_start", "inst]"),
-    ),
     "prompt-leak": ("prompt", "instruction", "message", "repeat "),
     "role-play-jailbreak": (
         *("anything now", " mode", " dan", "never refuse", "never break"),
@@ -66,6 +61,24 @@ _NEEDED: Final = {
     ),
 }
 """A text that bears a signature has one of these in it: they are looked for much faster."""
+
+_STARTS: Final = {
+    "instruction-override": (
+        *("ignor", "disregard", "forget", "override", "overrule", "bypass", "discard", "neglect", "violate"),
+        *("vergiss", "missachte", "umgehe", "oublie", "olvida", "dimentica", "esqueca"),
+        *("no longer bound by", "not bound by", "<system>", "</system>", "<|im_start|>", "[inst]", "[/inst]"),
+    ),
+    "prompt-leak": (
+        *("show", "reveal", "print", "repeat", "output", "display", "disclose", "tell me", "give me", "leak"),
+        *("dump", "what is", "what are", "what was", "what were"),
+    ),
+    "role-play-jailbreak": (
+        *("do anything now", "developer mode", "dan mode", "god mode", "jailbreak mode", "unrestricted mode"),
+        *("you are dan", "you are now dan", "without ", "no ", "free of ", "free from "),
+        *("never refuse", "never break character"),
+    ),
+}
+"""A signature begins with one of these: it is looked for nowhere else."""
 
 
 @cache
@@ -108,10 +121,18 @@ def _judge(text: str) -> tuple[str, float]:
     score = sigmoid(logit - RESERVE * max(0.0, 1 - len(codes) / SHORT))
     if sigmoid(logit) >= DOUBT:
         plain = unfold(codes)
-        for category, pattern in _signatures().items():
-            if any(word in plain for word in _NEEDED[category]) and pattern.search(plain):
+        for category in _SIGNATURES:
+            if _bears(plain, category):
                 return category, max(score, SIGNED)
     return "model", score
+
+
+def _bears(plain: str, category: str) -> bool:
+    """Whether a folded text bears a signature of a category."""
+    needed = _NEEDED.get(category)
+    if needed and not any(plain.rfind(word) >= 0 for word in needed):
+        return False
+    return meets(plain, _signatures()[category], _STARTS[category])
 
 
 def prompt_injection() -> Check:

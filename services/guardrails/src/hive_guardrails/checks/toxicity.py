@@ -22,6 +22,7 @@ from hive_guardrails.checks.linear import (
     Codes,
     Linear,
     fold,
+    meets,
     sigmoid,
     unfold,
     version,
@@ -94,6 +95,75 @@ _RULES: Final = {
     ),
 }
 
+_STARTS: Final = {
+    "threat": (
+        "i swear i",
+        *(
+            f"{who}{will} "
+            for who in ("i", "we")
+            for will in ("'ll", "ll", " will", " shall", " am going to", " gonna")
+        ),
+        *(
+            f"{who}{be} {will} "
+            for who in ("i", "we")
+            for be in ("'m", "m", "'re", "re")
+            for will in ("going to", "gonna")
+        ),
+        *("better watch your back", "you are ", "you 're ", "you re ", "you will ", "they will "),
+        *("you'll not ", "youll not ", "you won't ", "you wont ", "i know where you live"),
+        *(
+            f"{whose} {who} will "
+            for whose in ("your", "his", "her")
+            for who in ("family", "kids", "children", "wife", "mother")
+        ),
+        *("will be your last", "night be your last", "make sure you"),
+    ),
+    "self-harm": (
+        *("kill yourself", "kill urself", "kill your self", "kys", "end your ", "jump off a "),
+        *(
+            f"{go} {do} yourself"
+            for go in ("go", "just", "should", "and")
+            for do in ("hang", "drown", "shoot", "cut")
+        ),
+        *("you should ", "you deserve to ", "you ought to "),
+        *(
+            f"go {do}"
+            for do in ("die", "drink bleach", "jump off", "and die", "and drink bleach", "and jump off")
+        ),
+        *("slit your wrists", "cut your wrists", "take all the pills", "cut deeper"),
+        *("better off without you", "better place without you"),
+        *(
+            f"{who} {would} miss you"
+            for who in ("no one", "noone", "no body", "nobody")
+            for would in ("will", "would")
+        ),
+    ),
+    "hate": (
+        *("women ", "gay", "lesbians ", "jews ", "muslims ", "christians ", "black", "white", "immigrants "),
+        *(
+            "foreigners ",
+            "refugees ",
+            "migrants ",
+            "gypsies ",
+            "asians ",
+            "arabs ",
+            "mexicans ",
+            "disabled people ",
+        ),
+        *("trans people ", "those people ", "these people ", "they ", "people from "),
+        *("wipe ", "get rid of ", "finishe", "hate ", "dirty ", "filthy ", "bloody ", "damn ", "send "),
+    ),
+    "insult": (
+        *("you ", "you're ", "youre ", "ur ", "such ", "pathetic loser", "shut up"),
+        *(
+            f"{who} {do} you"
+            for who in ("everybody", "everyone", "nobody", "no one")
+            for do in ("hates", "likes", "loves", "wants")
+        ),
+    ),
+}
+"""What a rule knows begins with one of these: it is looked for nowhere else."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Words:
@@ -135,8 +205,8 @@ def _model() -> _Model:
             float(arrays["slope"]),
             float(arrays["word_bias"]),
         )
-        weights = arrays["weights"].astype(np.float32) * np.float32(arrays["scale"])
-        return _Model(words, Linear(weights, float(arrays["phrase_bias"]), version(content)))
+        bias, scale = float(arrays["phrase_bias"]), float(arrays["scale"])
+        return _Model(words, Linear(arrays["weights"], bias, version(content), scale))
 
 
 @cache
@@ -174,7 +244,7 @@ def _judge(text: str) -> tuple[str, float]:
     score = sigmoid(max(model.words.logit(codes), model.phrases.logit(codes)))
     plain = unfold(codes).replace("’", "'")
     for category, pattern in _rules().items():
-        if pattern.search(plain):
+        if meets(plain, pattern, _STARTS[category]):
             return category, max(score, SPOKEN)
     return "abuse", score
 
