@@ -2,7 +2,7 @@
 
 A text becomes code points without disguise (`fold`), those become hashed n-grams, each at its place (`ngrams`), and
 a model gives each n-gram a weight. The logit of a window is the sum of the weights inside it over the square root of
-their number, so that prefix sums give every window of every size at once and the cost stays linear.
+their number, so that sums over small cells give every window of every size and the cost stays linear.
 """
 
 from __future__ import annotations
@@ -201,15 +201,10 @@ def ngrams(codes: Codes) -> Ngrams:
     places: list[NDArray[np.intp]] = []
     hashes: list[NDArray[np.uint64]] = []
     for kind, row in enumerate(_hashes(codes, len(codes), _chains(single))):
-        characters, words = _fitting(len(codes), kind), max(len(starts) - kind, 0)
+        characters, words = max(len(codes) - kind - _SHORTEST + 1, 0), max(len(starts) - kind, 0)
         places += every[:characters], starts[:words]
         hashes += row[:characters], row[behind : behind + words]
     return Ngrams(np.concatenate(places), np.concatenate(hashes))
-
-
-def _fitting(characters: int, kind: int) -> int:
-    """How many n-grams of a kind fit into so many characters."""
-    return max(characters - kind - _SHORTEST + 1, 0)
 
 
 def _hashes(codes: Codes, characters: int, chains: NDArray[np.uint64]) -> NDArray[np.uint64]:
