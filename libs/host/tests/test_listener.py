@@ -21,6 +21,7 @@ from structlog.testing import capture_logs
 
 from hive_host.listener import CannotListen, Listener
 from hive_host.protocol import Limits
+from hive_relay import asgi
 from hive_relay.asgi import App, Message, Receive, Scope, Send
 
 PATIENT = Limits()
@@ -259,6 +260,48 @@ async def test_the_headers_that_frame_an_answer_are_written_once() -> None:
         await c.send(request())
         head = await c.reader.readuntil(b"\r\n\r\n")
         assert (head.count(b"transfer-encoding"), head.count(b"connection")) == (1, 0)
+
+
+@both_loops
+async def test_headers_are_written_in_lower_case_and_each_as_often_as_it_was_sent() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"Set-Cookie", b"a=1"), (b"set-cookie", b"b=2"), (b"Content-Length", b"2")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await chunk(send, b"ok", more=False)
+
+    async with listening(app) as listener, client(listener) as c:
+        await c.send(request())
+        head = await c.reader.readuntil(b"\r\n\r\n")
+        assert head.endswith(b"\r\nset-cookie: a=1\r\nset-cookie: b=2\r\ncontent-length: 2\r\n\r\n")
+
+
+@both_loops
+async def test_an_app_may_take_a_body_and_answer_without_waiting() -> None:
+    bodies: list[bytes | None] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        at_hand: asgi.Client = scope["hive.client"]
+        bodies.append(at_hand.whole_body())
+        if bodies[-1] is None:
+            bodies.append((await receive())["body"])
+        at_hand.start(200, [(b"x-a", b"b")])
+        for number in range(200):
+            if at_hand.is_full:
+                await at_hand.room()
+            at_hand.write(b"%d" % (number % 10) * 10_000, number < 199)
+
+    async with listening(app) as listener, client(listener) as c:
+        await c.send(request("/first", b"whole"))
+        answer = await c.answer()
+        assert answer.headers["x-a"] == "b"
+        assert answer.body == b"".join(b"%d" % (number % 10) * 10_000 for number in range(200))
+        first, rest = request("/second", b"in parts")[:-5], request("/second", b"in parts")[-5:]
+        await c.send(first)
+        while len(bodies) < 2:
+            await asyncio.sleep(0.001)
+        await c.send(rest)
+        assert (await c.answer()).status == 200
+    assert bodies[:2] == [b"whole", None] and bodies[2] in (b"in ", b"in parts")
 
 
 @both_loops
@@ -852,6 +895,17 @@ async def splits_the_answer(scope: Scope, receive: Receive, send: Send) -> None:
     await chunk(send, b"", more=False)
 
 
+async def splits_one_of_two(scope: Scope, receive: Receive, send: Send) -> None:
+    headers = [(b"x-a", b"/\r\nset-cookie: a=b"), (b"x-a", b"b")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await chunk(send, b"", more=False)
+
+
+async def names_no_header(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"x a", b"b")]})
+    await chunk(send, b"", more=False)
+
+
 async def is_out_of_order(scope: Scope, receive: Receive, send: Send) -> None:
     await chunk(send, b"too early")
 
@@ -869,6 +923,8 @@ async def says_more_than_announced(scope: Scope, receive: Receive, send: Send) -
         fails_after_the_head,
         says_nothing,
         splits_the_answer,
+        splits_one_of_two,
+        names_no_header,
         is_out_of_order,
         says_more_than_announced,
     ],

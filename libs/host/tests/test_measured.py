@@ -102,6 +102,21 @@ async def test_a_request_is_counted_under_its_own_topic() -> None:
     assert found[name] == 1
 
 
+async def test_a_request_that_a_plain_function_takes_is_counted_too() -> None:
+    def take(message: RequestEnvelope) -> None:
+        if message.request_id == "req_2":
+            raise ValueError("broken")
+
+    options = Options(fields={"service": "routing"})
+    async with measured() as (bus, metrics):
+        await bus.subscribe_requests(RequestEnvelope, "routing", take, options)
+        for number in range(1, 4):
+            await bus.publish(RequestEnvelope(request_id=f"req_{number}", service="routing"))
+        found = samples(metrics)
+    name = 'hive_records_total{{group="routing",outcome="{}",topic="hive.requests.routing"}}'
+    assert (found[name.format("handled")], found[name.format("failed")]) == (2, 1)
+
+
 async def test_what_is_wrong_with_a_subscription_is_said_by_the_bus_itself() -> None:
     async def take(message: RequestEnvelope) -> None:
         pass

@@ -39,3 +39,11 @@ async def test_settling_waits_for_so_long() -> None:
     release.set()
     assert await tasks.settle(10)
     await tasks.close()
+
+
+async def test_the_end_of_a_task_is_told_even_where_it_never_began() -> None:
+    tasks, ended = Tasks(lambda name, error: None), list[str]()
+    tasks.spawn(asyncio.sleep(0), "runs", lambda: ended.append("runs"))
+    tasks.spawn(asyncio.sleep(0), "never begins", lambda: ended.append("never begins")).cancel()
+    assert await tasks.settle(10)
+    assert sorted(ended) == ["never begins", "runs"]

@@ -79,6 +79,24 @@ class RequestConformance(BusConformance):
         assert [str(report) for report in reports] == ["this one is poison"]
         assert subscription.failure is None
 
+    async def test_a_handler_may_be_a_plain_function(
+        self, bus: Bus, lane: str, group: str, reports: list[BaseException]
+    ) -> None:
+        got: list[str] = []
+
+        def take(record: ProbeRequest) -> None:
+            got.append(record.id)
+            if record.id == "0":
+                raise ValueError("this one is poison")
+
+        await bus.subscribe_requests(ProbeRequest, group, take, in_lane(lane, concurrency=1))
+        for number in range(20):
+            await bus.publish(request(lane, number))
+        await eventually(lambda: len(got) >= 20 and bool(reports), "20 handled, one reported")
+        assert sorted(got, key=int) == [str(number) for number in range(20)]
+        assert [str(report) for report in reports] == ["this one is poison"]
+        assert await bus.drain(30)
+
     async def test_publishing_does_not_wait_for_the_handler(self, bus: Bus, lane: str, group: str) -> None:
         listener = Listener[ProbeRequest]()
         listener.hold()
