@@ -1,7 +1,7 @@
 """A caller and a service in one process: what they tell each other needs neither frames nor a stream.
 
-Each call arrives before it returns. What it brings about waits for the event loop's next round, as it would after a
-stream's, and what is under way is bounded by each request's credit.
+Each call arrives before it returns. `Accepted` and `Go` are noted at once; what all else brings about waits for the
+event loop's next round, as it would after a stream's. What is under way is bounded by each request's credit.
 """
 
 from __future__ import annotations
