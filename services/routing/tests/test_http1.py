@@ -235,6 +235,29 @@ async def test_the_first_bytes_are_given_before_the_rest_has_come() -> None:
         client.close()
 
 
+async def test_a_body_is_whole_once_its_end_has_come() -> None:
+    more = asyncio.Event()
+
+    async def handler(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(OK)
+        await peer.request()
+        await peer.say(CHUNKED + b"1\r\na\r\n")
+        await more.wait()
+        await peer.say(b"1\r\nb\r\n0\r\n\r\n")
+        await peer.until_left()
+
+    async with serving(handler) as server:
+        client = Client("sim", "127.0.0.1", server.port)
+        response = await client.send(REQUEST, b"{}", PATIENT)
+        assert response.whole == await read(response) == b"ok"
+        response = await client.send(REQUEST, b"{}", PATIENT)
+        assert response.whole is None
+        more.set()
+        assert await read(response) == b"ab"
+        client.close()
+
+
 @pytest.mark.parametrize(
     ("answer", "word"),
     [

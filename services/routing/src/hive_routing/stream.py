@@ -71,27 +71,27 @@ class _Output:
         self.chars = 0
 
     def add_text(self, text: str) -> None:
-        if self._has_room(len(text)):
-            self._texts.append(text)
-            if len(self._texts) > 512:  # many short strings take many times their length
-                self._texts = ["".join(self._texts)]
+        self.chars += len(text)
+        if self.chars - self._left_out > MAX_COUNTED_CHARS:
+            self._left_out += len(text)
+            return
+        self._texts.append(text)
+        if len(self._texts) > 512:  # many short strings take many times their length
+            self._texts = ["".join(self._texts)]
 
     def add_calls(self, calls: Raw) -> None:
-        if self._has_room(len(bytes(calls))):
-            self._calls.append(Raw(bytes(calls)))  # a copy: the original holds on to its whole event
+        copied = bytes(calls)  # the original holds on to its whole event
+        self.chars += len(copied)
+        if self.chars - self._left_out > MAX_COUNTED_CHARS:
+            self._left_out += len(copied)
+        else:
+            self._calls.append(Raw(copied))
 
     def countable(self) -> Countable:
         counted = Countable(["".join(self._texts)], extra=self._left_out // CHARS_PER_TOKEN)
         for calls in self._calls:
             counted.add_calls(msgspec.json.decode(calls))
         return counted
-
-    def _has_room(self, size: int) -> bool:
-        self.chars += size
-        if self.chars - self._left_out > MAX_COUNTED_CHARS:
-            self._left_out += size
-            return False
-        return True
 
 
 class StreamRelay(ForwardedStream):
