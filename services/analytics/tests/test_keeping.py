@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from hive_runtime.errors import HiveError, Kind
 
 DAY = 86_400_000
 HOUR = 3_600_000
+MINUTE = 60_000
 NOON = 1_790_000_000_000 // DAY * DAY + 12 * HOUR
 GATEWAY = """
 import asyncio, sys
@@ -136,6 +138,34 @@ async def test_an_event_that_comes_again_with_other_words_replaces_the_first(kit
         ((_, *row),) = await desk.ask("errors", "model", step=step, start=NOON - DAY, end=END)
         assert row == ["gpt", 1, 0, 0.0]
     assert not (await desk.totals()).problems
+
+
+async def test_in_an_hour_that_goes_on_only_minutes_with_new_rows_are_rolled_up(kit: Any, place: Any) -> None:
+    soon = int(time.time() * 1000) + 2 * HOUR
+    hour, day = soon // HOUR * HOUR, soon // DAY * DAY
+    minutes = [hour + number * MINUTE for number in range(4)]
+    span = {"start": day - DAY, "end": day + 2 * DAY}
+
+    async def rolled_up(desk: Any) -> list[tuple[Any, ...]]:
+        assert await desk.ask("spend", step="hour", **span) == [(hour, 4000, 2800, 4)]
+        assert await desk.ask("spend", step="day", **span) == [(day, 4000, 2800, 4)]
+        assert not (await desk.totals()).problems
+        return await desk.ask("spend", step="minute", **span)
+
+    async with place.analytics() as desk:
+        for number, minute in enumerate(minutes, start=1):
+            await desk.hear(kit.posting(number, occurred_unix_ms=minute, model="guess"))
+            assert await desk.ask("spend", "model", step="minute", **span)
+        await desk.hear(kit.posting(2, occurred_unix_ms=minutes[1] + 5))
+        assert await rolled_up(desk) == [(minute, 1000, 700, 1) for minute in minutes]
+        by_model = await desk.ask("spend", "model", step="hour", **span)
+        assert sorted(by_model) == [(hour, "gpt", 1000, 700, 1), (hour, "guess", 3000, 2100, 3)]
+    async with place.analytics() as desk:
+        await desk.hear(
+            *(kit.posting(number, occurred_unix_ms=each) for number, each in enumerate(minutes, 1))
+        )
+        assert await rolled_up(desk) == [(minute, 1000, 700, 1) for minute in minutes]
+        assert await desk.ask("spend", "model", step="day", **span) == [(day, "gpt", 4000, 2800, 4)]
 
 
 async def test_times_of_a_broken_clock_lose_no_row(kit: Any, desk: Any) -> None:

@@ -13,7 +13,7 @@ from hive_runtime.errors import HiveError
 log = structlog.get_logger(__name__)
 
 HOURS_AT_ONCE = 24
-LONGEST_SHARE = 10
+LONGEST_SHARE = 50
 """The pause after a round is at least so many times as long as the round took."""
 
 

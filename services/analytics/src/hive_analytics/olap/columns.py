@@ -7,7 +7,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError, Message
 
-from hive_analytics.grains import END_OF_TIME, HOUR
+from hive_analytics.grains import END_OF_TIME, MINUTE
 from hive_analytics.spans import Span, spans_of
 from hive_runtime.errors import HiveError, Kind
 from modelhive.events.v1.guard_pb2 import GuardDecided, GuardStage, GuardVerdict
@@ -22,17 +22,22 @@ _MESSAGES: Mapping[str, type[Message]] = {
 }
 
 
-def _labels(enum: Any, prefix: str) -> dict[int, str]:
-    """`OUTCOME_ANSWERED` as `answered`; what is not specified as nothing."""
-    names = {number: name.removeprefix(prefix).lower() for name, number in enum.items()}
-    return names | {0: ""}
+class _Labels(dict[int, str]):
+    """`OUTCOME_ANSWERED` as `answered`; what is not specified as nothing, what is not known as its number."""
+
+    def __init__(self, enum: Any, prefix: str) -> None:
+        super().__init__({number: name.removeprefix(prefix).lower() for name, number in enum.items()})
+        self[0] = ""
+
+    def __missing__(self, number: int) -> str:
+        return str(number)
 
 
-_OUTCOMES = _labels(Outcome, "OUTCOME_")
-_POSTINGS = _labels(PostingKind, "POSTING_KIND_")
-_STAGES = _labels(GuardStage, "GUARD_STAGE_")
-_VERDICTS = _labels(GuardVerdict, "GUARD_VERDICT_")
-_CACHES = _labels(CacheStatus, "CACHE_STATUS_")
+_OUTCOMES = _Labels(Outcome, "OUTCOME_")
+_POSTINGS = _Labels(PostingKind, "POSTING_KIND_")
+_STAGES = _Labels(GuardStage, "GUARD_STAGE_")
+_VERDICTS = _Labels(GuardVerdict, "GUARD_VERDICT_")
+_CACHES = _Labels(CacheStatus, "CACHE_STATUS_")
 _FAILED = frozenset(
     {
         Outcome.OUTCOME_REFUSED,
@@ -45,7 +50,7 @@ _FAILED = frozenset(
 
 
 class Decoded:
-    """One batch. columns: values by name. hours: Unix seconds of the hours that its rows are of."""
+    """One batch. columns: values by name. minutes: Unix seconds of the minutes that its rows are of."""
 
     def __init__(self, family: str, rows: Sequence[bytes]) -> None:
         """Raises HiveError `invalid` where a row is no event of its family."""
@@ -55,7 +60,7 @@ class Decoded:
         except DecodeError as error:
             raise HiveError(Kind.INVALID, f"a row is no event of {family}: {error}") from None
         self.columns, times = _COLUMNS[family](events)
-        self.hours = {time // HOUR * HOUR // 1000 for time in times}
+        self.minutes = {time // MINUTE * MINUTE // 1000 for time in times}
         self.sequences = _sequences(family, events)
 
 
@@ -75,11 +80,12 @@ def _usage(events: Sequence[Any]) -> Columns:
         **_fields(events, "tenant_id", "key_id", "endpoint", "model", "provider", "deployment"),
         **_fields(events, "duration_us"),
         "first_content_us": first,
-        "outcome": [_OUTCOMES.get(each, str(each)) for each in outcomes],
+        "outcome": [_OUTCOMES[each] for each in outcomes],
         "failed": [each in _FAILED for each in outcomes],
         **_fields(events, "error"),
         **_fields(events, "streamed", "last"),
-        "units": [dict(each.units) for each in events],
+        # Of a map, `dict` asks for each key a second time.
+        "units": [{unit: units[unit] for unit in units} for units in [each.units for each in events]],
         **_fields(events, "estimated"),
         **_fields(events, "holder"),
         **_fields(events, "sequence"),
@@ -97,7 +103,7 @@ def _ledger(events: Sequence[Any]) -> Columns:
         "posted": _moments(events, "posted_unix_ms"),
         **_fields(events, "sequence"),
         **_fields(events, "cause"),
-        "kind": [_POSTINGS.get(each.kind, str(each.kind)) for each in events],
+        "kind": [_POSTINGS[each.kind] for each in events],
         **_fields(events, "tenant_id", "key_id", "request_id", "model", "provider", "deployment"),
         "accounts": [[entry.account for entry in each] for each in entries],
         "amounts": [[entry.amount_nanos for entry in each] for each in entries],
@@ -113,8 +119,8 @@ def _guard(events: Sequence[Any]) -> Columns:
     return {
         "decided": times,
         **_fields(events, "request_id", "tenant_id", "key_id", "model", "guard"),
-        "stage": [_STAGES.get(each.stage, str(each.stage)) for each in events],
-        "verdict": [_VERDICTS.get(each.verdict, str(each.verdict)) for each in events],
+        "stage": [_STAGES[each.stage] for each in events],
+        "verdict": [_VERDICTS[each.verdict] for each in events],
         **_fields(events, "duration_us"),
         "categories": [[*each.categories] for each in events],
         **_fields(events, "version"),
@@ -152,7 +158,10 @@ _COLUMNS: Mapping[str, Callable[[Sequence[Any]], Columns]] = {
 
 def _moments(events: Sequence[Any], name: str) -> list[int]:
     """A clock that is wrong must not lose a row: what is outside of 1970 to 2099 is moved to its border."""
-    return [min(max(getattr(each, name), 0), END_OF_TIME - 1) for each in events]
+    times = [getattr(each, name) for each in events]
+    if not times or (min(times) >= 0 and max(times) < END_OF_TIME):
+        return times
+    return [min(max(time, 0), END_OF_TIME - 1) for time in times]
 
 
 def _fields(events: Sequence[Any], *names: str) -> dict[str, list[Any]]:
@@ -161,11 +170,10 @@ def _fields(events: Sequence[Any], *names: str) -> dict[str, list[Any]]:
 
 def _cached_and_guarded(events: Sequence[Any]) -> dict[str, list[Any]]:
     """What usage and requests say alike of the response cache and the guards."""
-    verdicts = [each.guard_verdict for each in events]
     return {
-        "cache": [_CACHES.get(each.cache, str(each.cache)) for each in events],
+        "cache": [_CACHES[each.cache] for each in events],
         "guards": [[*each.guards] for each in events],
-        "guard_verdict": [_VERDICTS.get(each, str(each)) for each in verdicts],
+        "guard_verdict": [_VERDICTS[each.guard_verdict] for each in events],
     }
 
 

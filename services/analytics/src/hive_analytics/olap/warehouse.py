@@ -14,7 +14,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from hive_analytics.families import FAMILIES, Family
-from hive_analytics.grains import DAY, GRAINS, HOUR
+from hive_analytics.grains import DAY, GRAINS, HOUR, MINUTE
 from hive_analytics.olap.columns import Decoded
 from hive_analytics.olap.port import Arrived
 from hive_analytics.olap.tables import DIRTY, rollup_tables, row_tables, shape
@@ -26,7 +26,7 @@ ABANDONED_SECONDS: Final = 600
 MIB: Final = 1024 * 1024
 HOURS_AT_ONCE: Final = 24
 """Hours of a family that are rolled up in one statement while the store is opened."""
-_HOUR, _DAY = HOUR // 1000, DAY // 1000
+_MINUTE, _HOUR, _DAY = MINUTE // 1000, HOUR // 1000, DAY // 1000
 _SECONDS, _MILLISECONDS = "toDateTime({}, 'UTC')", "fromUnixTimestamp64Milli({} * 1000, 'UTC')"
 _TIMEOUT_EXCEEDED = 159
 _MEMORY_EXCEEDED = 241
@@ -64,6 +64,8 @@ class Warehouse:
         self._engine = engine
         self._name = writer
         self._marked: dict[tuple[str, int], int] = {}
+        self._minutes: dict[tuple[str, int], set[int]] = {}
+        """Of hours that this start has marked: the minutes (Unix seconds) that rows came of since."""
         try:
             self._writer, self._reader = engine.connect(), engine.connect()
             for statement in row_tables():
@@ -71,6 +73,8 @@ class Warehouse:
             self._version: int = self._ask(f"SELECT max(version) FROM {DIRTY}")[0][0]
             self._make_rollup_tables()
             self._adopt()
+            # What an earlier life inserted there is not known.
+            self._minutes = {(family, hour): _minutes_of(hour) for family, hour, _ in self._marks()}
         except ClickHouseError as error:
             raise _translated(error) from error
 
@@ -83,7 +87,9 @@ class Warehouse:
         """By the writing thread."""
         decoded = Decoded(family, rows)
         try:
-            self._mark({(family, hour) for hour in decoded.hours})
+            self._mark({(family, minute // _HOUR * _HOUR) for minute in decoded.minutes})
+            for minute in decoded.minutes:
+                self._minutes.setdefault((family, minute // _HOUR * _HOUR), set()).add(minute)
             self._engine.insert(self._writer, family, decoded.columns)
         except ClickHouseError as error:
             raise _translated(error) from error
@@ -93,17 +99,31 @@ class Warehouse:
         """By the writing thread. The oldest hours of each family first; gives how many are left."""
         try:
             marks = self._marks()
-            due: dict[str, dict[int, None]] = {}
-            for family, hour, _ in marks:
+            due: dict[str, dict[int, set[str]]] = {}
+            for family, hour, writer in marks:
                 known = due.setdefault(family, {})
-                if len(known) < hours:
-                    known[hour] = None
+                if hour in known or len(known) < hours:
+                    known.setdefault(hour, set()).add(writer)
             for family, chosen in due.items():
-                self._roll_up(FAMILIES[family], [*chosen])
+                self._roll_up(FAMILIES[family], [*chosen], self._minutes_to_roll_up(family, chosen))
             self._strike([mark for mark in marks if mark[1] in due[mark[0]]])
         except ClickHouseError as error:
             raise _translated(error) from error
         return len({mark[:2] for mark in marks}) - sum(map(len, due.values()))
+
+    def _minutes_to_roll_up(self, family: str, hours: Mapping[int, set[str]]) -> list[int]:
+        """Those that rows came of; none where all of the hours is to be rolled up.
+
+        That is so for rows that others inserted, and for an hour that is over: an event that came again with
+        another time is put right by that.
+        """
+        found: list[int] = []
+        for hour, writers in hours.items():
+            minutes = self._minutes.get((family, hour))
+            if minutes is None or writers != {self._name} or hour + _HOUR <= time.time():
+                return []
+            found += minutes
+        return sorted(found)
 
     def select(self, sql: str, parameters: Mapping[str, Any], seconds: float) -> list[list[Any]]:
         """By the reading thread."""
@@ -186,6 +206,7 @@ class Warehouse:
         self._write_marks(marks, dirty=False)
         for family, hour, _ in marks:
             self._marked.pop((family, hour), None)
+            self._minutes.pop((family, hour), None)
 
     def _write_marks(self, marks: Sequence[tuple[str, int, str]], *, dirty: bool) -> None:
         if not marks:
@@ -200,8 +221,11 @@ class Warehouse:
         }
         self._engine.insert(self._writer, DIRTY, columns)
 
-    def _roll_up(self, family: Family, hours: Sequence[int]) -> None:
-        """Rows into minutes, minutes into hours, hours into days: of these hours (Unix seconds), all anew."""
+    def _roll_up(self, family: Family, hours: Sequence[int], minutes: Sequence[int]) -> None:
+        """Rows into minutes, minutes into hours, hours into days: of these hours (Unix seconds), all anew.
+
+        minutes: the only ones among them with new rows; empty: any of them may have some.
+        """
         version = self._next_version()
         raw = ", ".join(f"{measure.raw} AS {measure.name}" for measure in family.measures)
         folded = ", ".join(f"{measure.folded} AS {measure.name}" for measure in family.measures)
@@ -209,38 +233,52 @@ class Warehouse:
         rows = _among(family.time, "toStartOfHour", hours, _HOUR, _MILLISECONDS)
         in_hours = _among("time", "toStartOfHour", hours, _HOUR, _SECONDS)
         in_days = _among("time", "toStartOfDay", days, _DAY, _SECONDS)
+        in_minutes = in_hours
+        if minutes:
+            rows = _among(family.time, "toStartOfMinute", minutes, _MINUTE, _MILLISECONDS)
+            in_minutes = _among("time", "toStartOfMinute", minutes, _MINUTE, _SECONDS)
         minute, hour = family.rollup("minute"), family.rollup("hour")
-        self._replace(
-            family, "minute", version, f"toStartOfMinute({family.time})", raw, family.name, rows, in_hours
+        # A group that is no more keeps its old version: an event came again with other words.
+        gone = {
+            grain: f"{written} AND version < {version}"
+            for grain, written in (("minute", in_minutes), ("hour", in_hours), ("day", in_days))
+        }
+        of_minutes, of_hours = (
+            f"{in_hours} AND NOT ({gone['minute']})",
+            f"{in_days} AND NOT ({gone['hour']})",
         )
-        self._replace(family, "hour", version, "toStartOfHour(time)", folded, minute, in_hours, in_hours)
-        self._replace(family, "day", version, "toStartOfDay(time)", folded, hour, in_days, in_days)
+        self._fill(family, "minute", version, f"toStartOfMinute({family.time})", raw, family.name, rows)
+        self._fill(family, "hour", version, "toStartOfHour(time)", folded, minute, of_minutes)
+        self._fill(family, "day", version, "toStartOfDay(time)", folded, hour, of_hours)
+        self._delete(family, version, gone)
 
-    def _replace(
-        self,
-        family: Family,
-        grain: str,
-        version: int,
-        bucket: str,
-        measures: str,
-        source: str,
-        read: str,
-        written: str,
+    def _fill(
+        self, family: Family, grain: str, version: int, bucket: str, measures: str, source: str, read: str
     ) -> None:
-        """Write the rollups of a grain: what is `read` of the source takes the place of what was `written`."""
+        """Write the rollups of a grain, of what is `read` of the source."""
         keys, names = ", ".join(family.columns), ", ".join(measure.name for measure in family.measures)
-        table = family.rollup(grain)
         self._writer.command(
-            f"INSERT INTO {table} (time, {keys}, version, deleted, {names})"
+            f"INSERT INTO {family.rollup(grain)} (time, {keys}, version, deleted, {names})"
             f" SELECT bucket, {keys}, {version}, 0, {names} FROM (SELECT {bucket} AS bucket, {keys}, {measures}"
             f" FROM {source} FINAL WHERE {read} GROUP BY bucket, {keys})"
         )
-        # A group that is no more: an event came again with other words.
-        gone = f"FROM {table} FINAL WHERE {written} AND version < {version}"
-        if self._ask(f"SELECT count() {gone}")[0][0]:
-            self._writer.command(
-                f"INSERT INTO {table} (time, {keys}, version, deleted) SELECT time, {keys}, {version}, 1 {gone}"
-            )
+
+    def _delete(self, family: Family, version: int, gone: Mapping[str, str]) -> None:
+        """Rollups of each grain, by what is true of them."""
+        keys = ", ".join(family.columns)
+        counts = (
+            f"(SELECT count() FROM {family.rollup(grain)} FINAL WHERE {which})"
+            for grain, which in gone.items()
+        )
+        for (grain, which), count in zip(
+            gone.items(), self._ask(f"SELECT {', '.join(counts)}")[0], strict=True
+        ):
+            if count:
+                table = family.rollup(grain)
+                self._writer.command(
+                    f"INSERT INTO {table} (time, {keys}, version, deleted)"
+                    f" SELECT time, {keys}, {version}, 1 FROM {table} FINAL WHERE {which}"
+                )
 
 
 def settings_of(memory_mb: int, threads: int) -> dict[str, Any]:
@@ -250,6 +288,7 @@ def settings_of(memory_mb: int, threads: int) -> dict[str, Any]:
         "max_bytes_before_external_group_by": memory_mb * MIB // 3,
         "max_bytes_before_external_sort": memory_mb * MIB // 3,
         "max_threads": threads,
+        "optimize_on_insert": 0,  # rows are read with FINAL and merged later: to look for copies twice costs as much
         "async_insert": 0,  # acknowledged is what lies in a part, not what waits in the server's memory
         "max_partitions_per_insert_block": 0,
         "do_not_merge_across_partitions_select_final": 1,
@@ -270,6 +309,11 @@ def _among(column: str, start_of: str, starts: Sequence[int], length: int, momen
     listed = ", ".join(f"toDateTime({start}, 'UTC')" for start in starts)
     first, end = moment.format(starts[0]), moment.format(starts[-1] + length)
     return f"{column} >= {first} AND {column} < {end} AND {start_of}({column}) IN ({listed})"
+
+
+def _minutes_of(hour: int) -> set[int]:
+    """All of its minutes, in Unix seconds."""
+    return {*range(hour, hour + _HOUR, _MINUTE)}
 
 
 def _translated(error: ClickHouseError) -> HiveError:
