@@ -18,7 +18,7 @@ what it was publishing in that very moment may come late, behind what another on
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -47,7 +47,7 @@ from hive_runtime.tasks import OnFailure
 from modelhive.options.v1.options_pb2 import DELIVERY_STATE
 
 # How many rows are read, published and deleted together.
-_PORTION = 100
+_PORTION = 500
 
 _PATIENCE = text("SET LOCAL lock_timeout = '10s'")
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '.' || :table, 0))")
@@ -84,17 +84,21 @@ class Outbox:
         """Publish this message if the connection's transaction commits. TypeError for another kind."""
         route = self._route_of(type(message))
         route.topic_of(message)  # a message that cannot travel must fail here, not in the relay
-        await self._insert(connection, route, route.key_of(message), message.SerializeToString())
+        await self._insert(connection, route, {route.key_of(message): message.SerializeToString()})
+
+    async def tell(
+        self, connection: AsyncConnection, kind: type[Message], records: Mapping[str, bytes | None]
+    ) -> None:
+        """Publish the newest of each key, encoded, in this order, if the transaction commits; None retires a key.
+
+        For STATE topics without place holders (TypeError). One statement, however many there are.
+        """
+        if records:
+            await self._insert(connection, self._plain_state(kind), records)
 
     async def retire(self, connection: AsyncConnection, kind: type[Message], key: str) -> None:
         """Retire this key if the transaction commits; for STATE topics without place holders (TypeError)."""
-        route = self._route_of(kind)
-        route.require(DELIVERY_STATE)
-        if route.places:
-            raise TypeError(
-                f"{route.kind} cannot be retired here: its topic {route.template!r} has place holders"
-            )
-        await self._insert(connection, route, key, None)
+        await self._insert(connection, self._plain_state(kind), {key: None})
 
     def kind_of(self, name: str) -> type[Message]:
         """The message type with this full name. LookupError where the outbox does not know it."""
@@ -108,11 +112,24 @@ class Outbox:
             raise TypeError(f"{route.kind} is none of the kinds of the outbox {self.table.name!r}")
         return route
 
+    def _plain_state(self, kind: type[Message]) -> Route:
+        route = self._route_of(kind)
+        route.require(DELIVERY_STATE)
+        if route.places:
+            raise TypeError(
+                f"{route.kind} cannot be retired here: its topic {route.template!r} has place holders"
+            )
+        return route
+
     async def _insert(
-        self, connection: AsyncConnection, route: Route, key: str, payload: bytes | None
+        self, connection: AsyncConnection, route: Route, records: Mapping[str, bytes | None]
     ) -> None:
-        row = {"kind": route.kind, "key": key, "payload": payload, "created": self._clock.now()}
-        await connection.execute(insert(self.table).values(row))
+        kind, created = route.kind, self._clock.now()
+        rows = [
+            {"kind": kind, "key": key, "payload": payload, "created": created}
+            for key, payload in records.items()
+        ]
+        await connection.execute(insert(self.table), rows)
 
 
 class OutboxRelay:
@@ -130,7 +147,7 @@ class OutboxRelay:
         clock: Clock,
         on_failure: OnFailure,
         *,
-        poll_seconds: float = 1.0,
+        poll_seconds: float = 5.0,
         retry: Retry = Retry(),
     ) -> None:
         self.failure: Exception | None = None

@@ -20,22 +20,23 @@ TELL_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change under way. now: Unix seconds. told: what it announces and retires, by key; kept with it."""
+    """A change under way. now: Unix seconds. told: what it announces and retires, by key, in order; kept with it."""
 
     store: Store
     revision: int
     now: int
-    outbox: Outbox
     told: dict[str, bytes | None] = field(default_factory=dict)
 
     async def announce(self, entity: Entity) -> None:
         record = record_of(entity, self.revision)
-        await self.outbox.add(self.store.connection, record)
-        self.told[record.key] = record.SerializeToString()
+        self._note(record.key, record.SerializeToString())
 
     async def retire(self, key: str) -> None:
-        await self.outbox.retire(self.store.connection, ControlChanged, key)
-        self.told[key] = None
+        self._note(key, None)
+
+    def _note(self, key: str, record: bytes | None) -> None:
+        self.told.pop(key, None)  # what is told again comes behind what was told since
+        self.told[key] = record
 
 
 class Changes:
@@ -68,8 +69,9 @@ class Changes:
         """The caller announces what it changes."""
         async with self._database.transaction() as connection:
             store = Store(connection)
-            change = Change(store, await store.next_revision(), int(self._clock.now()), self._outbox)
+            change = Change(store, await store.next_revision(), int(self._clock.now()))
             yield change
+            await self._outbox.tell(connection, ControlChanged, change.told)
             await store.tell(change.told, change.revision)
         self._on_commit()
         await self._tell()

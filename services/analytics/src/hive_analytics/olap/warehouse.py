@@ -120,7 +120,7 @@ class Warehouse:
         found: list[int] = []
         for hour, writers in hours.items():
             minutes = self._minutes.get((family, hour))
-            if minutes is None or writers != {self._name} or hour + _HOUR <= time.time():
+            if minutes is None or writers != {self._name} or (hour + _HOUR) * 10**9 <= time.time_ns():
                 return []
             found += minutes
         return sorted(found)
