@@ -281,3 +281,20 @@ def test_an_idle_process_ends_at_once(catalogue: dict[str, Any], tmp_path: Path)
 def test_the_ports_are_chosen_by_the_kernel_where_they_are_0(gateway: Gateway) -> None:
     ports = {urlsplit(url).port for url in (gateway.url, gateway.internal_url)}
     assert len(ports) == 2 and 0 not in ports
+
+
+def test_a_later_start_imports_nothing_that_it_can_do_without(
+    catalogue: dict[str, Any], simulator: SimulatorThread, tmp_path: Path
+) -> None:
+    """Each of these costs every start time, and every process memory. What else it imports may change."""
+    with Gateway(tmp_path, catalogue):
+        pass
+    with Gateway(tmp_path, catalogue, PYTHONPROFILEIMPORTTIME="1") as gateway:
+        assert (
+            gateway.public.ask("POST", CHAT, HELLO, {"authorization": f"Bearer {gateway.key}"}).status == 200
+        )
+    imported = {
+        line.rpartition("|")[2].strip() for line in gateway.log.splitlines() if "import time:" in line
+    }
+    assert "hive_embedded.main" in imported
+    assert imported & {"aiokafka", "alembic", "asyncpg", "fastapi", "glide", "mako", "opentelemetry"} == set()

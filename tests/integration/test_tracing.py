@@ -327,7 +327,7 @@ def test_log_lines_say_of_which_request_and_trace_they_are(
 def test_without_a_collector_nothing_of_the_sdk_is_imported(
     catalogue: dict[str, Any], simulator: SimulatorThread, tmp_path: Path
 ) -> None:
-    """The API may be: FastAPI looks for it by itself."""
+    """The API may be, from the first request to the admin API on: FastAPI looks for it by itself."""
     with Gateway(tmp_path, catalogue, PYTHONPROFILEIMPORTTIME="1") as gateway:
         assert ask(gateway, body(), traceparent=client_span()[2]).status == 200
         eventually(lambda: gateway.metrics()["hive_edge_in_flight"] == 0)
