@@ -146,3 +146,26 @@ async def test_a_mark_for_the_whole_prompt_makes_it_dearer() -> None:
     )
     most = await bound(plain, "claude-sonnet-4")
     assert worst_cost(tariff, most, marked) == 2 * worst_cost(tariff, most, plain)
+
+
+def test_what_others_have_decoded_is_counted_as_it_stands_in_the_body() -> None:
+    made = request(messages=HELLO, prompt="more")
+    counted = prompt_of(made)
+    made.decoded = {"messages": msgspec.json.decode(made.fields["messages"])}
+    assert prompt_of(made) == counted and made.decoded == {}
+    made.decoded = {"messages": []}
+    made.replace({"messages": msgspec.Raw(b'[{"role":"user","content":"hello world"}]')})
+    assert prompt_of(made) == counted
+
+
+def test_the_price_is_told_by_words_that_stand_beside_large_images() -> None:
+    tariff = Tariff.of([("prompt", 1_000_000, 0), ("completion", 0, 0), ("audio_in", 5_000_000, 0)])
+    image = {
+        "type": "image_url",
+        "image_url": {"url": "data:image/png;base64," + "A" * 1000 + "audio" * 1000},
+    }
+    sound = {"type": "input_audio", "input_audio": {"data": "A" * 10_000, "format": "wav"}}
+    bound = Bound(100, 0, None)
+    silent = request(messages=[{"role": "user", "content": [image, image]}])
+    heard = request(messages=[{"role": "user", "content": [image, sound, image]}])
+    assert worst_cost(tariff, bound, heard) == 5 * worst_cost(tariff, bound, silent)

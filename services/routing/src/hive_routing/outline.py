@@ -13,10 +13,11 @@ KEPT_BYTES = 256
 
 def outline(body: bytes) -> bytes:
     """The body as it is where nothing in it is long; else no JSON any more, but all of its quotation marks."""
+    if len(body) <= LONG_BYTES:
+        return body
     kept: list[bytes] = []
-    start = at = (
-        0  # what is from `start` on is not in `kept` yet; behind `at` no quotation mark was looked for
-    )
+    # What is from `start` on is not in `kept` yet; behind `at` no quotation mark was looked for.
+    start = at = 0
     while at + LONG_BYTES < len(body):
         quote = body.rfind(b'"', at, at + LONG_BYTES)
         if quote >= 0:

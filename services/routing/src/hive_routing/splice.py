@@ -100,7 +100,7 @@ def _splice_gemini(request: Request, model: str, bound_field: str, bound: int | 
 def attach_documents(request: Request, body: bytes) -> None:
     """Turn `image_url` parts that hold a PDF into file parts; looks closer only where `/pdf` occurs."""
     messages = request.fields.get("messages")
-    if messages is not None and _MARK in outline(body) and request.endpoint.operation == "chat":
+    if messages is not None and request.endpoint.operation == "chat" and _MARK in outline(body):
         request.replace({"messages": _each(messages, _message)})
 
 
