@@ -42,7 +42,7 @@ class Request(msgspec.Struct):
     usage_asked: the client wants the usage as a chunk of its stream.
     output_bound: tokens of a choice at the most, as the client said; None where it did not.
     carries_seals: something in it came from a provider of another dialect, and is meant for that one alone.
-    decoded: values of members, by whoever had to decode them; taken out by the first who needs them again.
+    decoded: values of members beside `messages`, by whoever had to decode them; taken out by the first who needs them.
     is_large: it holds so many values that others would feel it on the event loop if all were looked at there. Bytes
     alone, such as an image's, do not make it so: they are passed over at some gigabytes a second.
     """
@@ -113,6 +113,7 @@ class Request(msgspec.Struct):
     def let_go(self) -> None:
         """Keep nothing that can be read again: what is large lies in memory once while a provider is at work."""
         self._messages = None
+        self.decoded.clear()
 
     @property
     def messages(self) -> list[Any] | None:

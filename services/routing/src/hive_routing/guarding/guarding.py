@@ -132,7 +132,7 @@ async def guard(port: Guards, request: Request, asker: Asker) -> Guarded:
     What they blocked must go no further: `refuse_blocked`.
     """
     if request.is_large:
-        documents = await asyncio.to_thread(request_texts, request.endpoint, request.fields)
+        documents = await asyncio.to_thread(request_texts, request.endpoint, request.fields, request.messages)
     else:
         documents = request_texts(request.endpoint, request.fields, request.messages)
     slots = [slot for document in documents.values() for slot in document.slots]
@@ -151,5 +151,7 @@ async def guard(port: Guards, request: Request, asker: Asker) -> Guarded:
             {name: Raw(msgspec.json.encode(document.value[name])) for name, document in documents.items()}
         )
     if request.endpoint.fields:  # other prompts are read in their own way
-        request.decoded = {name: document.value[name] for name, document in documents.items()}
+        request.decoded = {
+            name: document.value[name] for name, document in documents.items() if name != "messages"
+        }
     return guarded
