@@ -144,6 +144,26 @@ async def test_nothing_is_published_before_the_commit(rig: Rig) -> None:
     assert rig.bus.taken == [told(1)]
 
 
+async def test_many_keys_are_told_in_one_statement_and_in_their_order(rig: Rig) -> None:
+    listener = Listener[StateChange[ControlChanged]]()
+    await rig.bus.subscribe_state(ControlChanged, listener)
+    changes = {f"key/{number}": ControlChanged(key=f"key/{number}", revision=1) for number in range(1200)}
+    records = {key: change.SerializeToString() for key, change in changes.items()}
+    statements: list[str] = []
+    event.listen(
+        rig.engine.sync_engine, "before_cursor_execute", lambda *of: statements.append(of[2].split()[0])
+    )
+    async with rig.engine.begin() as connection:
+        await rig.outbox.tell(connection, ControlChanged, {**records, "key/7": None})
+        with pytest.raises(TypeError):
+            await rig.outbox.tell(connection, ProbeEvent, {"a": b""})
+    assert statements == ["INSERT"]
+    await rig.relay().flush()
+    await listener.until_done(1200)
+    told = {**changes, "key/7": None}
+    assert listener.got == [StateChange(key, change) for key, change in told.items()]
+
+
 async def test_a_retired_key_is_retired_on_the_bus(rig: Rig) -> None:
     listener = Listener[StateChange[ControlChanged]]()
     await rig.bus.subscribe_state(ControlChanged, listener)
