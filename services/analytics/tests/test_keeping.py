@@ -146,7 +146,7 @@ async def test_in_an_hour_that_goes_on_only_minutes_with_new_rows_are_rolled_up(
     minutes = [hour + number * MINUTE for number in range(4)]
     span = {"start": day - DAY, "end": day + 2 * DAY}
 
-    async def rolled_up(desk: Any) -> list[tuple[Any, ...]]:
+    async def rolled_up(desk: Any) -> Any:
         assert await desk.ask("spend", step="hour", **span) == [(hour, 4000, 2800, 4)]
         assert await desk.ask("spend", step="day", **span) == [(day, 4000, 2800, 4)]
         assert not (await desk.totals()).problems
