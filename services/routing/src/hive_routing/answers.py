@@ -38,6 +38,9 @@ DRAIN_SECONDS = 0.25
 LAST_EVENTS_SECONDS = 5.0
 """How long usage and `[DONE]` are waited for, once every choice has its finish_reason."""
 
+_ENDS = (StopAsyncIteration, HiveError, TimeoutError)
+"""How the body of a stream ends."""
+
 _STREAM_HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache"),
@@ -245,7 +248,7 @@ class StreamAnswer:
         False: the budget ended before the answer did. It was cut there, and the provider should be stopped.
         """
         await start_stream(send, [*self.headers, *more_headers])
-        relay, ready = self._relay, self._ready
+        relay, body, ready = self._relay, self._body, self._ready
         progress.note(relay.delivered)
         complete = True
         while not relay.done:
@@ -255,7 +258,13 @@ class StreamAnswer:
                 await send(stream_part(ready, relay.is_content or gates is not None))
             if relay.failure is not None:
                 raise relay.failure
-            ready = await self._read()
+            if relay.is_answered:
+                ready = await self._read()
+            else:  # as `_read` does, without a coroutine for each chunk
+                try:
+                    ready = relay.feed(await body.__anext__())
+                except _ENDS as end:
+                    ready = self._ended(end)
             if (
                 relay.is_content
                 and progress.note(relay.delivered)
@@ -301,17 +310,22 @@ class StreamAnswer:
         """What can be forwarded of what comes next."""
         relay = self._relay
         try:
-            if relay.is_answered:
-                async with asyncio.timeout(LAST_EVENTS_SECONDS):
-                    return relay.feed(await self._body.__anext__())
-            return relay.feed(await self._body.__anext__())
-        except StopAsyncIteration:
+            if not relay.is_answered:
+                return relay.feed(await self._body.__anext__())
+            async with asyncio.timeout(LAST_EVENTS_SECONDS):
+                return relay.feed(await self._body.__anext__())
+        except _ENDS as end:
+            return self._ended(end)
+
+    def _ended(self, end: Exception) -> bytes:
+        """What can be forwarded now that nothing more comes; raises what the stream broke with, but for its end."""
+        relay = self._relay
+        if isinstance(end, StopAsyncIteration):
             return relay.feed_end()
-        except (HiveError, TimeoutError):
-            relay.break_off()
-            if not relay.done:
-                raise
-            return b""
+        relay.break_off()
+        if not relay.done:
+            raise end
+        return b""
 
 
 def _peeked(body: bytes) -> tuple[Figures | None, Any]:
