@@ -8,7 +8,7 @@ from __future__ import annotations
 
 LONG_BYTES = 4096
 """From here on a stretch without a quotation mark is cut."""
-KEPT_BYTES = 256
+KEPT_BYTES = 1024
 
 
 def outline(body: bytes) -> bytes:
