@@ -15,6 +15,7 @@ from hive_bus import Options
 from hive_bus.memory import MemoryBus
 from hive_relay import Caller, Request, Responder, exchange_of, frames
 from hive_relay.asgi import App, Receive, Scope, Send
+from hive_relay.call import Call
 from hive_relay.caller import Patience
 from hive_rpc import Network, Server
 from hive_rpc.local import LocalNetwork
@@ -714,6 +715,51 @@ async def test_what_a_reader_raises_ends_the_passing(tmp_path: Path) -> None:
         with pytest.raises(RuntimeError, match="broken"):
             await call.pass_on(Broken())
         call.close()
+
+
+async def test_a_place_that_is_given_back_before_somebody_waits_for_it_is_taken(tmp_path: Path) -> None:
+    async with rig_of(tmp_path) as rig:
+        instance = await rig.instance(answers(b"x"), queue=False)
+        begun: list[Awaitable[None] | None] = []
+
+        async def begin_at_the_last_moment(envelope: RequestEnvelope) -> None:
+            instance.responder._places = 0
+            begun.append(instance.responder.begin(envelope))
+            instance.responder._free_place()
+            if begun[0] is not None:
+                await begun[0]
+
+        await rig.bus.subscribe_requests(
+            RequestEnvelope, "work", begin_at_the_last_moment, Options(fields={"service": "work"})
+        )
+        async with asyncio.timeout(10):
+            assert await whole(rig, request()) == (200, b"x")
+        assert begun[0] is not None
+
+
+async def test_one_call_whose_deadline_cannot_be_looked_at_costs_the_others_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with rig_of(tmp_path) as rig:
+        await rig.swallow()
+        told: list[BaseException] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
+        expired, broken = rig.caller._expired, request(seconds=0.1)
+
+        def fail_for_one(call: Call) -> None:
+            if call.request_id == broken.request_id:
+                raise RuntimeError("broken")
+            expired(call)
+
+        monkeypatch.setattr(rig.caller, "_expired", fail_for_one)
+        calls = [await rig.caller.call(each) for each in (broken, request(seconds=0.1))]
+        for call, kind in zip(calls, (Kind.INTERNAL, Kind.TIMEOUT), strict=True):
+            with pytest.raises(HiveError) as caught:
+                async with asyncio.timeout(10):
+                    await call.head()
+            assert caught.value.kind is kind
+            call.close()
+        assert [str(each) for each in told] == ["broken"]
 
 
 async def test_requests_beyond_the_bound_wait_for_their_turn(tmp_path: Path) -> None:

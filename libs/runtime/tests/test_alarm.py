@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from hive_runtime.alarm import NEVER, Alarm
 
 
@@ -44,3 +46,20 @@ async def test_what_rings_may_ask_for_another_moment() -> None:
     alarm = Alarm(ring)
     alarm.at(asyncio.get_running_loop().time())
     await until(rung, 3)
+
+
+async def test_a_ring_that_fails_is_told_and_rings_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hive_runtime.alarm.AFTER_FAILURE", 0.005)
+    rung: list[set[str]] = []
+    told: list[BaseException] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
+
+    def ring(now: float) -> float:
+        rung.append(set())
+        if len(rung) == 1:
+            raise RuntimeError("broken")
+        return NEVER
+
+    Alarm(ring).at(asyncio.get_running_loop().time())
+    await until(rung, 2)
+    assert [str(each) for each in told] == ["broken"]

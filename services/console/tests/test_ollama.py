@@ -58,9 +58,9 @@ async def fake() -> AsyncIterator[FakeOllama]:
 
 
 async def asleep(clock: Any) -> None:
-    """Until the watch waits for its next minute."""
+    """Until the watch waits for its next minute, as the outbox does."""
     async with asyncio.timeout(5):
-        while not [due for due, _ in clock.sleepers if due > clock.time + 30]:
+        while len([due for due, ended in clock.sleepers if due > clock.time + 30 and not ended.done()]) < 2:
             await asyncio.sleep(0.005)
 
 

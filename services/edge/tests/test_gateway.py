@@ -36,7 +36,13 @@ async def test_the_service_sees_allowed_headers_and_models_but_no_credential(doo
 
 @pytest.mark.parametrize(
     "headers",
-    [AUTHORIZED, {"authorization": f"bearer {KEY}"}, {"x-api-key": KEY}, {"api-key": KEY}],
+    [
+        AUTHORIZED,
+        {"authorization": f"bearer {KEY}"},
+        {"x-api-key": KEY},
+        {"api-key": KEY},
+        {"authorization": "Bearer ", "x-api-key": KEY},
+    ],
 )
 @pytest.mark.parametrize("path", ["/v1/models/a%2Fb", "/models/a%2Fb"])
 async def test_ways_to_send_a_key(door: Any, headers: dict[str, str], path: str) -> None:

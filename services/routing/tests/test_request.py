@@ -291,3 +291,19 @@ def test_only_chats_have_messages() -> None:
     body = {"model": "m", "messages": HI, "max_tokens": 1, "input": "a"}
     assert checked(MESSAGES, body).messages is None
     assert checked(EMBEDDINGS, body).messages is None
+
+
+@pytest.mark.parametrize(
+    ("content", "is_large"),
+    [
+        ("data:image/png;base64," + "A" * 300_000, False),
+        ("word " * 20_000, False),
+        ([[]] * 30_000, True),
+        ([{}] * 30_000, True),
+        (list(range(30_000)), True),
+        ([{"type": "text", "text": "a"}] * 10_000, True),
+    ],
+)
+def test_what_holds_many_values_is_large(content: Any, is_large: bool) -> None:
+    body = msgspec.json.encode({"model": "m", "messages": [{"role": "user", "content": content}]})
+    assert Request.parse(CHAT, body).is_large is is_large

@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Any
 
 from hive_bus import Bus
@@ -53,6 +54,9 @@ class Patience:
     accepted: float = 1.0
     anyone: float = 10.0
 
+
+LOOKS_PER_SECOND = 10
+"""Calls that nobody accepted are looked at together, so often at the most."""
 
 MOST_SILENCES = 3
 """So many attempts are made because nobody accepted: services that are behind must not get more to do."""
@@ -278,14 +282,21 @@ class Caller(RepliesServicer):
 
     def _be_patient(self, call: Call, now: float) -> None:
         """Look at it when nobody has accepted it for too long, or at its deadline where that is sooner."""
-        call.due = min(now + self._patience.accepted, call.deadline)
+        together = ceil((now + self._patience.accepted) * LOOKS_PER_SECOND) / LOOKS_PER_SECOND
+        call.due = min(together, call.deadline)
         self._alarm.at(call.due)
 
     def _look_at_calls(self, now: float) -> float:
         """Do what is due, and tell when something is next."""
         for call in [call for call in self._calls.values() if call.due <= now]:
             act = self._expired if call.deadline <= now else self._not_accepted
-            call.context.run(act, call)
+            try:
+                call.context.run(act, call)
+            except Exception as error:  # one call's, which must not cost the others their deadlines
+                said = f"the deadline of {call.request_id} could not be looked at"
+                asyncio.get_running_loop().call_exception_handler({"message": said, "exception": error})
+                call.due = NEVER
+                call.fail(HiveError(Kind.INTERNAL, "The request could not be given to anybody."))
         return min((call.due for call in self._calls.values()), default=NEVER)
 
     def _not_accepted(self, call: Call) -> None:

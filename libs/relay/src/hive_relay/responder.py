@@ -120,6 +120,10 @@ class Responder(GatewayServicer):
             await later
 
     async def _begin_later(self, envelope: RequestEnvelope) -> None:
+        if self._places:  # one was given back since
+            self._places -= 1
+            self._begin_in_place(envelope)
+            return
         turn = asyncio.get_running_loop().create_future()
         self._queue.append(turn)
         try:

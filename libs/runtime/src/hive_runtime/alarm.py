@@ -7,6 +7,8 @@ from collections.abc import Callable
 from contextvars import Context
 
 NEVER = float("inf")
+AFTER_FAILURE = 1.0
+"""Seconds until an alarm rings again whose ring failed."""
 _EARLY = 0.001
 """Seconds: event loops count in whole milliseconds, so a timer may ring so much before its moment."""
 
@@ -33,4 +35,9 @@ class Alarm:
 
     def _rung(self) -> None:
         self._when, self._timer = NEVER, None
-        self.at(self._ring(asyncio.get_running_loop().time() + _EARLY))
+        now = asyncio.get_running_loop().time()
+        when = now + AFTER_FAILURE
+        try:
+            when = self._ring(now + _EARLY)
+        finally:  # what fails is told by the event loop, and the others are waited for all the same
+            self.at(when)

@@ -76,8 +76,8 @@ class Head:
 def _credential(authorization: bytes, scope: Scope) -> str | None:
     """The caller's key: a bearer token, else what is in another header for it."""
     scheme, _, token = authorization.partition(b" ")
-    if scheme.lower() == b"bearer":
-        return token.strip().decode("latin-1")
+    if scheme.lower() == b"bearer" and (token := token.strip()):
+        return token.decode("latin-1")
     found = None
     for name, value in scope["headers"]:
         if name == b"authorization":

@@ -12,7 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hive_routing.caching.flights import OWN, Flights, Following, Leading, Opening
-from hive_routing.caching.store import Entry
+from hive_routing.caching.hive import MOST_KEPT, Asked, Keeping
+from hive_routing.caching.store import Cache, Entry, Local
+from hive_routing.usage import Usage
+from hive_runtime.clock import SystemClock
 from hive_runtime.errors import HiveError, Kind
 
 BROKEN_OFF = "The answer that this request shared broke off."
@@ -429,3 +432,17 @@ async def test_five_hundred_followers_that_each_cannot_pay() -> None:
     async with asyncio.timeout(30):
         found = await asyncio.gather(*(refused() for _ in range(500)), return_exceptions=True)
     assert calls == len(found) == 500 and len(flights) == 0
+
+
+async def test_followers_get_all_of_an_answer_that_is_too_large_to_be_kept() -> None:
+    clock = SystemClock()
+    flights, kept = Flights(1000), Cache(clock, 1 << 26, 1 << 26)
+    first = leader(flights)
+    [waits] = await waiting(read(follower(flights)))
+    body = b"x" * (MOST_KEPT + 1)
+    keeping = Keeping(Local(kept), clock, b"k", Asked("t", "m", "chat/completions", {}, None), 10, first)
+    keeping.begin([(b"x-a", b"b")], streamed=False, provider="p", deployment="p/m")
+    keeping.piece(body)
+    await keeping.finish("m", b"", Usage.counted(1, 1), 7)
+    assert (await waits)[0] == body
+    assert kept.get(b"k") is None

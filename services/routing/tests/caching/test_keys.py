@@ -177,3 +177,10 @@ def test_one_member_that_nobody_can_read_leaves_the_others_their_meaning() -> No
 
 def test_a_member_without_effect_may_be_what_nobody_can_read() -> None:
     assert key(f'{{"n":1,"metadata":{{"a":{UNREADABLE}}}}}') == key('{"n":1}')
+
+
+def test_values_of_any_depth_have_a_key() -> None:
+    """One that can just be written alone may be too deep where it stands in the key."""
+    deep = [{"x": Raw(b"[" * depth + b"]" * depth)} for depth in range(1, 1_100)]
+    keys = {cache_key("t", "m", "chat/completions", each, None) for each in deep}
+    assert len(keys) == 1_099

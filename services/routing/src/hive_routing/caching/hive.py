@@ -64,7 +64,7 @@ class Keeping:
     def piece(self, data: bytes) -> None:
         """The next bytes of its body."""
         self._size += len(data)
-        if self._size <= MOST_KEPT:
+        if self._size <= MOST_KEPT or not self._streamed:  # those who follow get what is whole from here
             self._chunks.append(data)
         else:
             self._chunks.clear()

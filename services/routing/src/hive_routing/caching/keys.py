@@ -92,7 +92,7 @@ def _one_by_one(told: Mapping[str, Raw]) -> tuple[dict[str, Any], dict[str, str]
     for name, raw in told.items():
         try:
             values[name] = _decode(raw)
-            _encode(values[name])
+            _encode(((values[name],),))  # as deep as it stands in the key
         except _UNREADABLE:
             values.pop(name, None)
             spelled[name] = bytes(raw).decode("latin-1")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import msgspec
 from msgspec import Raw
 
+from hive_routing.dialects.places import Document
 from hive_routing.endpoints import Endpoint
 from hive_routing.guarding.gates import (
     OutputGate,
@@ -132,9 +133,9 @@ async def guard(port: Guards, request: Request, asker: Asker) -> Guarded:
     What they blocked must go no further: `refuse_blocked`.
     """
     if request.is_large:
-        documents = await asyncio.to_thread(request_texts, request.endpoint, request.fields, request.messages)
+        documents = await asyncio.to_thread(_documents, request)
     else:
-        documents = request_texts(request.endpoint, request.fields, request.messages)
+        documents = _documents(request)
     slots = [slot for document in documents.values() for slot in document.slots]
     decision = await port.on_input(asker, [Text(place[key], origin) for place, key, origin, _ in slots])
     guarded = Guarded(
@@ -155,3 +156,7 @@ async def guard(port: Guards, request: Request, asker: Asker) -> Guarded:
             name: document.value[name] for name, document in documents.items() if name != "messages"
         }
     return guarded
+
+
+def _documents(request: Request) -> Mapping[str, Document]:
+    return request_texts(request.endpoint, request.fields, request.messages)
