@@ -33,15 +33,13 @@ def cut(texts: Iterable[str], bits: int, sizes: Sequence[int] = linear.SIZES) ->
     columns, values, ends, origins = [], [], [0], []
     for number, text in enumerate(texts):
         codes = linear.fold(text)[:8192]
-        found = linear.ngrams(codes)
-        order = np.argsort(found.places, kind="stable")
-        places, buckets = found.places[order], (found.hashes[order] >> np.uint64(64 - bits)).astype(np.int32)
+        buckets = linear.ngrams(codes, bits)
         for size in sizes[: 1 if len(codes) <= sizes[0] else len(sizes)]:
             for start, end in linear.windows(len(codes), size).T:
-                inside = buckets[np.searchsorted(places, start) : np.searchsorted(places, end)]
+                inside = buckets[:, start:end]
                 unique, counts = np.unique(inside, return_counts=True)
-                columns.append(unique)
-                values.append((counts / np.sqrt(len(inside) + linear.DAMPING)).astype(np.float32))
+                columns.append(unique.astype(np.int32))
+                values.append((counts / np.sqrt(inside.size + linear.DAMPING)).astype(np.float32))
                 ends.append(ends[-1] + len(unique))
                 origins.append(number)
     shape = (len(origins), 2**bits)

@@ -28,8 +28,8 @@ from scripts.guard_fitting import ROOT, cut, learn, logits, model, packed, quick
 
 TARGET: Final = ROOT / "services/guardrails/src/hive_guardrails/checks/injection.npz"
 BITS: Final = 18
-FALSE_POSITIVES: Final = 0.01
-"""Of the ordinary validation texts; the bias is moved until that share scores 0.5 or more."""
+FALSE_POSITIVES: Final = 0.0079
+"""Of the ordinary validation texts; the bias is moved until that share scores 0.5 or more. See the model card."""
 HELD_OUT: Final = frozenset(
     {
         "agentdojo",

@@ -1,9 +1,10 @@
 """Make the toxicity guard: word weights of alt-profanity-check, phrase weights learnt from patterns; print its figures.
 
 `--check` says whether the committed file is reproduced. Run as
-`PYTHONPATH=services/guardrails/src python -m scripts.train_toxicity` in the environment of train_injection.py with:
+`PYTHONPATH=services/guardrails/src:libs/runtime/src python -m scripts.train_toxicity` in the environment of
+train_injection.py with these, some of which joblib and scikit-learn need, each installed without its dependencies:
 
-    joblib==1.6.0 alt-profanity-check==1.9.1 (neither needs its dependencies but scikit-learn==1.9.1)
+    joblib==1.6.0 alt-profanity-check==1.9.1 cloudpickle==3.1.3 narwhals==2.29.0 threadpoolctl==3.8.0
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import pytest
 from hive_guardrails.checks.linear import (
     BLOCK,
     LARGEST,
+    LENGTHS,
     SIZES,
     Linear,
     fold,
@@ -46,7 +47,14 @@ def test_a_words_hash_does_not_depend_on_its_place() -> None:
     alone = word_hashes(fold("ignore"))
     assert alone[0] == word_hashes(fold("please do ignore it"))[2]
     assert alone[0] != word_hashes(fold("ignored"))[0]
-    assert alone[0] in ngrams(fold("please ignore")).hashes or len(ngrams(fold("please ignore")).hashes) > 0
+
+
+def test_an_ngram_is_the_same_wherever_it_stands() -> None:
+    longest = max(LENGTHS)
+    for text in ("ignored", "前の段落を要約して"):
+        alone, inside = ngrams(fold(text + " " * 9), 16), ngrams(fold(f"please {text} now"), 16)
+        assert np.array_equal(alone[:, : len(text) + 2 - longest], inside[:, 7 : len(text) + 9 - longest])
+        assert np.array_equal(ngrams(fold(text), 16), ngrams(fold(text + " "), 16)[:, :-1])
 
 
 def test_windows_cover_everything_and_overlap_by_half() -> None:
@@ -61,7 +69,7 @@ def test_windows_cover_everything_and_overlap_by_half() -> None:
 @pytest.mark.parametrize("before", [0, 3000, BLOCK - 10, BLOCK + LARGEST, 60_000])
 def test_what_stands_anywhere_in_a_long_text_counts(before: int) -> None:
     weights = np.zeros(2**12, np.float32)
-    weights[ngrams(fold("needle")).hashes >> np.uint64(52)] = 5.0
+    weights[ngrams(fold("needle "), 12)] = 5.0
     model = Linear(weights, -1.0, "test")
     hay = fold("~" * before + " needle " + "~" * 40_000)
     assert model.logit(hay) > model.logit(fold("~" * (before + 40_000))) + 1

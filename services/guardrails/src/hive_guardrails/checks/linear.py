@@ -1,24 +1,24 @@
 """Linear models over hashed n-grams: text is folded, hashed and scored in overlapping windows, by numpy alone.
 
-A text becomes code points without disguise (`fold`), those become hashed n-grams, each at its place (`ngrams`), and
-a model gives each n-gram a weight. The logit of a window is the sum of the weights inside it over the square root of
-their number, so that sums over small cells give every window of every size and the cost stays linear.
+A text becomes code points without disguise (`fold`), and those one byte each. An n-gram of each of `LENGTHS` starts at
+every byte: one multiplication hashes them all (`ngrams`), and a model gives each n-gram a weight. The logit of a window
+is the sum of the weights inside it over the square root of their number, so that sums over small cells give every
+window of every size and the cost stays linear.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from io import BytesIO
 from itertools import accumulate
 from math import exp, sqrt
-from operator import add, sub, truediv
+from operator import sub
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,10 +31,12 @@ LARGEST: Final = 1024
 """Characters of the widest window."""
 SIZES: Final = (256, LARGEST)
 """A sentence in a long text is lost in a wide window, a long story is cut short by a narrow one."""
+LENGTHS: Final = (3, 4, 6, 8)
+"""Characters of the n-grams; none is longer than the eight bytes that are read at once."""
 BLOCK: Final = 16384
-"""Characters judged at once, with the widest window behind them: keeps memory level however long the text is."""
+"""Characters whose words are hashed at once: keeps memory level however long the text is."""
 PIECE: Final = 4096
-"""Characters hashed at once: what is made of them stays in the processor's cache and is small enough to be reused."""
+"""Characters hashed at once, whole cells: what is made of them stays in the processor's cache."""
 DAMPING: Final = 30.0
 """N-grams that are added to a window's number, so that two words alone prove little."""
 CELL: Final = 128
@@ -42,16 +44,19 @@ CELL: Final = 128
 
 _SPACE: Final = 0x20
 _PRIME: Final = np.uint64(0x9E3779B97F4A7C15)
-_MIX: Final = np.uint64(0xD6E8FEB86659FD93)
-_MIXED: Final = np.uint64(29)
-_KINDS: Final = 3
-"""Of n-grams of characters, the shortest of `_SHORTEST`, and of words, the shortest of one."""
-_SHORTEST: Final = 3
-_AHEAD: Final = 4
-"""Characters that an n-gram reads behind the one at which it starts."""
-_BEYOND: Final = 2
-"""Characters behind a piece that are hashed with it: the longest n-grams are made of shorter ones."""
-_MARKS: Final = np.arange(0, BLOCK + LARGEST, CELL)
+_ODD: Final = (0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93, 0xC2B2AE3D27D4EB4F, 0xFF51AFD7ED558CCD)
+"""One for each of `LENGTHS`: their n-grams fall into buckets apart from each other."""
+_FACTORS: Final = np.array(
+    [odd << 8 * (8 - length) & 0xFFFF_FFFF_FFFF_FFFF for odd, length in zip(_ODD, LENGTHS, strict=True)],
+    np.uint64,
+)[:, None]
+"""Shape [lengths, 1]. Times eight bytes, of which the first is the lowest, each leaves the hash of the first so many
+in the upper bits and nothing of those behind."""
+_BEHIND: Final = b" " * 7
+"""Read behind a text by the n-grams that start at its end."""
+_NARROW: Final = np.uint32(0x9E3779B1)
+"""Times a code point that is not ASCII: the seven upper bits are what tells it from others in one byte."""
+_MARKS: Final = np.arange(0, PIECE, CELL)
 _TABLE: Final = 0x3000
 _TAGS: Final = 0xE0000
 """Tag characters: an invisible copy of ASCII."""
@@ -97,7 +102,7 @@ _SPELLED: Final = b"\0\1\0\1\0\1\0"
 
 
 def _powers(base: int) -> NDArray[np.uint64]:
-    powers = np.full(BLOCK + LARGEST + 2, base, np.uint64)
+    powers = np.full(BLOCK, base, np.uint64)
     powers[0] = 1
     return np.multiply.accumulate(powers)
 
@@ -106,30 +111,12 @@ _POWERS: Final = _powers(int(_PRIME))
 _INVERSES: Final = _powers(pow(int(_PRIME), -1, 1 << 64))
 
 
-_PRIMES: Final = _POWERS[1 : 1 + _KINDS, None]
-_LENGTHS: Final = np.arange(_SHORTEST, _SHORTEST + _KINDS, dtype=np.uint64)[:, None]
-_MIXES: Final = np.array((1, int(_MIX), int(_MIX) ** 2 % (1 << 64)), np.uint64)[:, None]
-_SIGNS: Final = np.array((1, 2, 3), np.uint64)[:, None] << np.uint64(60)
-_NUMBERS: Final = array("i", (0, 0, 0, 1, *range(3, _KINDS * (BLOCK + LARGEST), _KINDS))).__getitem__
-"""How many n-grams, of all kinds, there are of so many characters, and of so many words and two more."""
-_ROOTS: Final = [sqrt(number + DAMPING) for number in range(2 * _KINDS * LARGEST)]
-"""What the weight of so many n-grams is divided by."""
-
-
-class Ngrams(NamedTuple):
-    """Hashes and the character at which each starts; both of shape [n-grams]."""
-
-    places: NDArray[np.intp]
-    hashes: NDArray[np.uint64]
-
-
-def letters(codes: Codes) -> Flags:
-    """Which of the folded characters are parts of words, shape [characters]."""
-    return np.frombuffer(_lettered(codes), np.bool_)
+_ROOTS: Final = [sqrt(len(LENGTHS) * characters + DAMPING) for characters in range(LARGEST + 1)]
+"""What the weight of so many characters, at each of which all n-grams start, is divided by."""
 
 
 def _lettered(codes: Codes) -> bytes:
-    """The same as bytes, 1 for a letter: they are searched faster."""
+    """1 for each folded character that is part of a word, else 0: bytes are searched faster."""
     if codes.dtype == np.uint8:
         return codes.tobytes().translate(_ASCII_LETTERS)
     known = _LETTERS.take(codes, mode="clip")
@@ -194,48 +181,26 @@ def meets(plain: str, rule: re.Pattern[str], starts: Iterable[str]) -> bool:
     return False
 
 
-def ngrams(codes: Codes) -> Ngrams:
-    """Of characters (3 to 5, spaces and signs among them) and of words (1 to 3). At most `BLOCK` + `LARGEST` codes."""
-    starts, single = _words(codes)
-    every, behind = np.arange(len(codes)), len(codes) + _BEYOND
-    places: list[NDArray[np.intp]] = []
-    hashes: list[NDArray[np.uint64]] = []
-    for kind, row in enumerate(_hashes(codes, len(codes), _chains(single))):
-        characters, words = max(len(codes) - kind - _SHORTEST + 1, 0), max(len(starts) - kind, 0)
-        places += every[:characters], starts[:words]
-        hashes += row[:characters], row[behind : behind + words]
-    return Ngrams(np.concatenate(places), np.concatenate(hashes))
+def ngrams(codes: Codes, bits: int) -> NDArray[np.intp]:
+    """The bucket, below 2 ** `bits`, of the n-gram of each length at each character; shape [lengths, characters].
 
-
-def _hashes(codes: Codes, characters: int, chains: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Of the n-grams at so many first characters and, `_BEYOND` apart, at words with these chains.
-
-    Shape [kinds, characters + `_BEYOND` + words]. What lies between the two means nothing, and so does what would end
-    behind the codes or behind the last word.
+    Those at the end read blanks behind the text.
     """
-    wide = np.zeros(characters + _AHEAD, np.uint64)
-    wide[: len(codes)] = codes
-    pairs = wide[:-1] * _PRIME
-    pairs += wide[1:]
-    hashes = np.empty((_KINDS, characters + _BEYOND + chains.shape[1]), np.uint64)
-    rolled = hashes[:, : characters + _BEYOND]
-    np.multiply(pairs[:-1], _PRIMES, out=rolled)
-    rolled[0] += wide[2:]
-    rolled[1, :-1] += pairs[2:]
-    rolled[2, :-2] += rolled[0, 2:]
-    rolled += _LENGTHS
-    np.bitwise_xor(chains, _SIGNS, out=hashes[:, characters + _BEYOND :])
-    hashes ^= hashes >> _MIXED  # every bit of the input reaches the upper bits, which choose the bucket
-    hashes *= _MIX
-    return hashes
+    return _buckets(_narrow(codes), 0, len(codes), np.uint64(64 - bits))
 
 
-def _chains(single: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Each word with none, one and two behind it, as far as there are any; shape [kinds, words]."""
-    chains = np.multiply(single, _MIXES)
-    chains[1, :-1] += single[1:]
-    chains[2, :-1] += chains[1, 1:]
-    return chains
+def _narrow(codes: Codes) -> bytes:
+    """One byte for each character, of ASCII the character itself, and what the last n-grams read behind them."""
+    if codes.dtype != np.uint8:
+        codes = np.where(codes < 0x80, codes, 0x80 | codes * _NARROW >> 25).astype(np.uint8)
+    return codes.tobytes() + _BEHIND
+
+
+def _buckets(read: bytes, start: int, characters: int, shift: np.uint64) -> NDArray[np.intp]:
+    eights = np.ndarray((characters,), "<u8", read, start, (1,))
+    buckets: NDArray[np.uint64] = eights * _FACTORS
+    buckets >>= shift
+    return buckets.view(np.intp)
 
 
 def _words(codes: Codes) -> tuple[NDArray[np.intp], NDArray[np.uint64]]:
@@ -264,11 +229,6 @@ def windows(length: int, size: int) -> NDArray[np.intp]:
     step = size // 2
     starts = np.arange(0, max(length - step, 1), step)
     return np.stack([starts, np.minimum(starts + size, length)])
-
-
-def _blocks(codes: Codes) -> Iterator[Codes]:
-    for start in range(0, max(len(codes) - LARGEST, 1), BLOCK):
-        yield codes[start : start + BLOCK + LARGEST]
 
 
 def sigmoid(logit: float) -> float:
@@ -305,78 +265,41 @@ class Linear:
 
     def logit(self, codes: Codes) -> float:
         """Of the worst window of the folded text; below -50 where there is nothing to read."""
-        if len(codes) <= BLOCK + LARGEST:
-            return self._worst(codes) if len(codes) else -100.0
-        return max([self._worst(block) for block in _blocks(codes)])
-
-    def _worst(self, codes: Codes) -> float:
-        starts, single = _words(codes)
-        length, words = len(codes), len(starts)
-        marks = _MARKS[: -(-length // CELL) if length > SIZES[0] else 1]
-        behind = (words + _SHORTEST - 1 - starts.searchsorted(marks)).tolist()
-        numbers = list(map(add, map(_NUMBERS, range(length, 0, -CELL)), map(_NUMBERS, behind)))
-        if not numbers[0]:
+        length = len(codes)
+        if not length:
             return -100.0
-        chains = _chains(single)
-        cells: list[float] = [0]
-        while length > PIECE + _AHEAD:
-            last = int(starts.searchsorted(PIECE))
-            cells += self._cells(
-                codes[: PIECE + _AHEAD], PIECE, starts[:last], chains, marks[: PIECE // CELL]
-            )
-            codes, starts, chains = codes[PIECE:], starts[last:] - PIECE, chains[:, last:]
-            marks = marks[: -PIECE // CELL]
-            length -= PIECE
-        cells += self._cells(codes, length, starts, chains, marks)
-        numbers.append(0)
-        weights = list(accumulate(cells))
-        return self.bias + self.scale * max([_strongest(weights, numbers, size // CELL) for size in SIZES])
+        read = _narrow(codes)
+        if length <= SIZES[0]:
+            spoken = self.weights.take(_buckets(read, 0, length, self._shift))
+            worst: float = np.add.reduce(spoken, axis=None, dtype=self._exact).item() / _ROOTS[length]
+        else:
+            sums = list(accumulate(self._cells(read, length), initial=0))
+            worst = max(_strongest(sums, length, size) for size in SIZES)
+        return self.bias + self.scale * worst
 
-    def _cells(
-        self,
-        codes: Codes,
-        characters: int,
-        starts: NDArray[np.intp],
-        chains: NDArray[np.uint64],
-        marks: NDArray[np.intp],
-    ) -> list[float]:
-        """The weight of what starts in each cell of so many characters, or in all of them where there is one mark.
-
-        codes: those and what is behind them, as far as n-grams reach. starts: of words in them. chains: of the words,
-        and of all behind them.
-        """
-        behind = characters + _BEYOND
-        hashes = _hashes(codes, characters, chains[:, : len(starts)])
-        hashes >>= self._shift
-        weights = self.weights.take(hashes.view(np.intp))
-        for kind, row in enumerate(weights):
-            row[max(len(codes) - kind - _SHORTEST + 1, 0) : behind] = 0
-            row[behind + max(chains.shape[1] - kind, 0) :] = 0
-        spoken = np.add.reduce(weights, axis=0, dtype=self._exact)
-        if len(marks) == 1:
-            return [np.add.reduce(spoken).item()]
-        spoken[starts] += spoken[behind:]
-        cells: list[float] = np.add.reduceat(spoken[:characters], marks).tolist()
+    def _cells(self, read: bytes, length: int) -> list[float]:
+        """The weight of what starts in each cell of the text; the last may be a part of one."""
+        cells: list[float] = []
+        for start in range(0, length, PIECE):
+            characters = min(PIECE, length - start)
+            weights = self.weights.take(_buckets(read, start, characters, self._shift))
+            spoken = np.add.reduce(weights, axis=0, dtype=self._exact)
+            cells += np.add.reduceat(spoken, _MARKS[: -(-characters // CELL)]).tolist()
         return cells
 
 
-def _strongest(weights: list[float], numbers: list[int], size: int) -> float:
-    """Of all windows of so many cells, each half in the next.
+def _strongest(sums: list[float], length: int, size: int) -> float:
+    """Of the windows of so many characters of a text of that length, each half in the next; see `windows`.
 
-    weights: of what starts before each cell, at last of all. numbers: of what starts from each cell on, at last none.
+    sums: the weight of what starts before each cell, at last of all.
     """
+    if length <= size:
+        return sums[-1] / _ROOTS[length]
     step = size // 2
-    if len(weights) <= size + 1:
-        return weights[-1] / _ROOTS[numbers[0]]
-    starts = slice(0, -1 - step, step)
-    ends = slice(size, None, step)
-    until, behind = weights[ends], numbers[ends]
-    if (len(weights) - 1) % step:
-        until.append(weights[-1])
-        behind.append(0)
-    roots = map(_ROOTS.__getitem__, map(sub, numbers[starts], behind))
-    worst: float = max(map(truediv, map(sub, until, weights[starts]), roots))
-    return worst
+    last = ((length - 1) // step - 1) * step
+    starts = slice(0, last // CELL, step // CELL)
+    whole: float = max(map(sub, sums[size // CELL :: step // CELL], sums[starts]))
+    return max(whole / _ROOTS[size], (sums[-1] - sums[last // CELL]) / _ROOTS[length - last])
 
 
 def version(content: bytes) -> str:
