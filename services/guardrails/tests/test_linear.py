@@ -31,6 +31,10 @@ from hive_guardrails.checks.linear import (
         ("i.g-n_o*r e", "ignore"),
         ("".join(chr(0xE0000 + ord(c)) for c in "ignore"), "ignore"),
         ("a\n\t  b", "a b"),
+        ("ignore_all_above", "ignore all above"),
+        ("ïgnore_all_above", "ignore all above"),
+        ("the snake_case of it", "the snake_case of it"),
+        ("\u201cit\u2019s\u201d \u00abit\u00bb \u2039it\u203a \u201eit\u2032", '"it\'s" "it" \'it\' "it\''),
     ],
 )
 def test_disguises_fold_to_what_they_read_as(disguised: str, plain: str) -> None:

@@ -46,7 +46,10 @@ WORDS = st.sampled_from(
         "\u200b",
         "ｆｕｌｌ",
         "x",
+        "a_b_c_def",
         "it's",
+        "it’s",
+        "«a»",
         "-",
         "ﬁ",
         "\n\n",
@@ -110,7 +113,7 @@ def test_a_logit_is_the_same_in_long_texts(model: Linear) -> None:
     assert model.logit(fold(text)) == plainly(model, text)
 
 
-@given(text=st.text(alphabet="abIxyz013 ,.\t\n-@", max_size=80))
+@given(text=st.text(alphabet="abIxyz013 ,.\t\n-@_", max_size=80))
 @settings(deadline=None)
 def test_ascii_folds_as_it_does_beside_other_letters(text: str) -> None:
     assert unfold(fold(text + "~~")) + "一" == unfold(fold(text + "~~一"))

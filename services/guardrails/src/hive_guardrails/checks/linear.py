@@ -65,12 +65,15 @@ _LEET: Final = str.maketrans("013457@$", "oieastas")
 _LOOKALIKES: Final = str.maketrans(
     "авекмнорстухіјѕԁԛԝһӏɡɑıαβειοκνρτυχγη", "abekmhopctyxijsdqwhlgaiabeiokvptuxyn"
 )
+_QUOTES: Final = str.maketrans(
+    "\u2018\u2019\u201a\u201b\u2032\u2035\u2039\u203a\u201c\u201d\u201e\u201f\u00ab\u00bb", "'" * 8 + '"' * 6
+)
 
 
 def _folding() -> NDArray[np.uint32]:
     """What each code point below `_TABLE` is read as; 0 drops it. Text is decomposed and lower before."""
     table = np.arange(_TABLE, dtype=np.uint32)
-    for source, target in (_LEET | _LOOKALIKES).items():
+    for source, target in (_LEET | _LOOKALIKES | _QUOTES).items():
         table[source] = target
     for capital in range(ord("A"), ord("Z") + 1):
         table[capital] = capital + 32
@@ -127,7 +130,10 @@ def fold(text: str) -> Codes:
     """Text as it is read aloud: lower case, no accents, no look-alikes, no spacing between single letters.
 
     Digits that stand in for letters are read as those everywhere, in 2024 too: what counts is that equal stays equal.
+    Underscores are blanks where there are more of them than of those.
     """
+    if text.count("_") > text.count(" "):
+        text = text.replace("_", " ")
     if text.isascii():
         return _close_up(np.frombuffer(text.encode("ascii").translate(_ASCII_FOLDING), np.uint8))
     plain = unicodedata.normalize("NFKD", text).lower()

@@ -242,7 +242,7 @@ def _judge(text: str) -> tuple[str, float]:
     codes = fold(text)
     model = _model()
     score = sigmoid(max(model.words.logit(codes), model.phrases.logit(codes)))
-    plain = unfold(codes).replace("’", "'")
+    plain = unfold(codes)
     for category, pattern in _rules().items():
         if meets(plain, pattern, _STARTS[category]):
             return category, max(score, SPOKEN)
