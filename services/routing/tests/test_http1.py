@@ -8,6 +8,7 @@ import ssl
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -216,17 +217,19 @@ async def test_closing_the_body_early_closes_the_socket() -> None:
         await gone(server.peers[0])
 
 
+async def in_two_parts(more: asyncio.Event, peer: Peer) -> None:
+    """Answer with `a`, and with `b` once there is more."""
+    await peer.request()
+    await peer.say(CHUNKED + b"1\r\na\r\n")
+    await more.wait()
+    await peer.say(b"1\r\nb\r\n0\r\n\r\n")
+    await peer.until_left()
+
+
 async def test_the_first_bytes_are_given_before_the_rest_has_come() -> None:
     more = asyncio.Event()
 
-    async def handler(peer: Peer) -> None:
-        await peer.request()
-        await peer.say(CHUNKED + b"1\r\na\r\n")
-        await more.wait()
-        await peer.say(b"1\r\nb\r\n0\r\n\r\n")
-        await peer.until_left()
-
-    async with serving(handler) as server:
+    async with serving(partial(in_two_parts, more)) as server:
         client = Client("sim", "127.0.0.1", server.port)
         response = await client.send(REQUEST, b"{}", PATIENT)
         assert await response.__anext__() == b"a"
@@ -241,11 +244,7 @@ async def test_a_body_is_whole_once_its_end_has_come() -> None:
     async def handler(peer: Peer) -> None:
         await peer.request()
         await peer.say(OK)
-        await peer.request()
-        await peer.say(CHUNKED + b"1\r\na\r\n")
-        await more.wait()
-        await peer.say(b"1\r\nb\r\n0\r\n\r\n")
-        await peer.until_left()
+        await in_two_parts(more, peer)
 
     async with serving(handler) as server:
         client = Client("sim", "127.0.0.1", server.port)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -21,6 +21,7 @@ from modelhive.guardrails.v1 import guard_pb2 as pb
 from modelhive.guardrails.v1.guard_pb2_grpc import GuardServicer, add_GuardServicer_to_server
 
 ASKER = Asker("req_1", "t", "k", "m", None)
+Served = TypeVar("Served", bound=GuardServicer)
 
 
 class Guard(GuardServicer):
@@ -71,13 +72,16 @@ async def network() -> AsyncIterator[LocalNetwork]:
     await network.close()
 
 
-@pytest.fixture
-async def guard(network: LocalNetwork) -> Guard:
-    guard = Guard()
+async def served(network: LocalNetwork, guard: Served) -> Served:
     server = network.server("guardrails", "one")
     server.add(add_GuardServicer_to_server, guard)
     await server.start()
     return guard
+
+
+@pytest.fixture
+async def guard(network: LocalNetwork) -> Guard:
+    return await served(network, Guard())
 
 
 @pytest.fixture(params=[True, False], ids=["near", "far"])
@@ -126,11 +130,7 @@ async def test_nothing_passes_where_nobody_decides(network: LocalNetwork) -> Non
 
 @pytest.fixture
 async def neighbour(network: LocalNetwork) -> GuardBeside:
-    guard = GuardBeside()
-    server = network.server("guardrails", "beside")
-    server.add(add_GuardServicer_to_server, guard)
-    await server.start()
-    return guard
+    return await served(network, GuardBeside())
 
 
 @pytest.fixture
