@@ -23,7 +23,7 @@ from benchmarks import report
 from benchmarks.measure import Bystanders
 from benchmarks.peers import bifrost, litellm, ours, portkey
 from benchmarks.peers.cells import Cell, Opening, RunFolder, last_folder, new_folder, openings
-from benchmarks.peers.scenarios import OWN, QUICK, SCENARIOS, Sizes, Trial
+from benchmarks.peers.scenarios import ON_REQUEST, OWN, QUICK, SCENARIOS, Sizes, Trial
 from benchmarks.peers.subject import Ground, Subject
 from benchmarks.peers.summary import summary
 from benchmarks.peers.table import remarks, table
@@ -123,13 +123,12 @@ def main(arguments: list[str]) -> int:
     raise_file_limit()
     folder = _resumed(options.resume) if options.resume else new_folder()
     sizes = _sizes(folder) or (QUICK if options.quick else Sizes())
-    if options.soak is not None:
-        sizes = replace(sizes, soak=options.soak)
     rounds = options.rounds or (1 if options.quick else ROUNDS)
     folder.tell({name: each.described() for name, each in known.items()})
     began = time.perf_counter()
     chosen = _present(known, options.subject or list(known))
-    scenarios = [each for each in SCENARIOS if not options.scenario or each in options.scenario]
+    wanted = options.scenario or SCENARIOS.keys() - ON_REQUEST
+    scenarios = [each for each in SCENARIOS if each in wanted]
     with TemporaryDirectory(prefix="modelhive-peers-") as place, upstream() as provider:
         run = Run(folder, known, sizes, Ground(provider, Path(place)))
         for opening in openings(folder, chosen, scenarios, rounds):
@@ -186,7 +185,6 @@ def _options(arguments: list[str], known: Mapping[str, Subject]) -> argparse.Nam
     parser.add_argument(
         "--scenario", action="append", choices=SCENARIOS, help="only this one; may be repeated"
     )
-    parser.add_argument("--soak", type=float, metavar="SECONDS", help="how long the mixed traffic goes on")
     parser.add_argument(
         "--resume", nargs="?", const=LAST, metavar="FOLDER", help="go on with this run, or with the last"
     )

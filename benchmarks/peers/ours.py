@@ -81,6 +81,7 @@ NOTHING_TO_SHOW = dict.fromkeys(
         "redaction",
         "held",
         "soak",
+        "hour",
     ),
     "there is no gateway",
 )
