@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from hive_console.declarations import ModelDeclaration, ProviderDeclaration
 from hive_console.http.guards import PolicyForm
-from hive_console.store import metadata
+from hive_console.tables import metadata
 from hive_console.wire import NewKey, NewTenant
 
 # As careless clients write it: with NaN, control characters and halves of surrogate pairs.

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from starlette.types import ASGIApp
 
 from hive_bus.outbox import Outbox, OutboxRelay
-from hive_console import admin_token, store
+from hive_console import admin_token, tables
 from hive_console.books import RpcBooks
 from hive_console.budgets import Budgets
 from hive_console.changes import Changes
@@ -80,7 +80,7 @@ async def console_service(host: Host, settings: ConsoleSettings) -> AsyncIterato
         host.sql_url, MIGRATIONS, durable=True, migrate=host.settings.migrate, waiting=waiting
     )
     async with opening as database:
-        outbox = Outbox(store.outbox, [ControlChanged], host.clock)
+        outbox = Outbox(tables.outbox, [ControlChanged], host.clock)
         alone = database.writer.dialect.name == "sqlite"
         poll_seconds = ALONE_SECONDS if alone else TOGETHER_SECONDS
         relay = OutboxRelay(outbox, database.writer, host.bus, host.clock, _report, poll_seconds=poll_seconds)
