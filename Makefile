@@ -58,7 +58,7 @@ tests/node/node_modules/.stamp: tests/node/package-lock.json
 benchmarks/peers/node_modules/.stamp: benchmarks/peers/package-lock.json
 	@cd benchmarks/peers && npm ci --silent --ignore-scripts --no-audit --no-fund && touch node_modules/.stamp
 
-.venv/peers/bifrost.stamp: .venv/dev.stamp benchmarks/peers/bifrost.py
+.venv/peers/bifrost.stamp: .venv/dev.stamp $(wildcard benchmarks/peers/bifrost_door/*)
 	@$(BIN)/python -m benchmarks.peers --build
 	@touch $@
 

@@ -1,51 +1,51 @@
-"""Bifrost, built from its Go module where the module can be had.
+"""Bifrost's Go library behind the plain door in `bifrost_door/`, where its own program cannot be had.
 
-Its npm package holds no program: it downloads one. The checksum database of Go pins what is built.
+Its npm package holds no program: it downloads one. `go.sum` pins what is built.
 """
 
 from __future__ import annotations
 
-import json
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
-from benchmarks.bodies import PLAIN, Form, Kind
 from benchmarks.peers.subject import Ground, Running, Subject, bytes_below, started
 from benchmarks.processes import free_ports
 
 HOME = Path(".venv/peers/bifrost")
-PROGRAM = "bifrost-http"
-MODULE = "github.com/maximhq/bifrost/transports/bifrost-http"
-VERSION = "v1.5.16"
+PROGRAM = HOME / "door"
+SOURCE = Path(__file__).parent / "bifrost_door"
+MODULE = "github.com/maximhq/bifrost/core"
 BUILD_TIMEOUT = 900.0
 WHY_NOT = HOME / "why-not"
 """What the build said, where it failed."""
 SETTINGS = (
-    "Go module, configuration from a file, no stores, no request log, log level error, drops nothing when it is "
-    "behind, concurrency and buffer above what is asked"
+    "its Go library `core` behind a door of this harness (`benchmarks/peers/bifrost_door`) that reads and writes JSON "
+    "and does nothing else: no keys, no configuration, no log, no metrics, no plugins, so less than Bifrost's own "
+    "program; concurrency and buffer above what is asked. Its program and newer releases could not be had as Go modules"
 )
 
 
 def build() -> str | None:
-    """Build it with `go install`; returns what the build said where that failed, and keeps it."""
+    """Build it with Go; returns what the build said where that failed, and keeps it."""
     HOME.mkdir(parents=True, exist_ok=True)
     WHY_NOT.unlink(missing_ok=True)
     go = shutil.which("go")
-    if _program() or go is None:
-        return None if go else "there is no Go"
+    if go is None:
+        return "there is no Go"
     home = {
         "PATH": "/usr/bin:/bin",
         "HOME": str(Path.home()),
-        "GOBIN": str(HOME.absolute()),
-        "GOFLAGS": "-trimpath",
+        "CGO_ENABLED": "0",
+        "GOFLAGS": "-trimpath -mod=readonly",
     }
     try:
         done = subprocess.run(
-            [go, "install", f"{MODULE}@{VERSION}"],
+            [go, "build", "-o", str(PROGRAM.absolute()), "."],
+            cwd=SOURCE,
             env=home,
             capture_output=True,
             text=True,
@@ -63,15 +63,15 @@ def build() -> str | None:
 def subject() -> Subject:
     return Subject(
         "bifrost",
-        "Bifrost",
-        VERSION,
+        "Bifrost core",
+        _version(),
         SETTINGS,
         running,
         _missing(),
         {
-            "keys": "not set up: its virtual keys need a store",
-            "hit": "not set up: its cache needs a vector store",
-            "failover": "not set up: its fallbacks are named by each caller",
+            "keys": "its virtual keys are a matter of its own program",
+            "hit": "its cache is a plugin that needs a vector store",
+            "failover": "its fallbacks are named by each caller",
         },
         lambda: bytes_below(HOME),
     )
@@ -81,52 +81,23 @@ def subject() -> Subject:
 def running(ground: Ground) -> Iterator[Running]:
     folder = ground.place("bifrost")
     (port,) = free_ports(1)
-    (folder / "config.json").write_text(json.dumps(configuration(ground.provider.port)))
-    command = [str(_program()), "-app-dir", str(folder), "-host", "127.0.0.1", "-port", str(port)]
-    with started([*command, "-log-level", "error"], {}, folder, port, partial(form)) as found:
+    command = [str(PROGRAM.absolute()), str(port), f"http://127.0.0.1:{ground.provider.port}"]
+    with started(command, {}, folder, port) as found:
         yield found
 
 
-def form(kind: Kind) -> Form:
-    return Form(model_prefix="openai/") if kind is not Kind.TRANSLATED else PLAIN
-
-
-def configuration(upstream_port: int) -> dict[str, object]:
-    key = {"name": "bench", "value": "sk-upstream", "models": ["*"], "weight": 1.0}
-    network = {
-        "base_url": f"http://127.0.0.1:{upstream_port}",
-        "allow_private_network": True,
-        "default_request_timeout_in_seconds": 60,
-        "max_retries": 0,
-    }
-    openai = {
-        "keys": [key],
-        "network_config": network,
-        "concurrency_and_buffer_size": {"concurrency": 2000, "buffer_size": 5000},
-    }
-    return {
-        "client": {"drop_excess_requests": False, "enable_logging": False, "initial_pool_size": 1000},
-        "providers": {"openai": openai},
-        "config_store": {"enabled": False},
-        "logs_store": {"enabled": False},
-    }
-
-
-def _program() -> Path | None:
-    built = (HOME / PROGRAM).absolute()
-    if built.exists():
-        return built
-    found = shutil.which(PROGRAM)
-    return Path(found) if found else None
+def _version() -> str:
+    found = re.search(rf"{MODULE} (\S+)", (SOURCE / "go.mod").read_text())
+    return found[1] if found else ""
 
 
 def _missing() -> str | None:
-    if _program():
+    if PROGRAM.exists():
         return None
     said = WHY_NOT.read_text().strip().splitlines() if WHY_NOT.exists() else []
     refused = [line.strip() for line in said if "Forbidden" in line or "server response" in line]
     why = f": {_without_address((refused or said)[-1])}" if said else ""
-    return f"its Go module {VERSION} could not be built{why}; there is no {PROGRAM} on the PATH either"
+    return f"its Go library {_version()} was not built{why}"
 
 
 def _without_address(line: str) -> str:
