@@ -18,7 +18,7 @@ from benchmarks.budget import verdicts
 from benchmarks.charts import Block, chart
 from benchmarks.figures import Figures, medians
 from benchmarks.peers.cells import RunFolder, last_folder
-from benchmarks.peers.promises import LOSSES, PROMISES, Promise
+from benchmarks.peers.promises import BETTER, LOSSES, PROMISES, Promise
 from benchmarks.peers.scenarios import FLOOD_KEYS, HELD_RATE, SOAK
 from benchmarks.peers.summary import LINES, OURS, STRAIGHT, Line, Summary, summary
 from benchmarks.peers.table import cell, remarks
@@ -125,19 +125,43 @@ def _caution(content: Published) -> Iterator[str]:
 
 
 def _losses(found: Summary, peers: Sequence[tuple[str, str]]) -> Iterator[str]:
-    said = [
-        f"* {line.label}: {title} {number(found.median(name, line) or 0)} {line.unit}, we "
-        f"{number(found.median(OURS, line) or 0)} {line.unit}{_because(line)}"
+    """A row for each figure in which somebody is better, with the figures of those who are, and why below."""
+    lost = {
+        line: [name for name, _ in peers if found.lost(name, line) and not found.fault(name, line.scenario)]
         for line in LINES
-        for name, title in peers
-        if found.lost(name, line) and not found.fault(name, line.scenario)
+    }
+    rows = [
+        [
+            line.label,
+            line.unit,
+            number(found.median(OURS, line) or 0),
+            *(number(found.median(name, line) or 0) if name in better else "" for name, _ in peers),
+        ]
+        for line, better in lost.items()
+        if better
     ]
-    yield "\n".join(said) or "Against the peers that ran, in none of the figures below."
+    if not rows:
+        yield "Against the peers that ran, in none of the figures below."
+        return
+    yield _table([["", "", "ModelHive", *(title for _, title in peers)], *rows])
+    floors = [
+        BETTER[name] for name, _ in peers if name in BETTER and any(name in each for each in lost.values())
+    ]
+    explained = [
+        (line.label, why)
+        for line, better in lost.items()
+        if (why := LOSSES.get((line.scenario, line.figure))) and any(name not in BETTER for name in better)
+    ]
+    yield "\n".join((*(f"* {each}." for each in floors), *_reasons(explained)))
 
 
-def _because(line: Line) -> str:
-    why = LOSSES.get((line.scenario, line.figure))
-    return f". Why: {why}." if why else "."
+def _reasons(explained: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """One line for each reason, with all that it explains."""
+    labels: dict[str, list[str]] = {}
+    for label, why in explained:
+        labels.setdefault(why, []).append(label)
+    for why, each in labels.items():
+        yield f"* {'; '.join(each)}: {why}."
 
 
 def _budget(found: Summary, content: Published) -> Iterator[str]:
@@ -145,11 +169,11 @@ def _budget(found: Summary, content: Published) -> Iterator[str]:
     rows = [_promise(found, each, titles[each.subject]) for each in PROMISES if each.subject in titles]
     yield _table([["", "figure", "measured", "rounds", "budget", "goal", ""], *(cells for cells, _ in rows)])
     if missed := [why for _, why in rows if why]:
-        yield "\n".join(f"* {why}" for why in missed)
+        yield "\n".join(_reasons(missed))
 
 
-def _promise(found: Summary, promise: Promise, title: str) -> tuple[list[str], str]:
-    """Its row of the table, and what is to be said below where it is missed."""
+def _promise(found: Summary, promise: Promise, title: str) -> tuple[list[str], tuple[str, str] | None]:
+    """Its row of the table, and where it is missed what and why."""
     row = promise.row
     rounds = found.rounds.get(promise.subject, {}).get(row.scenario, [])
     values = [each[row.figure] for each in rounds if row.figure in each]
@@ -160,16 +184,14 @@ def _promise(found: Summary, promise: Promise, title: str) -> tuple[list[str], s
     limit = f"{sign} {row.limit:g} {row.unit}"
     goal = f"{row.goal:g}" if row.goal is not None else ""
     if verdict.measured is None:
-        return [title, row.label, "not measured", "", limit, goal, ""], ""
+        return [title, row.label, "not measured", "", limit, goal, ""], None
     span = f"{number(min(values))} – {number(max(values))}" if len(values) > 1 else ""
     cells = [title, row.label, f"{number(verdict.measured)} {row.unit}", span, limit, goal]
     if verdict.kept:
-        return [*cells, "met"], ""
+        return [*cells, "met"], None
     times = verdict.measured / row.limit if row.limit else 0.0
-    return [
-        *cells,
-        f"**missed, {number(times)} × the budget**",
-    ], f"{title}, {row.label}: {promise.why or UNEXPLAINED}."
+    missed = f"**missed, {number(times)} × the budget**"
+    return [*cells, missed], (f"{title}, {row.label}", promise.why or UNEXPLAINED)
 
 
 PICTURES = {

@@ -130,3 +130,10 @@ LOSSES = {
     ("install", "installed_mb"): "the analytical store and the runtime of local models and guards are in it",
 }
 """By scenario and figure: why somebody is better there."""
+BETTER = {
+    "bifrost": (
+        "Bifrost core is compiled, and here it does nothing but hand requests on: it shows the floor of what a "
+        "gateway costs"
+    )
+}
+"""By peer: why it is better wherever it is."""

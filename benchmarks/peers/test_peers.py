@@ -150,7 +150,7 @@ def test_the_page_says_first_where_we_lose(folder: RunFolder) -> None:
         keep(folder, number, raw("other", "chat_32", {"cpu_ms": 0.25, "per_second": 1000.0}))
     text = "\n\n".join(page(condensed(folder)))
     assert text.index("## Where we lose") < text.index("## The budget") < text.index("## Beside the peers")
-    assert "small chat, 32 connections: CPU: Other 0.25 ms, we 0.50 ms." in text
+    assert "| small chat, 32 connections: CPU | ms | 0.50 | 0.25 |" in text
     assert "**missed, 1.11 × the budget**" in text
     why = next(each.why for each in PROMISES if (each.row.scenario, each.row.figure) == ("chat_32", "cpu_ms"))
     assert f"Ours, small chat, 32 connections: CPU: {why}." in text
