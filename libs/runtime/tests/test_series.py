@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client.parser import text_string_to_metric_families
 
 from hive_runtime import series
-from hive_runtime.telemetry import Handled, Metrics, Requests
+from hive_runtime.telemetry import TOGETHER, Handled, Metrics, Requests
 
 
 def samples(metrics: Metrics, *names: str) -> dict[str, float]:
@@ -45,6 +45,40 @@ def test_a_duration_on_a_bound_is_within_it() -> None:
     metrics.histogram("took", "Seconds.", ("of",), (1.0, 2.0)).observe(("x",), 1.0)
     found = samples(metrics, "took")
     assert found["took_bucket{le=1.0,of=x}"] == 1
+
+
+def test_many_at_once_count_as_they_would_one_by_one() -> None:
+    metrics, durations = Metrics(), [1.0, 0.25, 2.0, 7.5, 1.0, 1.5, 0.0, 2.5]
+    alone = metrics.histogram("alone", "Seconds.", ("of",), (0.5, 1.0, 2.0))
+    for seconds in durations:
+        alone.observe(("x",), seconds)
+    together = metrics.histogram("together", "Seconds.", ("of",), (0.5, 1.0, 2.0))
+    together.observe_all(("x",), durations[:5])
+    together.observe_all(("x",), durations[5:])
+    found = samples(metrics, "alone", "together")
+    of_alone = {name: value for name, value in found.items() if name.startswith("alone")}
+    assert of_alone["alone_bucket{le=1.0,of=x}"] == 4
+    assert {name.replace("alone", "together"): value for name, value in of_alone.items()} == {
+        name: value for name, value in found.items() if name.startswith("together")
+    }
+
+
+def test_nothing_is_counted_twice_or_not_at_all_however_many_come() -> None:
+    metrics = Metrics()
+    requests, handled = Requests(metrics, "edge"), Handled(metrics)
+    for number in range(3 * TOGETHER + 5):
+        requests.note("/models", "200" if number % 3 else "503", 0.1)
+        handled.handled("hive.usage", "billing", 2, 0.1)
+        if number == TOGETHER:
+            metrics.page()
+    found = samples(metrics, "hive_requests", "hive_request_seconds", "hive_records", "hive_record_seconds")
+    by_code = [
+        found[f"hive_requests_total{{code={code},method=/models,service=edge}}"] for code in (200, 503)
+    ]
+    assert by_code == [2 * TOGETHER + 3, TOGETHER + 2]
+    assert found["hive_request_seconds_count{method=/models,service=edge}"] == 3 * TOGETHER + 5
+    assert found["hive_records_total{group=billing,outcome=handled,topic=hive.usage}"] == 6 * TOGETHER + 10
+    assert found["hive_record_seconds_count{group=billing,topic=hive.usage}"] == 3 * TOGETHER + 5
 
 
 def test_services_of_one_process_share_families() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from typing import Any
 
@@ -16,7 +17,8 @@ from hive_runtime.series import SECONDS, SHORT_SECONDS, Histogram, Readings, Tal
 log = structlog.get_logger(__name__)
 
 TOGETHER = 256
-"""So many figures are put away at once, which costs each of them much less; or as many as there are when read."""
+"""So many figures of one kind are put away at once, which costs each of them next to nothing; or as many as there are
+when read."""
 
 
 def configure_logging(level: str, form: str) -> None:
@@ -135,18 +137,19 @@ class Requests:
         self._seconds = metrics.histogram(
             "hive_request_seconds", "Seconds from a request to the end of its answer.", ("service", "method")
         )
-        self._noted: list[tuple[str, str, float]] = []
+        self._noted: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
         metrics.before_reading(self._put_away)
 
     def note(self, method: str, code: str, seconds: float) -> None:
-        self._noted.append((method, code, seconds))
-        if len(self._noted) == TOGETHER:
+        noted = self._noted[method, code]
+        noted.append(seconds)
+        if len(noted) == TOGETHER:
             self._put_away()
 
     def _put_away(self) -> None:
-        for method, code, seconds in self._noted:
-            self._count.add((self._service, method, code))
-            self._seconds.observe((self._service, method), seconds)
+        for (method, code), seconds in self._noted.items():
+            self._count.add((self._service, method, code), len(seconds))
+            self._seconds.observe_all((self._service, method), seconds)
         self._noted.clear()
 
 
@@ -161,19 +164,21 @@ class Handled:
         self._seconds = metrics.histogram(
             "hive_record_seconds", "Seconds that a handler took.", ("topic", "group"), SHORT_SECONDS
         )
-        self._noted: list[tuple[str, str, int, float]] = []
+        self._noted: defaultdict[tuple[str, str], list[tuple[int, float]]] = defaultdict(list)
         metrics.before_reading(self._put_away)
 
     def handled(self, topic: str, group: str, records: int, seconds: float) -> None:
-        self._noted.append((topic, group, records, seconds))
-        if len(self._noted) == TOGETHER:
+        noted = self._noted[topic, group]
+        noted.append((records, seconds))
+        if len(noted) == TOGETHER:
             self._put_away()
 
     def failed(self, topic: str, group: str, records: int) -> None:
         self._count.add((topic, group, "failed"), records)
 
     def _put_away(self) -> None:
-        for topic, group, records, seconds in self._noted:
-            self._count.add((topic, group, "handled"), records)
-            self._seconds.observe((topic, group), seconds)
+        for (topic, group), noted in self._noted.items():
+            records, seconds = zip(*noted, strict=True)
+            self._count.add((topic, group, "handled"), sum(records))
+            self._seconds.observe_all((topic, group), seconds)
         self._noted.clear()
