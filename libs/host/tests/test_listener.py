@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import inspect
 import json
 import random
 import socket
 import struct
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -1194,6 +1196,36 @@ async def test_nothing_runs_behind_the_rest_of_an_answered_request_while_drainin
         assert await c.closed()
         assert await drained is True
     assert heard == ["/first"]
+
+
+@both_loops
+async def test_what_answered_a_request_is_not_left_to_the_garbage_collector() -> None:
+    class Visit:
+        def __init__(self, client: asgi.Client) -> None:
+            self.client = client
+
+        def leave(self) -> None:
+            """Nobody leaves here."""
+
+    visits: list[weakref.ref[Visit]] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        visit = Visit(scope["hive.client"])
+        visits.append(weakref.ref(visit))
+        visit.client.watch(visit.leave)
+        visit.client.start(200, [(b"content-length", b"2")])
+        visit.client.write(b"ok", False)
+
+    gc.disable()
+    try:
+        async with listening(app) as listener:
+            reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
+            await until(lambda: visits[0]() is None, "the visit was gone")
+            writer.close()
+    finally:
+        gc.enable()
 
 
 @both_loops

@@ -16,7 +16,21 @@ from uvicorn import Config
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from hive_host.protocol import Cycle, Head, Reading, Refusal, Shared, invalid, too_late
+from hive_host.cycle import Cycle
+from hive_host.head import Head
+from hive_host.protocol import (
+    BODY,
+    HEAD,
+    IDLE,
+    LINGER,
+    NOTHING,
+    REST,
+    Reading,
+    Refusal,
+    Shared,
+    invalid,
+    too_late,
+)
 from hive_host.websocket import WebSocket, subprotocols
 from hive_relay.asgi import Scope
 from hive_runtime.errors import Kind
@@ -36,14 +50,14 @@ class Connection(HttpToolsProtocol):
         self.shared = shared
         self.limits = shared.limits
         self.parser = httptools.HttpRequestParser(self)
-        self.reading = Reading.IDLE
+        self.reading: Reading = IDLE
         self.head = Head(self.limits)
         self.newest: Cycle | None = None
         self.running: Cycle | None = None
         self.queue: deque[Cycle | Refusal] = deque()
         self.deaf = False
         self.upgrading = False
-        self.progress = 0
+        self.barren = False
         self.barren_bytes = 0
         self.discarded_bytes = 0
         self.waited = 0.0
@@ -78,7 +92,7 @@ class Connection(HttpToolsProtocol):
         if self.deaf:
             self._discard(len(data))
             return
-        before, offer_ends = self.progress, None
+        self.barren, offer_ends = True, None
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -86,23 +100,25 @@ class Connection(HttpToolsProtocol):
         except httptools.HttpParserError as error:
             self._stop_reading(error)
             return
-        if offer_ends is not None and self.head.wants_socket:
-            self._open_socket(data[offer_ends:])
-        elif offer_ends is not None:
-            self._read_without_upgrade(data[offer_ends:])
+        if offer_ends is not None:
+            self._upgrade(data[offer_ends:])
+            return
+        if self.barren:
+            self._count_barren(len(data))
         else:
-            self._count_barren(0 if self.progress != before else len(data))
-            if self.head.fields:
-                self._weigh_head()
+            self.barren_bytes = 0
+        if self.head.fields:
+            self._weigh_head()
 
     # The parser's calls; what they raise ends the parsing
 
     def on_message_begin(self) -> None:
-        if self.newest is not None and not self.newest.keep_alive:
+        last = self.newest
+        if last is not None and not last.keep_alive:
             raise invalid("The connection was to end with the request before this one.")
-        self.progress += 1
+        self.barren = False
         self.head = Head(self.limits)
-        self._await(Reading.HEAD)
+        self._await(HEAD)
 
     def on_url(self, url: bytes) -> None:
         self.head.add_target(url)
@@ -111,27 +127,34 @@ class Connection(HttpToolsProtocol):
         self.head.fields.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        self.head.weigh()
-        version = self.parser.get_http_version()
-        if self.parser.should_upgrade():
-            sockets = self.shared.socket_app is not None
-            self.head.check_upgrade(self.parser.get_method(), version, sockets=sockets)
+        head, parser, shared = self.head, self.parser, self.shared
+        head.weigh()
+        version = parser.get_http_version()
+        if parser.should_upgrade():
+            sockets = shared.socket_app is not None
+            head.check_upgrade(parser.get_method(), version, sockets=sockets)
             self.upgrading = True
             return
-        self.head.check(version)
+        head.check(version)
         if len(self.queue) >= self.limits.pipelined:
             raise invalid(f"More than {self.limits.pipelined} requests wait for their answers.")
-        cycle = self.newest = self._cycle(version)
+        is_new = version == "1.1"
+        cycle = self.newest = Cycle(
+            self,
+            head.scope(parser.get_method().decode("ascii"), version, self.server, self.client),
+            keep_alive=is_new and parser.should_keep_alive() and not shared.draining,
+            awaits_continue=is_new and head.expects_continue,
+        )
         self.body_seconds = 0.0
-        self._await(Reading.BODY)
+        self._await(BODY)
         if self.running is None:
             self._begin(cycle)
         else:
             self.queue.append(cycle)
 
     def on_body(self, body: bytes) -> None:
-        self.progress += 1
-        if self.reading is Reading.REST:
+        self.barren = False
+        if self.reading is REST:
             self.discarded_bytes += len(body)
             if self.discarded_bytes > self.limits.linger_bytes:
                 raise invalid("The request was answered, and its body goes on for too long.")
@@ -146,15 +169,16 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         if self.upgrading:
             return
-        self.progress += 1
+        self.barren = False
         if self.head.fields:
             self.head.weigh()
-        assert self.newest is not None
-        self.newest.end_of_body()
-        if self.reading is not Reading.REST:
-            self.reading = Reading.NOTHING
-        elif self.newest.keep_alive:
-            self._await(Reading.IDLE)
+        cycle = self.newest
+        assert cycle is not None
+        cycle.end_of_body()
+        if self.reading is not REST:
+            self.reading = NOTHING
+        elif cycle.keep_alive:
+            self._await(IDLE)
         else:
             self.transport.close()
 
@@ -163,10 +187,10 @@ class Connection(HttpToolsProtocol):
     def sweep(self, seconds: float) -> None:
         """So much time went by: end the connection where its client was waited for too long."""
         self._watch_writing(seconds)
-        if self.reading is Reading.NOTHING or self.flow.read_paused or self.transport.is_closing():
+        if self.reading is NOTHING or self.flow.read_paused or self.transport.is_closing():
             return
         self.waited += seconds
-        if self.reading is Reading.BODY:
+        if self.reading is BODY:
             self._watch_body(seconds)
         elif self.waited > self.shared.patience[self.reading]:
             self._too_late()
@@ -176,7 +200,7 @@ class Connection(HttpToolsProtocol):
         for cycle in (self.running, self.newest):
             if cycle is not None:
                 cycle.keep_alive = False
-        if self.reading is Reading.IDLE:
+        if self.reading is IDLE:
             self.transport.close()
 
     def abort(self) -> None:
@@ -191,36 +215,25 @@ class Connection(HttpToolsProtocol):
             self.flow.resume_reading()
 
     def answered(self, cycle: Cycle) -> None:
-        self.shared.total_requests += 1
         self.running = None
         if self.transport.is_closing():
             return
         if not cycle.keep_alive:
-            self._end(at_once=self.reading is Reading.NOTHING and not self.queue and not self.deaf)
+            self._end(at_once=self.reading is NOTHING and not self.queue and not self.deaf)
         elif self.queue:
             self._begin(self.queue.popleft())
         else:
             self.flow.resume_reading()
             if cycle.more_body:
-                self._await(Reading.REST)
-            elif self.reading is Reading.NOTHING:
-                self._await(Reading.IDLE)
+                self._await(REST)
+            elif self.reading is NOTHING:
+                self._await(IDLE)
 
     def hang_up(self) -> None:
         self._forsake()
         self.transport.close()
 
     # The order of answers, and the end
-
-    def _cycle(self, version: str) -> Cycle:
-        scope = self.head.scope(self.parser.get_method().decode("ascii"), version)
-        scope["server"], scope["client"] = self.server, self.client
-        return Cycle(
-            self,
-            scope,
-            keep_alive=version == "1.1" and self.parser.should_keep_alive() and not self.shared.draining,
-            awaits_continue=self.head.expects_continue and version == "1.1",
-        )
 
     def _begin(self, item: Cycle | Refusal) -> None:
         if isinstance(item, Refusal):
@@ -236,7 +249,7 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
             return
         self.deaf = True
-        self._await(Reading.LINGER)
+        self._await(LINGER)
         self.flow.resume_reading()
         with suppress(OSError):
             self.transport.write_eof()
@@ -249,6 +262,13 @@ class Connection(HttpToolsProtocol):
         self.queue.clear()
         self.deaf = True
         self.flow.resume_writing()
+
+    def _upgrade(self, rest: bytes) -> None:
+        """rest: what came behind the head that offers to upgrade."""
+        if self.head.wants_socket:
+            self._open_socket(rest)
+        else:
+            self._read_without_upgrade(rest)
 
     def _read_without_upgrade(self, rest: bytes) -> None:
         """An offer to upgrade may be ignored, but llhttp takes the body for the new protocol."""
@@ -269,17 +289,16 @@ class Connection(HttpToolsProtocol):
         except Refusal as refusal:
             self._refuse(refusal)
             return
-        self.reading = Reading.NOTHING
+        self.reading = NOTHING
         self.deaf = True
         self.connections.discard(self)
         socket.begin(rest)
 
     def _socket_scope(self) -> Scope:
-        scope = self.head.scope("GET", "1.1")
+        scope = self.head.scope("GET", "1.1", self.server, self.client)
         scope["type"], scope["scheme"] = "websocket", "ws"
         scope["subprotocols"] = subprotocols(self.head.headers)
         scope["extensions"] = {"websocket.http.response": {}}
-        scope["server"], scope["client"] = self.server, self.client
         return scope
 
     # Refusals
@@ -298,12 +317,12 @@ class Connection(HttpToolsProtocol):
     def _refuse(self, error: Refusal) -> None:
         log.debug("request refused", status=error.status, why=error.message, client=self.client)
         self.deaf = True
-        if self.reading is Reading.REST or (self.reading is Reading.BODY and not self._withdraw()):
+        if self.reading is REST or (self.reading is BODY and not self._withdraw()):
             self.hang_up()
         elif self.running is None:
             self._turn_away(error)
         else:
-            self.reading = Reading.NOTHING
+            self.reading = NOTHING
             self.queue.append(error)
 
     def _withdraw(self) -> bool:
@@ -329,7 +348,7 @@ class Connection(HttpToolsProtocol):
         self.discarded_bytes = 0
 
     def _too_late(self) -> None:
-        if self.reading is Reading.HEAD:
+        if self.reading is HEAD:
             seconds = self.limits.head_seconds
             self._refuse(too_late(f"The head of the request was not complete after {seconds:g} s."))
         else:
@@ -369,7 +388,7 @@ class Connection(HttpToolsProtocol):
 
     def _count_barren(self, count: int) -> None:
         """Bound what the parser swallows unseen: half a header, chunk extensions, blank lines."""
-        self.barren_bytes = self.barren_bytes + count if count else 0
+        self.barren_bytes += count
         if self.barren_bytes > self.limits.head_bytes:
             self._refuse(self.head.too_large())
 

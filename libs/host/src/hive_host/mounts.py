@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from threading import Lock
 from typing import ClassVar
 
@@ -46,11 +46,14 @@ class Mounts:
         error = HiveError(Kind.NOT_FOUND, "No WebSocket is served at this address.")
         await deny(send, error.status, error_body(Dialect.OPENAI, error))
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         path: str = scope["path"]
-        if self._root is not None and path[1:].partition("/")[0] not in self._words:
-            await self._root(scope, receive, send)
-            return
+        root = self._root
+        if root is not None and path[1:].partition("/")[0] not in self._words:
+            return root(scope, receive, send)
+        return self._answer(path, scope, receive, send)
+
+    async def _answer(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         if (health := self._health.answer(path)) is not None:
             await respond(send, *health)
             return

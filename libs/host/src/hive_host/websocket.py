@@ -19,7 +19,8 @@ from websockets.frames import Close, Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
-from hive_host.protocol import Head, Shared, invalid
+from hive_host.head import Head
+from hive_host.protocol import Shared, invalid
 from hive_relay.asgi import Message, Scope
 
 log = structlog.get_logger(__name__)
