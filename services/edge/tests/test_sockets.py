@@ -191,7 +191,7 @@ async def test_what_is_said_goes_there_and_back(house: House) -> None:
     await client.task
     assert (await house.routing.closed.get()).code == 4001
     (line,) = house.lines
-    assert (line.status, line.usage.prompt_tokens, line.key_id) == (101, 30, "key_1")
+    assert (line.status, line.model, line.key_id) == (101, "voice", "key_1")
     (opening,) = house.routing.opened
     assert (opening.principal.key_id, opening.query, opening.secret) == ("key_1", "model=voice", "")
 
@@ -264,7 +264,7 @@ async def test_a_routing_that_is_lost_is_told_by_an_event_and_a_close(house: Hou
     assert (event["type"], event["error"]["type"]) == ("error", "upstream_error")
     assert (await client.hears("websocket.close"))["code"] == 1012
     await client.task
-    assert house.lines[0].error is not None
+    assert house.lines[0].error == "upstream_failed"
 
 
 async def test_a_client_that_takes_nothing_makes_the_provider_s_side_wait(house: House) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 from hive_edge.durations import go_duration, milliseconds
 from hive_edge.limits import UNLIMITED, Rate, Refused
 from hive_relay import Call
@@ -18,12 +16,11 @@ class Answer:
     """What goes back to one client; it ends in exactly one way.
 
     standing: of the client's key, for the rate-limit headers. complete: the service's answer came to its end.
-    events: of a stream, sent so far; as a rule each holds one token. sent: bytes of its body.
-    began: monotonic seconds of the first byte of its body, None until then. error: what it ended with.
+    events: of a stream, sent so far; as a rule each holds one token. error: what it ended with.
+    began: monotonic seconds of the first byte of its body, None until then.
     """
 
     status = 0
-    sent = 0
     began: float | None = None
     error: HiveError | None = None
     standing = UNLIMITED
@@ -39,10 +36,10 @@ class Answer:
         self._dialect = dialect
         self._clock = clock
 
-    async def relay(self, call: Call, before_end: Callable[[], Awaitable[None]]) -> None:
+    async def relay(self, call: Call) -> bytes:
         """Pass the service's answer on as it comes; credit follows what the client takes.
 
-        before_end: done when all of it is here, before the client gets its last byte.
+        Returns when all of it is here, with what the client does not have yet: that is for `end`.
         """
         status, headers = await call.head()
         data, complete = await call.read()
@@ -50,15 +47,17 @@ class Answer:
         if complete and b"content-length" not in fields:
             headers.append((b"content-length", b"%d" % len(data)))
         self._streaming = b"event-stream" in fields.get(b"content-type", b"")
-        self._before = int(fields.get(b"x-hive-resumed", 0))
+        if b"x-hive-resumed" in fields:
+            self._before = int(fields[b"x-hive-resumed"])
         self._start(status, headers, is_numbered=b"x-hive-request-id" in fields)
-        if not complete:
-            self.take(data)
-            call.taken(len(data))
-            data = await call.pass_on(self)
-        await before_end()
-        if self.is_full:
-            await self.room()
+        if complete:
+            return data
+        self.take(data)
+        call.taken(len(data))
+        return await call.pass_on(self)
+
+    def end(self, data: bytes) -> None:
+        """data: the last of it."""
         self.take(data, more_body=False)
         self.complete = True
 
@@ -72,7 +71,6 @@ class Answer:
         await self._client.room()
 
     def take(self, data: bytes, *, more_body: bool = True) -> None:
-        self.sent += len(data)
         if self._streaming:
             self.events += data.count(b"\n\n")
         self._client.write(data, more_body)
@@ -105,11 +103,12 @@ class Answer:
         headers += [(b"x-request-id", number), (b"request-id", number)]
         if not is_numbered:
             headers.append((b"x-hive-request-id", number))
-        requests, tokens = self.standing
-        if requests is not None:
-            headers += _rate_headers(requests, b"requests")
-        if tokens is not None:
-            headers += _rate_headers(tokens, b"tokens")
+        if self.standing is not UNLIMITED:
+            requests, tokens = self.standing
+            if requests is not None:
+                headers += _rate_headers(requests, b"requests")
+            if tokens is not None:
+                headers += _rate_headers(tokens, b"tokens")
         self._client.start(status, headers)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from zlib import crc32
 
-from hive_relay.asgi import Client, Receive
+from hive_relay.asgi import Receive
 from hive_relay.frames import INLINE_BODY_BYTES
 from hive_runtime.blobs import Blobs
 from hive_runtime.errors import HiveError, Kind
@@ -17,17 +17,12 @@ class ClientGone(Exception):
 
 
 async def read_body(
-    client: Client, receive: Receive, blobs: Blobs, request_id: str, declared: int | None, most: int
+    whole: bytes | None, receive: Receive, blobs: Blobs, request_id: str, most: int
 ) -> bytes | BlobReference:
     """The body, or where it lies. Raises HiveError `too_large` above `most` bytes, ClientGone.
 
-    declared: the client's Content-Length, where it gave one.
+    whole: all of it, where it is here already; None: `receive` brings it.
     """
-    if declared is not None and declared > most:
-        raise _too_large(most)
-    whole = client.whole_body()
-    if whole is not None and len(whole) <= INLINE_BODY_BYTES:
-        return whole
     parts, more = [whole or b""], whole is None
     size = len(parts[0])
     while more and size <= INLINE_BODY_BYTES:
@@ -71,7 +66,7 @@ async def _parts(start: list[bytes], more: bool, receive: Receive, most: int) ->
         part, more = await _next(receive)
         size += len(part)
         if size > most:
-            raise _too_large(most)
+            raise too_large(most)
         yield part
 
 
@@ -82,7 +77,7 @@ async def _next(receive: Receive) -> tuple[bytes, bool]:
     return message.get("body", b""), message.get("more_body", False)
 
 
-def _too_large(most: int) -> HiveError:
+def too_large(most: int) -> HiveError:
     return HiveError(
         Kind.TOO_LARGE, f"The body is larger than the {most // (1024 * 1024)} MiB that are allowed here."
     )

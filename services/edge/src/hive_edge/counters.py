@@ -35,6 +35,8 @@ class MemoryLimiter:
             counters = self._counters[key_id] = Counters(self._clock)
         if counters.limits is not limits:
             counters.change(limits)
+        if counters.limits_nothing:
+            return Admitted(counters)
         return counters.admit(0 if body_bytes is None else tokens_of(body_bytes))
 
     def drop(self, key_id: str) -> None:
@@ -47,11 +49,12 @@ class MemoryLimiter:
 class Counters:
     """What one key does now, and did within the last minute."""
 
-    __slots__ = ("_clock", "limits", "requests", "running", "tokens")
+    __slots__ = ("_clock", "limits", "limits_nothing", "requests", "running", "tokens")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.limits = Limits()
+        self.limits_nothing = True
         self.running = 0
         self.requests: Bucket | None = None
         self.tokens: Bucket | None = None
@@ -62,6 +65,7 @@ class Counters:
     def change(self, limits: Limits) -> None:
         now = self.now()
         self.limits = limits
+        self.limits_nothing = limits == Limits()
         self.requests = _changed(self.requests, limits.requests, now)
         self.tokens = _changed(self.tokens, limits.tokens, now)
 
@@ -72,7 +76,6 @@ class Counters:
         if refused is not None:
             refused.standing = self.standing(now)
             raise refused
-        self.running += 1
         request = None if self.requests is None else self.requests.take(1, now)
         prompt = None if self.tokens is None else self.tokens.take(tokens, now)
         return Admitted(self, request, prompt, self.standing(now))
@@ -105,13 +108,18 @@ class Counters:
 
 
 class Admitted:
-    """An `Entry` of `Counters`, with what it has taken of them."""
+    """An `Entry` of `Counters`, with what it has taken of them. It counts as running at once, whatever is limited."""
 
     __slots__ = ("_counters", "_has_left", "_prompt", "_request", "standing", "used")
 
     def __init__(
-        self, counters: Counters, request: Claim | None, prompt: Claim | None, standing: Standing
+        self,
+        counters: Counters,
+        request: Claim | None = None,
+        prompt: Claim | None = None,
+        standing: Standing = UNLIMITED,
     ) -> None:
+        counters.running += 1
         self.used = 0
         self.standing = standing
         self._has_left = False
@@ -135,8 +143,13 @@ class Admitted:
             self._prompt = counters.tokens.take(tokens, now)
             self.standing = counters.standing(now)
 
-    async def leave(self) -> None:
-        self._leave()
+    def leave(self) -> None:
+        if self._has_left:
+            return
+        self._has_left = True
+        self._counters.running -= 1
+        if self._prompt is not None:
+            self._prompt.settle(self.used, self._counters.now())
 
     def __enter__(self) -> Self:
         return self
@@ -144,15 +157,7 @@ class Admitted:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._leave()
-
-    def _leave(self) -> None:
-        if self._has_left:
-            return
-        self._has_left = True
-        self._counters.running -= 1
-        if self._prompt is not None:
-            self._prompt.settle(self.used, self._counters.now())
+        self.leave()
 
 
 def _changed(bucket: Bucket | None, limit: int | None, now: int) -> Bucket | None:

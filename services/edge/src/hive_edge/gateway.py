@@ -6,21 +6,22 @@ owning service checks. Every answer carries the request's id, every error the fo
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from functools import lru_cache
 from urllib.parse import parse_qs
 
 from hive_edge import routes
 from hive_edge.answer import Answer
-from hive_edge.body import ClientGone, read_body
+from hive_edge.body import ClientGone, read_body, too_large
 from hive_edge.keys import Holder, Keys
 from hive_edge.limits import Entry, Limiter
 from hive_edge.request_ids import new_request_id
-from hive_edge.request_log import Line, RequestLog
+from hive_edge.request_log import RequestLog, conclude
 from hive_edge.routes import Route
 from hive_relay import Call, Caller, Request
 from hive_relay.asgi import Client, Receive, Scope, Send
+from hive_relay.frames import INLINE_BODY_BYTES
 from hive_relay.stream_id import Position
 from hive_runtime import tracing
 from hive_runtime.blobs import Blobs
@@ -29,7 +30,8 @@ from hive_runtime.dialects import Dialect
 from hive_runtime.errors import HiveError, Kind
 from hive_runtime.tags import tags_of
 from hive_runtime.telemetry import Requests
-from modelhive.common.v1.common_pb2 import ModelList, Principal
+from modelhive.common.v1.common_pb2 import ModelList, Principal, UsageSummary
+from modelhive.events.v1.usage_pb2 import RequestLogged
 from modelhive.relay.v1.relay_pb2 import BlobReference
 
 FORWARDED = {
@@ -47,37 +49,34 @@ MAX_PATH = 500
 CREDENTIALS = (b"x-api-key", b"api-key", b"x-goog-api-key")
 
 
-@dataclass(slots=True)
 class Head:
-    """What the edge reads from a request's head."""
+    """What the edge reads from a request's head. forwarded: the headers that services get to see."""
 
-    credential: str | None = None
     length: int | None = None
-    encoding: str = ""
-    traceparent: str = ""
-    forwarded: dict[str, str] = field(default_factory=dict)
+    encoding = ""
+    traceparent = ""
 
-    @classmethod
-    def of(cls, scope: Scope) -> Head:
+    def __init__(self, scope: Scope) -> None:
         fields = dict(scope["headers"])
-        head = cls(_credential(fields.get(b"authorization", b""), scope))
+        scheme, _, token = fields.get(b"authorization", b"").partition(b" ")
+        if scheme.lower() == b"bearer" and (token := token.strip()):
+            self.credential: str | None = token.decode("latin-1")
+        else:
+            self.credential = _other_credential(scope)
+        self.forwarded: dict[str, str] = {}
         for name in FORWARDED.keys() & fields.keys():
-            head.forwarded[FORWARDED[name]] = fields[name].decode("latin-1")
+            self.forwarded[FORWARDED[name]] = fields[name].decode("latin-1")
         if (length := fields.get(b"content-length")) is not None:
-            head.length = int(length)
+            self.length = int(length)
         if b"content-encoding" in fields:
-            head.encoding = fields[b"content-encoding"].decode("latin-1").strip().lower()
+            self.encoding = fields[b"content-encoding"].decode("latin-1").strip().lower()
         if b"traceparent" in fields:
             traceparent = fields[b"traceparent"].decode("latin-1")
-            head.traceparent = traceparent if tracing.is_well_formed(traceparent) else ""
-        return head
+            self.traceparent = traceparent if tracing.is_well_formed(traceparent) else ""
 
 
-def _credential(authorization: bytes, scope: Scope) -> str | None:
-    """The caller's key: a bearer token, else what is in another header for it."""
-    scheme, _, token = authorization.partition(b" ")
-    if scheme.lower() == b"bearer" and (token := token.strip()):
-        return token.decode("latin-1")
+def _other_credential(scope: Scope) -> str | None:
+    """The caller's key where the last `Authorization` brings none: in an earlier one, or in another header for it."""
     found = None
     for name, value in scope["headers"]:
         if name == b"authorization":
@@ -89,22 +88,40 @@ def _credential(authorization: bytes, scope: Scope) -> str | None:
     return found
 
 
-@dataclass(slots=True)
 class Visit:
-    """One request as its door sees it. started: monotonic seconds. size: bytes of its body. tags: as sent."""
+    """One request as its door sees it. now, started: when it came, in Unix and in monotonic seconds.
 
-    scope: Scope
-    path: str
-    route: Route | None
-    answer: Answer
-    started: float
-    tenant_id: str = ""
-    key_id: str = ""
-    size: int = 0
-    tags: str = ""
+    size: bytes of its body. tags: as sent. call: what it became behind the door.
+    """
+
+    holder: Holder | None = None
+    size = 0
+    tags = ""
     call: Call | None = None
-    client_gone: bool = False
-    span: tracing.Span = tracing.NOTHING
+    has_left = False
+    """Its client closed the connection while it was under way."""
+    span = tracing.NOTHING
+
+    def __init__(
+        self, scope: Scope, path: str, route: Route | None, answer: Answer, now: float, started: float
+    ) -> None:
+        self.scope = scope
+        self.path = path
+        self.route = route
+        self.answer = answer
+        self.now = now
+        self.started = started
+
+    @property
+    def response_bytes(self) -> int:
+        """Of the service's answer, as far as it was passed on."""
+        return 0 if self.call is None else self.call.delivered
+
+    def leave(self) -> None:
+        """Its client is gone: nobody needs the answer."""
+        self.has_left = True
+        if self.call is not None:
+            self.call.close()
 
 
 class Gateway:
@@ -131,154 +148,155 @@ class Gateway:
         self._clock = clock
         self._log = log
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request_id = new_request_id(self._clock.now())
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        now = self._clock.now()
+        request_id = new_request_id(now)
         tracing.note_request(request_id)
         path = scope["raw_path"].decode("latin-1")
         route = routes.find(path)
-        dialect = route.dialect if route is not None else Dialect.OPENAI
+        dialect = Dialect.OPENAI if route is None else route.dialect
         answer = Answer(scope["hive.client"], request_id, dialect, self._clock)
-        visit = Visit(scope, path, route, answer, self._clock.monotonic())
-        with _span(scope, path, route, request_id) if tracing.is_on() else tracing.OFF as visit.span:
-            try:
-                await self._answer(visit, receive)
-            except HiveError as error:
-                await answer.fail(error)
-            except ClientGone:
-                visit.client_gone = True
-                answer.status = CLIENT_GONE
-            finally:
-                self._note(visit)
+        visit = Visit(scope, path, route, answer, now, self._clock.monotonic())
+        return self._traced(visit, receive) if tracing.is_on() else self._answer(visit, receive)
 
-    def _note(self, visit: Visit) -> None:
-        line = self._line(visit)
-        self._requests.note(routes.label_of(visit.path, visit.route), str(line.status), line.seconds)
-        if visit.span.is_recording:
-            _describe(visit.span, line)
-        self._log.add(line)
-
-    def _line(self, visit: Visit) -> Line:
-        answer, call = visit.answer, visit.call
-        seconds = self._clock.monotonic() - visit.started
-        return Line(
-            request_id=answer.request_id,
-            tenant_id=visit.tenant_id,
-            key_id=visit.key_id,
-            method=visit.scope["method"],
-            path=visit.path[:MAX_PATH],
-            status=answer.status,
-            error=answer.error,
-            client_gone=visit.client_gone,
-            started=self._clock.now() - seconds,
-            seconds=seconds,
-            first_byte=None if answer.began is None else answer.began - visit.started,
-            request_bytes=visit.size,
-            response_bytes=answer.sent,
-            usage=None if call is None else call.usage,
-            tags=tags_of(visit.tags),
-        )
+    async def _traced(self, visit: Visit, receive: Receive) -> None:
+        with _span(visit) as visit.span:
+            await self._answer(visit, receive)
 
     async def _answer(self, visit: Visit, receive: Receive) -> None:
-        scope, route = visit.scope, visit.route
-        if route is None:
-            raise HiveError(Kind.NOT_FOUND, f"There is no {scope['method']} {visit.path[:200]} here.")
-        head = Head.of(scope)
-        visit.tags = head.forwarded.get("x-hive-tags", "")
-        holder = self._keys.authenticate(head.credential or _query_key(scope, route))
-        visit.tenant_id, visit.key_id = holder.tenant_id, holder.key_id
-        with await self._limiter.enter(holder.key_id, holder.limits, head.length) as entry:
-            visit.answer.standing = entry.standing
-            try:
-                await self._answer_admitted(visit, receive, route, head, holder, entry)
-            except HiveError:
-                await entry.leave()
-                raise
+        scope, route, answer = visit.scope, visit.route, visit.answer
+        client_gone = False
+        try:
+            if route is None:
+                raise HiveError(Kind.NOT_FOUND, f"There is no {scope['method']} {visit.path[:200]} here.")
+            head = Head(scope)
+            visit.tags = head.forwarded.get("x-hive-tags", "")
+            holder = self._keys.authenticate(head.credential or _query_key(scope, route))
+            visit.holder = holder
+            with await self._limiter.enter(holder.key_id, holder.limits, head.length) as entry:
+                answer.standing = entry.standing
+                try:
+                    await self._exchange(visit, receive, route, head, holder, entry)
+                except HiveError:
+                    if (telling := entry.leave()) is not None:
+                        await telling
+                    raise
+        except HiveError as error:
+            await answer.fail(error)
+        except ClientGone:
+            client_gone = True
+            answer.status = CLIENT_GONE
+        finally:
+            self._note(visit, client_gone)
 
-    async def _answer_admitted(
+    async def _exchange(
         self, visit: Visit, receive: Receive, route: Route, head: Head, holder: Holder, entry: Entry
     ) -> None:
-        answer = visit.answer
+        """Hand an admitted request over, and the answer back."""
         if not route.served:
             raise HiveError(Kind.NOT_FOUND, f"{visit.path[:200]} is not enabled on this deployment.")
-        if head.encoding not in ("", "identity"):
+        if head.encoding and head.encoding != "identity":
             said = f"Content-Encoding {head.encoding[:40]!r} is not taken here: send the body as it is."
             raise HiveError(Kind.UNSUPPORTED_MEDIA, said)
+        if head.length is not None and head.length > self._max_body:
+            raise too_large(self._max_body)
+        answer, call = visit.answer, None
         client: Client = visit.scope["hive.client"]
-        most = self._max_body
-        body = await read_body(client, receive, self._blobs, answer.request_id, head.length, most)
-        blob = body.path if isinstance(body, BlobReference) else None
-        visit.size = _size(body)
+        whole = client.whole_body()
+        if whole is not None and len(whole) <= INLINE_BODY_BYTES:
+            body: bytes | BlobReference = whole
+        else:
+            body = await read_body(whole, receive, self._blobs, answer.request_id, self._max_body)
+        if isinstance(body, bytes):
+            visit.size, blob = len(body), None
+        else:
+            visit.size, blob = body.size_bytes, body.path
         try:
             if head.length is None:
                 await entry.weigh(visit.size)
                 answer.standing = entry.standing
             request = _request(visit, route, head, holder, body)
             call = visit.call = await self._caller.call(request)
-            del body, request  # an answer may take long, and nobody needs them any more
-            await self._exchange(call, client, answer, entry)
-        finally:
-            if blob is not None:
-                await self._blobs.delete(blob)
-
-    async def _exchange(self, call: Call, client: Client, answer: Answer, entry: Entry) -> None:
-        departed = False
-
-        async def leave() -> None:
-            entry.used = _tokens_used(call, answer, 0)
-            await entry.leave()
-
-        def depart() -> None:
-            nonlocal departed
-            departed = True
-            call.close()
-
-        client.watch(depart)
-        try:
-            await answer.relay(call, leave)
+            del whole, body, request  # an answer may take long, and nobody needs them any more
+            client.watch(visit.leave)
+            last = await answer.relay(call)
+            entry.used = _tokens_of(call.usage)
+            if (telling := entry.leave()) is not None:
+                await telling
+            if client.is_full:
+                await client.room()
+            answer.end(last)
         except HiveError:
-            if departed:
+            if visit.has_left:
                 raise ClientGone from None
             raise
         finally:
-            cut = departed or answer.status != 0
-            entry.used = _tokens_used(call, answer, entry.reserved + answer.events if cut else 0)
-            call.close()
+            if call is not None and not answer.complete:
+                cut = visit.has_left or answer.status != 0
+                otherwise = entry.reserved + answer.events if cut else 0
+                entry.used = otherwise if call.usage is None else _tokens_of(call.usage)
+                call.close()
+            if blob is not None:
+                await self._blobs.delete(blob)
+
+    def _note(self, visit: Visit, client_gone: bool) -> None:
+        """Count the request, and log it: one line, filled in field by field, which takes half of its constructor."""
+        answer, call, holder = visit.answer, visit.call, visit.holder
+        status, seconds = answer.status, self._clock.monotonic() - visit.started
+        self._requests.note(routes.label_of(visit.path, visit.route), str(status), seconds)
+        if visit.span.is_recording:
+            _describe(visit, client_gone)
+        line = RequestLogged()
+        line.request_id = answer.request_id
+        if holder is not None:
+            line.tenant_id = holder.tenant_id
+            line.key_id = holder.key_id
+        line.method = visit.scope["method"]
+        line.path = visit.path[:MAX_PATH]
+        line.status = status
+        line.client_gone = client_gone
+        line.started_unix_ms = int(visit.now * 1000)
+        line.duration_us = int(seconds * 1_000_000)
+        if answer.began is not None:
+            line.first_byte_us = int((answer.began - visit.started) * 1_000_000)
+        line.request_bytes = visit.size
+        line.response_bytes = visit.response_bytes
+        if visit.tags:
+            line.tags.extend(tags_of(visit.tags))
+        conclude(line, answer.error, None if call is None else call.usage)
+        self._log.add(line)
 
 
-def _tokens_used(call: Call, answer: Answer, otherwise: int) -> int:
-    """otherwise: what an answer is taken for that neither came to its end nor stated its usage."""
-    if call.usage is not None:
-        return call.usage.prompt_tokens + call.usage.completion_tokens
-    return 0 if answer.complete else otherwise
-
-
-def _size(body: bytes | BlobReference) -> int:
-    return body.size_bytes if isinstance(body, BlobReference) else len(body)
+def _tokens_of(usage: UsageSummary | None) -> int:
+    return 0 if usage is None else usage.prompt_tokens + usage.completion_tokens
 
 
 def _request(visit: Visit, route: Route, head: Head, holder: Holder, body: bytes | BlobReference) -> Request:
     scope = visit.scope
     method = scope["method"]
+    forwarded = head.forwarded
     return Request(
         request_id=visit.answer.request_id,
         service=route.service,
         method=method,
         path=visit.path,
         query=scope["query_string"].decode("latin-1"),
-        headers=head.forwarded,
+        headers=forwarded,
         body=body,
         principal=principal_of(holder),
         seconds=route.seconds,
         queued=route.queued and method == "POST",
         traceparent=visit.span.traceparent or head.traceparent,
-        owner=_owner(scope, route, head),
+        owner=_owner(scope, route, forwarded["last-event-id"]) if "last-event-id" in forwarded else "",
     )
 
 
-def _owner(scope: Scope, route: Route, head: Head) -> str:
-    """The one process that can answer: that of the stream which the client wants to go on with."""
-    told = head.forwarded.get("last-event-id")
-    if told is None or route.service != "routing" or scope["method"] != "POST":
+def _owner(scope: Scope, route: Route, told: str) -> str:
+    """The one process that can answer: that of the stream which the client wants to go on with.
+
+    told: the event that it had last.
+    """
+    if route.service != "routing" or scope["method"] != "POST":
         return ""
     position = Position.parse(told)
     return "" if position is None else position.stream.owner
@@ -299,35 +317,35 @@ def _query_key(scope: Scope, route: Route) -> str | None:
     return found["key"][0] if "key" in found else None
 
 
-def _span(
-    scope: Scope, path: str, route: Route | None, request_id: str
-) -> AbstractContextManager[tracing.Span]:
+def _span(visit: Visit) -> AbstractContextManager[tracing.Span]:
     """The request's own span, below its caller's where that says which it is."""
+    scope = visit.scope
     named = {
         name: value.decode("latin-1")
         for name, value in scope["headers"]
         if name in (b"traceparent", b"tracestate")
     }
     parent = tracing.parent(named.get(b"traceparent", ""), named.get(b"tracestate", ""))
-    label = routes.label_of(path, route)
+    label = routes.label_of(visit.path, visit.route)
     attributes = {
         "http.request.method": scope["method"],
         "http.route": label,
-        "url.path": path[:MAX_PATH],
+        "url.path": visit.path[:MAX_PATH],
         "url.scheme": scope["scheme"],
-        "hive.request_id": request_id,
+        "hive.request_id": visit.answer.request_id,
     }
     return tracing.span(f"{scope['method']} {label}", tracing.Role.SERVER, parent, attributes)
 
 
-def _describe(span: tracing.Span, line: Line) -> None:
+def _describe(visit: Visit, client_gone: bool) -> None:
     """How it ended; no words of the error, for they may repeat what the caller said."""
-    span.set("http.response.status_code", line.status)
-    span.set("http.request.body.size", line.request_bytes)
-    span.set("http.response.body.size", line.response_bytes)
-    if line.first_byte is not None:
-        span.set("hive.first_byte_seconds", line.first_byte)
-    if line.error is not None:
-        tracing.fail_with(span, line.error)
-    elif line.client_gone:
+    span, answer = visit.span, visit.answer
+    span.set("http.response.status_code", answer.status)
+    span.set("http.request.body.size", visit.size)
+    span.set("http.response.body.size", visit.response_bytes)
+    if answer.began is not None:
+        span.set("hive.first_byte_seconds", answer.began - visit.started)
+    if answer.error is not None:
+        tracing.fail_with(span, answer.error)
+    elif client_gone:
         span.fail("client_gone", ours=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Awaitable
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
@@ -70,10 +71,11 @@ class Entry(Protocol):
         """Reserve tokens for a body whose size was not known at `enter`; raises Refused."""
         ...
 
-    async def leave(self) -> None:
+    def leave(self) -> Awaitable[object] | None:
         """It ends now, with `used`: before the caller hears of that, so that a next request finds its place free.
 
-        Waits no longer than one call of a server may take. Leaving the block does nothing more then.
+        Where a server counts, what comes back is awaited for that, no longer than one call of it may take. Leaving
+        the block does nothing more then.
         """
         ...
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from itertools import islice
-from typing import NamedTuple
 
 import structlog
 from prometheus_client import Counter
@@ -31,29 +30,6 @@ LINGER_SECONDS = 0.05
 """A line waits so long for others: nobody is in a hurry for it, and together they cost much less."""
 
 
-class Line(NamedTuple):
-    """One request that has ended.
-
-    started: Unix seconds. seconds: to its end; first_byte: to the first byte of its answer, None where none came.
-    """
-
-    request_id: str
-    tenant_id: str
-    key_id: str
-    method: str
-    path: str
-    status: int
-    error: HiveError | None
-    client_gone: bool
-    started: float
-    seconds: float
-    first_byte: float | None
-    request_bytes: int
-    response_bytes: int
-    usage: UsageSummary | None
-    tags: tuple[str, ...]
-
-
 class RequestLog:
     """Takes lines at once and publishes them in their order, as fast as the bus takes them."""
 
@@ -61,10 +37,10 @@ class RequestLog:
         self._bus = bus
         self._clock = clock
         self._dropped = dropped
-        self._waiting: deque[Line] = deque()
+        self._waiting: deque[RequestLogged] = deque()
         self._more = asyncio.Event()
 
-    def add(self, line: Line) -> None:
+    def add(self, line: RequestLogged) -> None:
         if len(self._waiting) >= MAX_WAITING:
             self._dropped.inc()
             return
@@ -83,9 +59,7 @@ class RequestLog:
         """Publish what waits; what the bus does not take now waits on."""
         while self._waiting:
             try:
-                taken = await self._bus.publish_all(
-                    [_message(line) for line in islice(self._waiting, TOGETHER)]
-                )
+                taken = await self._bus.publish_all([*islice(self._waiting, TOGETHER)])
             except HiveError as error:
                 log.warning("request lines wait for the bus", error=error.message)
                 await self._clock.sleep(PAUSE_SECONDS)
@@ -94,34 +68,18 @@ class RequestLog:
                     self._waiting.popleft()
 
 
-def _message(line: Line) -> RequestLogged:
-    # One by one: the constructor takes nearly twice as long.
-    message = RequestLogged()
-    message.request_id = line.request_id
-    message.tenant_id = line.tenant_id
-    message.key_id = line.key_id
-    message.method = line.method
-    message.path = line.path
-    message.status = line.status
-    message.client_gone = line.client_gone
-    message.started_unix_ms = int(line.started * 1000)
-    message.duration_us = int(line.seconds * 1_000_000)
-    message.request_bytes = line.request_bytes
-    message.response_bytes = line.response_bytes
-    if line.tags:
-        message.tags.extend(line.tags)
-    if line.first_byte is not None:
-        message.first_byte_us = int(line.first_byte * 1_000_000)
-    if line.error is not None:
-        message.error = line.error.kind.label
-        message.error_message = line.error.message[:MAX_MESSAGE_CHARS]
-    if (usage := line.usage) is not None:
-        message.model = usage.model
-        message.provider = usage.provider
-        message.deployment = usage.deployment
-        message.calls = usage.calls
-        message.cache = CacheStatus.ValueType(usage.cache)
-        message.guards.extend(usage.guards)
-        message.guard_verdict = GuardVerdict.ValueType(usage.guard_verdict)
-        message.replayed = usage.replayed
-    return message
+def conclude(line: RequestLogged, error: HiveError | None, usage: UsageSummary | None) -> None:
+    """Say on the line what its request ended with, and what it used; None: nothing is known."""
+    if error is not None:
+        line.error = error.kind.label
+        line.error_message = error.message[:MAX_MESSAGE_CHARS]
+    if usage is not None:
+        # One by one: the constructor takes nearly twice as long.
+        line.model = usage.model
+        line.provider = usage.provider
+        line.deployment = usage.deployment
+        line.calls = usage.calls
+        line.cache = CacheStatus.ValueType(usage.cache)
+        line.guards.extend(usage.guards)
+        line.guard_verdict = GuardVerdict.ValueType(usage.guard_verdict)
+        line.replayed = usage.replayed

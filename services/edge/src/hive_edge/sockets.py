@@ -17,7 +17,7 @@ from hive_edge.gateway import MAX_PATH, Head, principal_of
 from hive_edge.keys import Holder, Keys
 from hive_edge.limits import Entry, Limiter
 from hive_edge.request_ids import new_request_id
-from hive_edge.request_log import Line, RequestLog
+from hive_edge.request_log import RequestLog, conclude
 from hive_relay.asgi import Message, Receive, Scope, Send
 from hive_rpc import Channel
 from hive_runtime import tracing
@@ -38,6 +38,7 @@ from hive_runtime.tags import tags_of
 from hive_runtime.tasks import Tasks
 from hive_runtime.telemetry import Requests
 from modelhive.common.v1.common_pb2 import UsageSummary
+from modelhive.events.v1.usage_pb2 import RequestLogged
 from modelhive.relay.v1.relay_pb2 import Header
 from modelhive.routing.v1.realtime_pb2 import (
     Close,
@@ -124,7 +125,7 @@ class Sockets:
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send, session: _Session) -> None:
         await receive()
-        head = Head.of(scope)
+        head = Head(scope)
         session.tags = head.forwarded.get("x-hive-tags", "")
         credential = head.credential or _key_among(scope["subprotocols"])
         holder = await self._authenticate(credential)
@@ -195,7 +196,8 @@ class Sockets:
         finally:
             listening.cancel()
         entry.used = _tokens(session.usage)
-        await entry.leave()
+        if (telling := entry.leave()) is not None:
+            await telling
         await send({"type": "websocket.close", **closing})
 
     async def _from_client(
@@ -234,25 +236,23 @@ class Sockets:
             if session.error is not None:
                 tracing.fail_with(session.span, session.error)
         accepted = session.accepted
-        self._log.add(
-            Line(
-                request_id=session.request_id,
-                tenant_id=session.tenant_id,
-                key_id=session.key_id,
-                method="GET",
-                path=session.path,
-                status=session.status or 500,
-                error=session.error,
-                client_gone=session.gone,
-                started=self._clock.now() - seconds,
-                seconds=seconds,
-                first_byte=None if accepted is None else accepted - session.started,
-                request_bytes=session.received,
-                response_bytes=session.sent,
-                usage=session.usage,
-                tags=tags_of(session.tags),
-            )
+        line = RequestLogged(
+            request_id=session.request_id,
+            tenant_id=session.tenant_id,
+            key_id=session.key_id,
+            method="GET",
+            path=session.path,
+            status=session.status or 500,
+            client_gone=session.gone,
+            started_unix_ms=int((self._clock.now() - seconds) * 1000),
+            duration_us=int(seconds * 1_000_000),
+            first_byte_us=None if accepted is None else int((accepted - session.started) * 1_000_000),
+            request_bytes=session.received,
+            response_bytes=session.sent,
+            tags=tags_of(session.tags),
         )
+        conclude(line, session.error, session.usage)
+        self._log.add(line)
 
 
 async def _to_client(call: Any, send: Send, session: _Session) -> Close:

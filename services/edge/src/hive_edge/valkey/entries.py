@@ -30,7 +30,7 @@ class Unlimited:
     async def weigh(self, body_bytes: int) -> None:
         return None
 
-    async def leave(self) -> None:
+    def leave(self) -> None:
         return None
 
     def __enter__(self) -> Self:
@@ -88,11 +88,10 @@ class Counted:
             raise reply.refusal(self.limits, 0, tokens)
         self.prompt, self.reserved, self.standing = reply.tokens, tokens, reply.standing
 
-    async def leave(self) -> None:
-        if (telling := self._left()) is not None:
-            await asyncio.wait(
-                [telling]
-            )  # a call of the server has a bound, and ends at once while it is away
+    def leave(self) -> Awaitable[object] | None:
+        telling = self._left()
+        # A call of the server has a bound, and ends at once while it is away.
+        return None if telling is None else asyncio.wait([telling])
 
     def __enter__(self) -> Self:
         return self
