@@ -148,7 +148,7 @@ class Connection(HttpToolsProtocol):
         self.body_seconds = 0.0
         self._await(BODY)
         if self.running is None:
-            self._begin(cycle)
+            self._run(cycle)
         else:
             self.queue.append(cycle)
 
@@ -239,8 +239,12 @@ class Connection(HttpToolsProtocol):
         if isinstance(item, Refusal):
             self._turn_away(item)
         else:
-            self.running = item
-            self.shared.answering.spawn(item.run(self.shared.app), "http request")
+            self._run(item)
+
+    def _run(self, cycle: Cycle) -> None:
+        self.running = cycle
+        shared = self.shared
+        shared.answering.spawn(cycle.run(shared.app), "http request")
 
     def _end(self, at_once: bool) -> None:
         """Close; not at once where bytes may be unread, since the reset could overtake the answer."""

@@ -51,9 +51,10 @@ class MeasuredBus:
     ) -> Subscription:
         topic = _topic(kind, options)
         watched = self._watched(topic, group, _await)
+        handled, monotonic = self._handled.handled, self._clock.monotonic
 
         def run(message: M) -> Awaitable[None] | None:
-            began = self._clock.monotonic()
+            began = monotonic()
             try:
                 rest = handler(message)
             except Exception:
@@ -61,7 +62,7 @@ class MeasuredBus:
                 raise
             if rest is not None:
                 return watched(rest)
-            self._handled.handled(topic, group, 1, self._clock.monotonic() - began)
+            handled(topic, group, 1, monotonic() - began)
             return None
 
         return await self._bus.subscribe_requests(kind, group, run, options)

@@ -33,12 +33,11 @@ class Tally(Collector):
         self._counts: dict[Labels, int] = {}
 
     def add(self, labels: Labels, count: int = 1) -> None:
-        counts = self._counts
-        if labels in counts:
-            counts[labels] += count
-        else:
-            labels = _bounded(labels, counts)
-            counts[labels] = counts.get(labels, 0) + count
+        try:
+            self._counts[labels] += count
+        except KeyError:
+            labels = _bounded(labels, self._counts)
+            self._counts[labels] = self._counts.get(labels, 0) + count
 
     def collect(self) -> Iterable[Metric]:
         family = CounterMetricFamily(self._name, self._help, labels=self._names)
@@ -59,13 +58,13 @@ class Histogram(Collector):
         self._series: dict[Labels, _Series] = {}
 
     def observe(self, labels: Labels, seconds: float) -> None:
-        series = self._of(labels)
+        series = self._series.get(labels) or self._added(labels)
         series.counts[bisect_left(self._bounds, seconds)] += 1
         series.sum += seconds
 
     def observe_all(self, labels: Labels, seconds: Sequence[float]) -> None:
         """The same for each of them, at a cost that hardly depends on how many they are."""
-        series = self._of(labels)
+        series = self._series.get(labels) or self._added(labels)
         ascending, before = sorted(seconds), 0
         for place, bound in enumerate(self._bounds):
             within = bisect_right(ascending, bound)
@@ -80,12 +79,9 @@ class Histogram(Collector):
             family.add_metric(labels, self._buckets(series.counts), series.sum)
         yield family
 
-    def _of(self, labels: Labels) -> _Series:
-        series = self._series.get(labels)
-        if series is None:
-            labels = _bounded(labels, self._series)
-            series = self._series.setdefault(labels, _Series(len(self._shown)))
-        return series
+    def _added(self, labels: Labels) -> _Series:
+        labels = _bounded(labels, self._series)
+        return self._series.setdefault(labels, _Series(len(self._shown)))
 
     def _buckets(self, counts: Sequence[int]) -> list[tuple[str, float]]:
         """Each with all that are shorter."""

@@ -76,9 +76,7 @@ class Counters:
         if refused is not None:
             refused.standing = self.standing(now)
             raise refused
-        request = None if self.requests is None else self.requests.take(1, now)
-        prompt = None if self.tokens is None else self.tokens.take(tokens, now)
-        return Admitted(self, request, prompt, self.standing(now))
+        return Admitted.by_buckets(self, tokens, now)
 
     def refuse_tokens(self, tokens: int, now: int) -> Refused | None:
         """Why so many tokens may not come now; none at all may always."""
@@ -110,22 +108,26 @@ class Counters:
 class Admitted:
     """An `Entry` of `Counters`, with what it has taken of them. It counts as running at once, whatever is limited."""
 
-    __slots__ = ("_counters", "_has_left", "_prompt", "_request", "standing", "used")
+    used = 0
+    standing = UNLIMITED
+    _has_left = False
+    _request: Claim | None = None
+    _prompt: Claim | None = None
 
-    def __init__(
-        self,
-        counters: Counters,
-        request: Claim | None = None,
-        prompt: Claim | None = None,
-        standing: Standing = UNLIMITED,
-    ) -> None:
+    def __init__(self, counters: Counters) -> None:
         counters.running += 1
-        self.used = 0
-        self.standing = standing
-        self._has_left = False
         self._counters = counters
-        self._request = request
-        self._prompt = prompt
+
+    @classmethod
+    def by_buckets(cls, counters: Counters, tokens: int, now: int) -> Admitted:
+        """One that has taken its share of what is limited."""
+        entry = cls(counters)
+        if counters.requests is not None:
+            entry._request = counters.requests.take(1, now)
+        if counters.tokens is not None:
+            entry._prompt = counters.tokens.take(tokens, now)
+        entry.standing = counters.standing(now)
+        return entry
 
     @property
     def reserved(self) -> int:

@@ -254,7 +254,8 @@ class Gateway:
         line.method = visit.scope["method"]
         line.path = visit.path[:MAX_PATH]
         line.status = status
-        line.client_gone = client_gone
+        if client_gone:
+            line.client_gone = True
         line.started_unix_ms = int(visit.now * 1000)
         line.duration_us = int(seconds * 1_000_000)
         if answer.began is not None:

@@ -6,7 +6,6 @@ With random ids every posting and row lands on a page of an index of its own, wh
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 _BYTES = 10
 _TOGETHER = 256
@@ -14,15 +13,16 @@ _TOGETHER = 256
 
 def new_request_id(now: float) -> str:
     """`req_` and 32 hex digits: 12 of the Unix milliseconds, 20 that nobody can guess. now: Unix seconds."""
-    return f"req_{int(now * 1000) & 0xFFFF_FFFF_FFFF:012x}{next(_secrets)}"
+    if not _secrets:
+        _draw()
+    return f"req_{int(now * 1000) & 0xFFFF_FFFF_FFFF:012x}{_secrets.pop()}"
 
 
-def _unguessable() -> Iterator[str]:
+def _draw() -> None:
     """Many at once: asking the kernel for each costs more than all else of an id."""
-    while True:
-        drawn = os.urandom(_BYTES * _TOGETHER).hex()
-        for start in range(0, len(drawn), 2 * _BYTES):
-            yield drawn[start : start + 2 * _BYTES]
+    drawn = os.urandom(_BYTES * _TOGETHER).hex()
+    _secrets.extend(drawn[start : start + 2 * _BYTES] for start in range(0, len(drawn), 2 * _BYTES))
 
 
-_secrets = _unguessable()
+_secrets: list[str] = []
+"""Each is given out once."""
