@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextvars import ContextVar
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -177,6 +179,44 @@ async def test_a_request_for_nobody_is_refused_without_a_time_to_return(bus: Mem
     await subscription.close()
     with pytest.raises(HiveError, match="Nobody listens"):
         await bus.publish(request("c"))
+
+
+async def test_a_stand_in_is_handled_at_once_where_its_handler_takes_such(bus: MemoryBus) -> None:
+    variable: ContextVar[str] = ContextVar("variable", default="unset")
+    heard: list[tuple[object, str]] = []
+
+    def take(stand_in: object) -> None:
+        heard.append((stand_in, variable.get()))
+
+    hand, stand_in = bus.beside(ProbeRequest, LANE.fields), object()
+    assert not hand(stand_in)
+    variable.set("of the subscriber")
+    await bus.subscribe_requests(ProbeRequest, "group", take, replace(LANE, takes_stand_ins=True))
+    variable.set("of the publisher")
+    assert hand(stand_in) and heard == [(stand_in, "of the subscriber")]
+    await bus.close()
+    assert not hand(stand_in)
+
+
+async def test_a_stand_in_passes_neither_those_that_wait_nor_a_handler_that_needs_a_message(
+    bus: MemoryBus,
+) -> None:
+    hand, stuck = bus.beside(ProbeRequest, LANE.fields), Listener[Any]()
+    stuck.hold()
+    await bus.subscribe_requests(ProbeRequest, "group", stuck, replace(ONE_AT_A_TIME, takes_stand_ins=True))
+    await bus.publish(request("runs"))
+    await bus.publish(request("waits"))
+    assert not hand(object())
+    stuck.let_go()
+    assert await bus.drain(5)
+    plain = Listener[ProbeRequest]()
+    await bus.subscribe_requests(ProbeRequest, "group", plain, LANE)
+    assert hand(request("first in turn")) and not hand(object())
+    other = await bus.subscribe_requests(ProbeRequest, "other group", plain, LANE)
+    assert not hand(object())
+    await other.close()
+    assert await bus.drain(5)
+    assert [each.id for each in stuck.got] == ["runs", "waits", "first in turn"] and not plain.got
 
 
 async def test_waiting_requests_are_bounded_in_bytes_and_in_all_groups_or_none(bus: MemoryBus) -> None:

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,9 @@ class NoBus:
 
     async def publish(self, message: object) -> None:
         raise HiveError(Kind.UNAVAILABLE, "the bus is away")
+
+    def beside(self, kind: object, fields: object) -> Callable[[object], bool]:
+        return lambda stand_in: False
 
 
 class Work:

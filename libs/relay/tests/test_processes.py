@@ -34,12 +34,18 @@ class AwayBus:
     async def publish(self, message: object) -> None:
         raise HiveError(Kind.UNAVAILABLE, "the bus is away")
 
+    def beside(self, kind: object, fields: object) -> Callable[[object], bool]:
+        return lambda stand_in: False
+
 
 class SilentBus:
     """A broker that takes records which nobody will ever read."""
 
     async def publish(self, message: object) -> None:
         pass
+
+    def beside(self, kind: object, fields: object) -> Callable[[object], bool]:
+        return lambda stand_in: False
 
 
 class Peer:

@@ -49,9 +49,8 @@ class Instance:
 
     async def start(self, bus: MemoryBus) -> None:
         await self.server.start()
-        await bus.subscribe_requests(
-            RequestEnvelope, "work", self.responder.begin, Options(fields={"service": "work"})
-        )
+        options = Options(fields={"service": "work"}, takes_stand_ins=WAY["beside"])
+        await bus.subscribe_requests(RequestEnvelope, "work", self.responder.begin, options)
 
     async def kill(self) -> None:
         """Everything this process did stops at once, as far as others can see."""
@@ -390,14 +389,14 @@ async def test_a_record_delivered_twice_runs_once(tmp_path: Path) -> None:
         first = await rig.instance(answers(b"a", before=note))
         second = await rig.instance(answers(b"b", before=note))
         call = await rig.caller.call(request())
-        envelope = call.envelope
-        assert envelope is not None
-        await asyncio.gather(*(one.responder.take(envelope) for one in (first, second, first)))
+        asked = call.request
+        assert asked is not None
+        await asyncio.gather(*(one.responder.take(asked) for one in (first, second, first)))
         await call.head()
         call.close()
         await until(lambda: first.responder.in_flight == second.responder.in_flight == 0)
         assert runs == [call.request_id]
-        await second.responder.take(envelope)  # late: nobody waits for it any more
+        await second.responder.take(asked)  # late: nobody waits for it any more
         await until(lambda: second.responder.in_flight == 0)
         assert len(runs) == 1
 
@@ -611,8 +610,8 @@ async def test_whoever_accepted_answers_even_if_the_hand_over_failed(tmp_path: P
             await rig.introduce(instance)
             take = instance.responder.take
 
-            async def takes_and_fails(envelope: RequestEnvelope, take: Any = take) -> None:
-                await take(envelope)
+            async def takes_and_fails(asked: RequestEnvelope | Request, take: Any = take) -> None:
+                await take(asked)
                 await until(lambda: bool(go_given))
                 raise HiveError(Kind.UNAVAILABLE, "the answer to this call was lost")
 

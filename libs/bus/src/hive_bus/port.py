@@ -107,6 +107,8 @@ class Options:
         always handed over one after another.
     fields: values for the place holders in the topic's name.
     grace: seconds that `close` gives the handlers that run before it cancels them.
+    takes_stand_ins: REQUEST: the handler also takes what a publisher in this process gives it in place of a message
+        (`Bus.beside`).
     """
 
     concurrency: int = 256
@@ -114,6 +116,7 @@ class Options:
     retry: Retry = Retry()
     dead_letters: DeadLetterLimit = DeadLetterLimit()
     grace: float = 10.0
+    takes_stand_ins: bool = False
 
     def __post_init__(self) -> None:
         if self.concurrency < 1:
@@ -162,6 +165,15 @@ class Bus(Protocol):
 
         Returns how many of them, from the first on, were taken: fewer where one was refused. Of those behind it
         some may have been taken too. Raises what `publish` does where the first one is refused.
+        """
+        ...
+
+    def beside(self, kind: type[Message], fields: Mapping[str, str]) -> Callable[[object], bool]:
+        """REQUEST: a way to handlers in this process that needs no message.
+
+        The callable gives an object that stands for a message of this kind to the handler whose turn it is, where
+        that is free and `takes_stand_ins`, as `publish` would have given it the message, and says whether it did.
+        Where it did not, `publish` the message. fields: for the place holders in the topic's name.
         """
         ...
 

@@ -34,6 +34,7 @@ class MeasuredBus:
         self._bus = bus
         self.publish = bus.publish
         self.publish_all = bus.publish_all
+        self.beside = bus.beside
         self._clock = clock
         self._handled = Handled(metrics)
         self._burying: list[tuple[tuple[str, str], Buries]] = []

@@ -1,4 +1,4 @@
-"""An envelope as an ASGI scope."""
+"""A request as an ASGI scope."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Any, Protocol
 from urllib.parse import unquote
 
 from hive_relay.exchange import Exchange
-from hive_relay.frames import header_pairs
-from modelhive.relay.v1.relay_pb2 import RequestEnvelope
+from hive_relay.request import Request
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -53,20 +52,22 @@ class AnswerCut(Exception):
     """The answer broke off and its form has no way to say so: the connection has to be cut instead."""
 
 
-def scope_of(envelope: RequestEnvelope, exchange: Exchange) -> Scope:
+def scope_of(request: Request, exchange: Exchange) -> Scope:
     """The HTTP scope that the service's app gets; `scope["hive"]` is the exchange."""
-    path = envelope.path
+    path = request.path
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.4"},
         "http_version": "1.1",
-        "method": envelope.method,
+        "method": request.method,
         "scheme": "http",
         "path": unquote(path) if "%" in path else path,
         "raw_path": path.encode("latin-1"),
-        "query_string": envelope.query.encode("latin-1"),
+        "query_string": request.query.encode("latin-1"),
         "root_path": "",
-        "headers": header_pairs(envelope.headers),
+        "headers": [
+            (name.encode("latin-1"), value.encode("latin-1")) for name, value in request.headers.items()
+        ],
         "client": None,
         "server": None,
         "state": {},

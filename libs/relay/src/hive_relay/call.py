@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextvars import Context, copy_context
 from typing import Protocol
 
-from hive_relay import frames
+from hive_relay.frames import CREDIT_STEP_BYTES, HeaderPairs
 from hive_relay.link import Link
+from hive_relay.replies import NOBODY, Teller
+from hive_relay.request import Request
 from hive_runtime.errors import HiveError, Kind
 from modelhive.common.v1.common_pb2 import UsageSummary
-from modelhive.relay.v1.relay_pb2 import CancelReason, RequestEnvelope
+from modelhive.relay.v1.relay_pb2 import CancelReason
 
 HELD_BYTES = 128 * 1024
 """A preamble longer than this is passed on: holding it would use up the service's credit."""
@@ -34,11 +36,23 @@ class Taker(Protocol):
         ...
 
 
+class Keeper(Protocol):
+    """Whoever keeps the calls that are in flight."""
+
+    def forget(self, call: Call) -> None:
+        """It has ended."""
+        ...
+
+    def gives_elsewhere(self, call: Call) -> bool:
+        """The process that was to answer gave it back: start over with another; false where there is none."""
+        ...
+
+
 class Call:
     """The answer of one request. `head`, then `read` or `pass_on` until the answer ended.
 
     Until content came nothing is shown, so that another process may still answer in place of a lost one.
-    `started` and `deadline` are in the event loop's time; `envelope` is there until the answer is shown.
+    `started` and `deadline` are in the event loop's time; `request` is there until the answer is shown.
     due: when its caller looks at it next: nobody has accepted it by then, or its deadline has come.
     context: of whoever called. losses: processes that were lost with it. silences: attempts that were made because
     nobody accepted. is_bound: no process but the one that it was given to can answer.
@@ -51,31 +65,30 @@ class Call:
     fingerprint = b""
     usage: UsageSummary | None = None
     delivered = 0
-    _head: tuple[int, frames.HeaderPairs] | None = None
+    _head: tuple[int, HeaderPairs] | None = None
     _held = 0
     _uncredited = 0
     _shown = False
     _ended = False
     _error: HiveError | None = None
     _waiter: asyncio.Future[None] | None = None
+    _teller: Teller | None = None
+    """The run that answers, where it is in this process."""
     _taker: Taker | None = None
     """Whoever takes what comes while nobody waits for it."""
     _passing: asyncio.Handle | None = None
 
-    def __init__(
-        self, envelope: RequestEnvelope, started: float, deadline: float, on_close: Callable[[Call], None]
-    ) -> None:
-        self.request_id = envelope.request_id
-        self.service = envelope.service
-        self.envelope: RequestEnvelope | None = envelope
-        self.attempt = envelope.attempt
+    def __init__(self, request: Request, started: float, keeper: Keeper) -> None:
+        self.request_id = request.request_id
+        self.service = request.service
+        self.request: Request | None = request
+        self.attempt = request.attempt
         self.started = started
-        self.deadline = deadline
-        self.due = deadline
+        self.deadline = self.due = request.deadline
         self.context: Context = copy_context()
         self.tried: set[str] = set()
         self._parts: list[bytes] = []
-        self._on_close = on_close
+        self._keeper = keeper
 
     @property
     def shown(self) -> bool:
@@ -88,7 +101,7 @@ class Call:
 
     # What the client's side asks.
 
-    async def head(self) -> tuple[int, frames.HeaderPairs]:
+    async def head(self) -> tuple[int, HeaderPairs]:
         """Status and headers, once content came or the answer ended; raises HiveError where there is none."""
         while not (self._shown or self.finished):
             await self._changed()
@@ -141,7 +154,7 @@ class Call:
     def taken(self, size: int) -> None:
         """The client took so many bytes: the service may send as many more."""
         self._uncredited = uncredited = self._uncredited + size
-        if uncredited >= frames.CREDIT_STEP_BYTES and self.link is not None and not self._ended:
+        if uncredited >= CREDIT_STEP_BYTES and self.link is not None and not self._ended:
             self.link.credit(self.request_id, self.attempt, uncredited)
             self._uncredited = 0
 
@@ -149,10 +162,14 @@ class Call:
         """Forget the request; the service is told to stop where it has not ended. May be called twice."""
         self.give_up(reason, HiveError(Kind.UNAVAILABLE, "The request was given up."))
 
-    # What the service's side brings.
+    # What the service's side brings: it is a `Listener` of one attempt at a time.
 
-    def on_head(self, status: int, headers: frames.HeaderPairs) -> None:
-        """headers: this call's own from now on."""
+    def listen_to(self, teller: Teller) -> None:
+        """Hear what a run of this process tells, until the call has ended or starts over."""
+        self._teller = teller
+        teller.listener = self
+
+    def on_head(self, status: int, headers: HeaderPairs) -> None:
         if self._head is None:
             self._head = status, headers
 
@@ -163,13 +180,15 @@ class Call:
             if not (content or self._held > HELD_BYTES):
                 return
             self._shown = True
-            self.envelope = None  # nobody else will need it, and a stream may go on for long
+            self.request = None  # nobody else will need it, and a stream may go on for long
         if self._taker is None:
             self._wake()
         elif self._passing is None:
             self._passing = asyncio.get_running_loop().call_soon(self._pass)
 
-    def on_end(self, error: HiveError | None, usage: UsageSummary | None) -> None:
+    def on_end(self, error: HiveError | None, usage: UsageSummary | None, given_back: bool = False) -> None:
+        if given_back and not self._shown and self._keeper.gives_elsewhere(self):
+            return
         self.usage = usage
         self._ended = True
         self._settle(error)
@@ -187,6 +206,7 @@ class Call:
 
     def restart(self, attempt: int) -> None:
         """Forget what a lost process had sent: nobody saw it."""
+        self._listen_no_more()
         self.attempt = attempt
         self.link = None
         self._head = None
@@ -197,14 +217,23 @@ class Call:
         self._error = error
         if error is not None and not self._shown:
             self._parts.clear()
-        self._on_close(self)
+        self._listen_no_more()
+        self._keeper.forget(self)
         self._wake()
+
+    def _listen_no_more(self) -> None:
+        if self._teller is not None:
+            self._teller.listener = NOBODY
+            self._teller = None
 
     def _taken_out(self) -> bytes:
         """All bytes that are ready, which counts as their delivery."""
         parts = self._parts
-        data = parts[0] if len(parts) == 1 else b"".join(parts)
-        parts.clear()
+        if len(parts) == 1:
+            data = parts.pop()
+        else:
+            data = b"".join(parts)
+            parts.clear()
         self.delivered += len(data)
         return data
 

@@ -1,4 +1,4 @@
-"""The caller's side of the relay: sends envelopes, serves `Replies`, and decides who runs a request.
+"""The caller's side of the relay: sends requests, serves `Replies`, and decides who runs a request.
 
 The rules, all in this file:
 * Exactly one (attempt, process) gets `Go`; every other `Accepted` is told that it is stale.
@@ -16,10 +16,12 @@ that is looked for is found the same way: whoever gets an envelope introduces it
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from math import ceil
 from typing import Any
+
+import msgspec
 
 from hive_bus import Bus
 from hive_relay import frames
@@ -27,15 +29,14 @@ from hive_relay.call import Call
 from hive_relay.link import Link, StreamLink
 from hive_relay.losses import MOST_LOSSES, CostlyBodies, fingerprint_of
 from hive_relay.replies import Key
+from hive_relay.request import Request, envelope_of
 from hive_relay.stream_id import stream_lost, tag_of
 from hive_rpc import Network, Server, error_of
 from hive_runtime.alarm import NEVER, Alarm
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError, Kind
 from hive_runtime.tasks import Tasks
-from modelhive.common.v1.common_pb2 import Principal, UsageSummary
 from modelhive.relay.v1.relay_pb2 import (
-    BlobReference,
     CancelReason,
     ExecuteRequest,
     Hello,
@@ -68,29 +69,6 @@ FEWEST_KNOCKS = 4
 """Calls of a service by its name at once, while one of its instances is looked for."""
 
 
-@dataclass(slots=True)
-class Request:
-    """An HTTP request for a service.
-
-    path: percent-encoded, without the query. seconds: until the deadline.
-    queued: through the bus (work), or directly (reads, deletes). owner: the tag of the one instance that can answer
-    (`stream_id.tag_of`); empty: any can.
-    """
-
-    request_id: str
-    service: str
-    method: str
-    path: str
-    principal: Principal
-    seconds: float
-    query: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | BlobReference = b""
-    queued: bool = True
-    traceparent: str = ""
-    owner: str = ""
-
-
 class Caller(RepliesServicer):
     """Sends requests to services and hands out their answers; it is served with `attach` by `server`."""
 
@@ -114,7 +92,7 @@ class Caller(RepliesServicer):
         self._patience = patience
         self._calls: dict[str, Call] = {}
         self._links: dict[str, dict[str, Link]] = {}  # by service and instance
-        self._carried: dict[Link, set[Call]] = {}
+        self._ways_beside: dict[str, Callable[[object], bool]] = {}  # by service
         self._costly = CostlyBodies()
         self._turn = 0
         self._alarm = Alarm(self._look_at_calls)
@@ -131,20 +109,20 @@ class Caller(RepliesServicer):
         """
         owner = await self._find(request.service, request.owner) if request.owner else None
         now = asyncio.get_running_loop().time()
-        envelope = self._envelope(request)
-        self._costly.check(envelope)
-        call = Call(envelope, now, now + request.seconds, self._forget)
+        request.reply_to = self._server.address
+        request.deadline = now + request.seconds
+        self._costly.check(request)
+        call = Call(request, now, self)
         self._calls[request.request_id] = call
-        self._be_patient(call, now)
-        try:
-            if owner is not None:
-                call.is_bound = True
-                self._tasks.spawn(self._hand_over(call, envelope, owner), "relay to the owner")
-            else:
-                await self._send(call, envelope, request.queued)
-        except BaseException:
-            call.close()
-            raise
+        is_sent = owner is None and request.queued and self._way_beside(request.service)(request)
+        if call.link is None:
+            self._be_patient(call, now)
+        if not is_sent:
+            try:
+                await self._send(call, request, owner)
+            except BaseException:
+                call.close()
+                raise
         return call
 
     def give_all_up(self) -> None:
@@ -158,7 +136,6 @@ class Caller(RepliesServicer):
     ) -> AsyncIterator[OpenResponse]:
         """One stream per service process: its reply frames in, our frames out."""
         link = StreamLink()
-        self.join(link)
         reader = self._tasks.spawn(self._listen(link, request_iterator), "relay replies")
         try:
             while batch := await link.mailbox.take():
@@ -169,15 +146,12 @@ class Caller(RepliesServicer):
 
     # What services tell, be it over a stream or in this process.
 
-    def join(self, link: Link) -> None:
-        """A service process is there; it says `Hello` next."""
-        self._carried[link] = set()
-
     def part(self, link: Link) -> None:
         """A service process is gone: others answer what it had not begun to. May be called twice."""
         link.close()
         self._unlist(link)
-        for call in self._carried.pop(link, ()):
+        calls, link.calls = link.calls, set()
+        for call in calls:
             self._lost(call, link)
 
     def on_hello(self, link: Link, peer: Hello) -> None:
@@ -188,60 +162,48 @@ class Caller(RepliesServicer):
         link.leaving = True
         self._unlist(link)
 
-    def on_accepted(self, link: Link, key: Key) -> None:
+    def on_accepted(self, link: Link, key: Key) -> Call | None:
+        """The call, whose one attempt this is from now on; None where it is stale."""
         request_id, attempt = key
         call = self._calls.get(request_id)
         if call is None or call.link is not None or call.attempt != attempt:
-            link.cancel(request_id, attempt, CancelReason.CANCEL_REASON_STALE)
-            return
+            return None
         call.link = link
         call.tried.add(link.peer.instance)
-        self._carried[link].add(call)
+        link.calls.add(call)
         call.due = call.deadline
         self._alarm.at(call.deadline)
-        link.go(request_id, attempt)
+        return call
 
-    def awaited(self, link: Link, key: Key) -> Call | None:
-        """The call that waits for what comes of this attempt; None where nobody does any more."""
-        call = self._calls.get(key[0])
-        return call if call is not None and call.link is link and call.attempt == key[1] else None
+    # What calls tell.
 
-    def on_end(
-        self, link: Link, call: Call, error: HiveError | None, usage: UsageSummary | None, given_back: bool
-    ) -> None:
-        if given_back and not call.shown:
-            self._carried[link].discard(call)
-            if self._elsewhere(call):
-                return
-        call.on_end(error, usage)
+    def forget(self, call: Call) -> None:
+        self._calls.pop(call.request_id, None)
+        if call.link is not None:
+            call.link.calls.discard(call)
+
+    def gives_elsewhere(self, call: Call) -> bool:
+        if call.link is not None:
+            call.link.calls.discard(call)
+        return self._elsewhere(call)
 
     # How a request reaches a process.
 
-    def _envelope(self, request: Request) -> RequestEnvelope:
-        # One by one: the constructor takes twice as long.
-        envelope = RequestEnvelope()
-        envelope.request_id = request.request_id
-        envelope.attempt = 1
-        envelope.service = request.service
-        envelope.reply_to = self._server.address
-        envelope.method = request.method
-        envelope.path = request.path
-        envelope.query = request.query
-        envelope.principal.CopyFrom(request.principal)
-        envelope.deadline_unix_ms = int((self._clock.now() + request.seconds) * 1000)
-        envelope.traceparent = request.traceparent
-        for name, value in request.headers.items():
-            envelope.headers.add(name=name, value=value)
-        if isinstance(request.body, BlobReference):
-            envelope.blob.CopyFrom(request.body)
-        else:
-            envelope.body = request.body
-        return envelope
+    def _way_beside(self, service: str) -> Callable[[object], bool]:
+        """To a process of the service that is this one (`Bus.beside`)."""
+        way = self._ways_beside.get(service)
+        if way is None:
+            way = self._ways_beside[service] = self._bus.beside(RequestEnvelope, {"service": service})
+        return way
 
-    async def _send(self, call: Call, envelope: RequestEnvelope, queued: bool) -> None:
-        if queued:
+    async def _send(self, call: Call, request: Request, owner: Link | None) -> None:
+        if owner is not None:
+            call.is_bound = True
+            self._tasks.spawn(self._hand_over(call, request, owner), "relay to the owner")
+            return
+        if request.queued:
             try:
-                await self._bus.publish(envelope)
+                await self._bus.publish(envelope_of(request, self._clock))
             except HiveError as error:
                 if error.kind is not Kind.UNAVAILABLE or error.retry_after is not None:
                     raise  # a bus that is full says when to come back; only one that is away is passed by
@@ -250,7 +212,7 @@ class Caller(RepliesServicer):
         link = None if self._looks_around(call.service) else self._another(call)
         if link is not None:
             call.tried.add(link.peer.instance)
-        self._tasks.spawn(self._hand_over(call, envelope, link), "relay direct")
+        self._tasks.spawn(self._hand_over(call, request, link), "relay direct")
 
     async def _find(self, service: str, tag: str) -> Link:
         """The live instance with this tag. Raises HiveError `upstream_failed` where it is none, after a while."""
@@ -330,7 +292,7 @@ class Caller(RepliesServicer):
             return None
         links = self._links.get(call.service, {})
         free = [link for link in links.values() if link.peer.instance not in call.tried]
-        return min(free, key=lambda link: len(self._carried[link]), default=None)
+        return min(free, key=lambda link: len(link.calls), default=None)
 
     def _reaches_others(self, call: Call) -> bool:
         return not call.is_bound and self._network.reaches_others(call.service)
@@ -350,21 +312,19 @@ class Caller(RepliesServicer):
 
         From now on earlier attempts are stale.
         """
-        assert call.envelope is not None, "an answer that was shown is nobody else's any more"
+        assert call.request is not None, "an answer that was shown is nobody else's any more"
         call.restart(call.attempt + 1)
         if link is not None:
             call.tried.add(link.peer.instance)
-        envelope = RequestEnvelope()
-        envelope.CopyFrom(call.envelope)
-        envelope.attempt = call.attempt
-        call.envelope = envelope
-        self._tasks.spawn(self._hand_over(call, envelope, link), "relay attempt")
+        call.request = msgspec.structs.replace(call.request, attempt=call.attempt)
+        self._tasks.spawn(self._hand_over(call, call.request, link), "relay attempt")
 
-    async def _hand_over(self, call: Call, envelope: RequestEnvelope, link: Link | None) -> None:
-        """Give the envelope to one process directly; where it cannot take it, to another one."""
+    async def _hand_over(self, call: Call, request: Request, link: Link | None) -> None:
+        """Give the request to one process directly; where it cannot take it, to another one."""
         pauses = iter(PAUSES)
+        envelope = envelope_of(request, self._clock)
         while (error := await self._execute(envelope, link)) is not None:
-            if error.kind is Kind.TIMEOUT or not self._waits_for(call, envelope):
+            if error.kind is Kind.TIMEOUT or not self._waits_for(call, request):
                 return  # whoever accepts it answers, whatever became of our call; the timer knows if nobody does
             if (other := self._another(call)) is not None:
                 self._attempt_again(call, other)
@@ -378,12 +338,12 @@ class Caller(RepliesServicer):
                 return
             link = None
             await self._clock.sleep(next(pauses, PAUSES[-1]))
-            if not self._waits_for(call, envelope):
+            if not self._waits_for(call, request):
                 return
 
-    def _waits_for(self, call: Call, envelope: RequestEnvelope) -> bool:
+    def _waits_for(self, call: Call, request: Request) -> bool:
         """Whether this attempt still has to be accepted by someone."""
-        return not call.finished and call.attempt == envelope.attempt and call.link is None
+        return not call.finished and call.attempt == request.attempt and call.link is None
 
     async def _execute(
         self, envelope: RequestEnvelope, link: Link | None, seconds: float | None = None
@@ -398,7 +358,7 @@ class Caller(RepliesServicer):
 
     # What comes back.
 
-    async def _listen(self, link: Link, requests: AsyncIterator[OpenRequest]) -> None:
+    async def _listen(self, link: StreamLink, requests: AsyncIterator[OpenRequest]) -> None:
         try:
             async for request in requests:
                 for frame in request.frames:
@@ -406,7 +366,7 @@ class Caller(RepliesServicer):
         finally:
             link.close()
 
-    def _on_frame(self, link: Link, frame: ReplyFrame) -> None:
+    def _on_frame(self, link: StreamLink, frame: ReplyFrame) -> None:
         kind = frame.WhichOneof("frame")
         if kind == "hello":
             self.on_hello(link, frame.hello)
@@ -414,13 +374,16 @@ class Caller(RepliesServicer):
         if kind == "goodbye":
             self.on_goodbye(link)
             return
-        key = frame.request_id, frame.attempt
+        request_id, attempt = frame.request_id, frame.attempt
         if kind == "accepted":
-            self.on_accepted(link, key)
+            if self.on_accepted(link, (request_id, attempt)) is None:
+                link.cancel(request_id, attempt, CancelReason.CANCEL_REASON_STALE)
+            else:
+                link.go(request_id, attempt)
             return
-        call = self.awaited(link, key)
-        if call is None:
-            return
+        call = self._calls.get(request_id)
+        if call is None or call.link is not link or call.attempt != attempt:
+            return  # nobody waits for what comes of this attempt any more
         if kind == "chunk":
             call.on_chunk(frame.chunk.data, frame.chunk.content)
         elif kind == "head":
@@ -429,7 +392,7 @@ class Caller(RepliesServicer):
             end = frame.end
             error = error_of(end.failure) if end.HasField("failure") else None
             usage = end.usage if end.HasField("usage") else None
-            self.on_end(link, call, error, usage, end.given_back)
+            call.on_end(error, usage, end.given_back)
 
     def _unlist(self, link: Link) -> None:
         links = self._links.get(link.peer.service, {})
@@ -457,12 +420,7 @@ class Caller(RepliesServicer):
 
     def _count_loss(self, call: Call) -> None:
         call.losses += 1
-        if call.envelope is not None:
-            call.fingerprint = fingerprint_of(call.envelope)
+        if call.request is not None:
+            call.fingerprint = fingerprint_of(call.request)
         if call.losses >= MOST_LOSSES:
             self._costly.add(call.fingerprint)
-
-    def _forget(self, call: Call) -> None:
-        self._calls.pop(call.request_id, None)
-        if call.link is not None:
-            self._carried.get(call.link, set()).discard(call)

@@ -11,14 +11,14 @@ A service's ASGI app finds it as `scope["hive"]`. Three habits come with it:
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, cast
+
+import msgspec
 
 from modelhive.common.v1.common_pb2 import Principal, UsageSummary
 
 
-@dataclass(slots=True)
-class Exchange:
+class Exchange(msgspec.Struct, eq=False):
     """One (request, attempt) as the service sees it; `deadline` is in the clock's monotonic seconds."""
 
     request_id: str

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
 
 from hive_relay import frames
 from hive_relay.mailbox import Mailbox
 from modelhive.relay.v1.relay_pb2 import CallerFrame, CancelReason, Hello
 
+if TYPE_CHECKING:
+    from hive_relay.call import Call
+
 
 class Link(ABC):
     """Who is at the other end, once it said `Hello`.
 
-    leaving: it said `Goodbye`, so it takes no more, and its end will be no accident.
+    leaving: it said `Goodbye`, so it takes no more, and its end will be no accident. calls: that it is to answer.
     """
 
     def __init__(self) -> None:
         self.peer = Hello()
         self.leaving = False
-
-    @abstractmethod
-    def go(self, request_id: str, attempt: int) -> None:
-        """This attempt of this process may begin what cannot be undone."""
+        self.calls: set[Call] = set()
 
     @abstractmethod
     def credit(self, request_id: str, attempt: int, size: int) -> None:
@@ -44,6 +45,7 @@ class StreamLink(Link):
         self.mailbox: Mailbox[CallerFrame] = Mailbox()
 
     def go(self, request_id: str, attempt: int) -> None:
+        """This attempt of this process may begin what cannot be undone."""
         self.mailbox.put(frames.go(request_id, attempt))
 
     def credit(self, request_id: str, attempt: int, size: int) -> None:

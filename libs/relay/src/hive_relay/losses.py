@@ -6,8 +6,9 @@ import asyncio
 from collections import OrderedDict
 from hashlib import blake2b
 
+from hive_relay.request import Request
 from hive_runtime.errors import HiveError, Kind
-from modelhive.relay.v1.relay_pb2 import RequestEnvelope
+from modelhive.relay.v1.relay_pb2 import BlobReference
 
 MOST_LOSSES = 2
 """A request that took so many processes down with it is not given to another one."""
@@ -34,9 +35,9 @@ class CostlyBodies:
         if len(self._until) > _MOST_REMEMBERED:
             self._until.popitem(last=False)
 
-    def check(self, envelope: RequestEnvelope) -> None:
+    def check(self, request: Request) -> None:
         """Raises HiveError `upstream_failed` for a request that is refused; costs nothing while none is."""
-        if self._until and (error := self.refusal(fingerprint_of(envelope))):
+        if self._until and (error := self.refusal(fingerprint_of(request))):
             raise error
 
     def refusal(self, fingerprint: bytes) -> HiveError | None:
@@ -56,11 +57,11 @@ class CostlyBodies:
         )
 
 
-def fingerprint_of(envelope: RequestEnvelope) -> bytes:
+def fingerprint_of(request: Request) -> bytes:
     """The same for what a tenant sends again unchanged, but for bodies in storage without a checksum."""
     digest = blake2b(digest_size=16)
-    for text in (envelope.principal.tenant_id, envelope.method, envelope.path, envelope.query):
+    for text in (request.principal.tenant_id, request.method, request.path, request.query):
         digest.update(text.encode() + b"\0")
-    blob = envelope.blob
-    digest.update(blob.digest or blob.path.encode() or envelope.body)
+    body = request.body
+    digest.update(body.digest or body.path.encode() if isinstance(body, BlobReference) else body)
     return digest.digest()

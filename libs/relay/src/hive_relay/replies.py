@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Protocol
 
 from hive_relay import frames
 from hive_relay.frames import HeaderPairs
@@ -13,6 +14,48 @@ from modelhive.relay.v1.relay_pb2 import Hello, ReplyFrame
 
 Key = tuple[str, int]
 """A request's id and the number of the attempt."""
+
+
+class Listener(Protocol):
+    """Who hears what comes of one attempt, in order."""
+
+    def on_head(self, status: int, headers: HeaderPairs) -> None:
+        """headers: the listener's own from now on."""
+
+    def on_chunk(self, data: bytes, content: bool) -> None:
+        """A part of the body. content: it holds more than keep-alives and preamble."""
+
+    def on_end(self, error: HiveError | None, usage: UsageSummary | None, given_back: bool = False) -> None:
+        """The last of an attempt. given_back: this process goes down, and another one may run it."""
+
+
+class Nobody:
+    """Listens to what nobody waits for (any more)."""
+
+    def on_head(self, status: int, headers: HeaderPairs) -> None:
+        return
+
+    def on_chunk(self, data: bytes, content: bool) -> None:
+        return
+
+    def on_end(self, error: HiveError | None, usage: UsageSummary | None, given_back: bool = False) -> None:
+        return
+
+
+NOBODY = Nobody()
+
+
+class Teller(Protocol):
+    """An attempt that this process runs, and who listens to it."""
+
+    key: Key
+    listener: Listener
+
+    def on_go(self) -> None:
+        """It may begin what cannot be undone."""
+
+    def on_cancel(self) -> None:
+        """Nobody waits for its answer."""
 
 
 class Replies(ABC):
@@ -27,21 +70,8 @@ class Replies(ABC):
         """No further request is taken."""
 
     @abstractmethod
-    def accepted(self, key: Key) -> None:
-        """This process would run it."""
-
-    @abstractmethod
-    def head(self, key: Key, status: int, headers: HeaderPairs) -> None: ...
-
-    @abstractmethod
-    def chunk(self, key: Key, data: bytes, content: bool) -> None:
-        """A part of the body. content: it holds more than keep-alives and preamble."""
-
-    @abstractmethod
-    def end(
-        self, key: Key, error: HiveError | None, usage: UsageSummary | None, given_back: bool = False
-    ) -> None:
-        """The last of an attempt. given_back: this process goes down, and another one may run it."""
+    def accepted(self, teller: Teller) -> None:
+        """This process would run it; from now on it has somebody who listens."""
 
     @property
     @abstractmethod
@@ -69,19 +99,9 @@ class StreamReplies(Replies):
     def goodbye(self) -> None:
         self.mailbox.put(frames.goodbye())
 
-    def accepted(self, key: Key) -> None:
-        self.mailbox.put(frames.accepted(*key))
-
-    def head(self, key: Key, status: int, headers: HeaderPairs) -> None:
-        self.mailbox.put(frames.head(*key, status, headers))
-
-    def chunk(self, key: Key, data: bytes, content: bool) -> None:
-        self.mailbox.put(frames.chunk(*key, data, content), len(data))
-
-    def end(
-        self, key: Key, error: HiveError | None, usage: UsageSummary | None, given_back: bool = False
-    ) -> None:
-        self.mailbox.put(frames.end(*key, error, usage, given_back))
+    def accepted(self, teller: Teller) -> None:
+        teller.listener = _Framing(self.mailbox, teller.key)
+        self.mailbox.put(frames.accepted(*teller.key))
 
     @property
     def is_full(self) -> bool:
@@ -92,3 +112,20 @@ class StreamReplies(Replies):
 
     def close(self) -> None:
         self.mailbox.close()
+
+
+class _Framing:
+    """Makes frames of what comes of one attempt."""
+
+    def __init__(self, mailbox: Mailbox[ReplyFrame], key: Key) -> None:
+        self._mailbox = mailbox
+        self._key = key
+
+    def on_head(self, status: int, headers: HeaderPairs) -> None:
+        self._mailbox.put(frames.head(*self._key, status, headers))
+
+    def on_chunk(self, data: bytes, content: bool) -> None:
+        self._mailbox.put(frames.chunk(*self._key, data, content), len(data))
+
+    def on_end(self, error: HiveError | None, usage: UsageSummary | None, given_back: bool = False) -> None:
+        self._mailbox.put(frames.end(*self._key, error, usage, given_back))

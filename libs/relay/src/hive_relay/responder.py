@@ -1,4 +1,4 @@
-"""The service's side of the relay: takes envelopes, queued or direct; one reply stream per caller.
+"""The service's side of the relay: takes requests, queued or direct; one reply stream per caller.
 
 With a caller in the same process no stream is needed (`beside.py`).
 """
@@ -17,6 +17,7 @@ from hive_relay.asgi import App
 from hive_relay.beside import LinkBeside, RepliesBeside
 from hive_relay.caller import Caller
 from hive_relay.replies import Key, Replies, StreamReplies
+from hive_relay.request import Request, request_of
 from hive_relay.run import Run, going_down
 from hive_rpc import Network, Server
 from hive_runtime import tracing
@@ -92,7 +93,7 @@ class Responder(GatewayServicer):
         self._beside = beside
         self._places = bounds.requests
         self._queue: deque[asyncio.Future[None]] = deque()
-        """Envelopes that wait for a place."""
+        """Requests that wait for a place."""
         self._alarm = Alarm(self._look_at_runs)
         self._body_bytes = 0
         self._askers: dict[str, Asker] = {}
@@ -103,26 +104,28 @@ class Responder(GatewayServicer):
     def in_flight(self) -> int:
         return sum(len(asker.runs) for asker in self._askers.values())
 
-    def begin(self, envelope: RequestEnvelope) -> Awaitable[None] | None:
+    def begin(self, asked: RequestEnvelope | Request) -> Awaitable[None] | None:
         """Start answering; an awaitable, which does so in its turn, while as many requests run as may.
 
-        An envelope whose deadline has passed, or that runs here already, is dropped.
+        A request whose deadline has passed, or that runs here already, is dropped. It comes without an envelope from
+        a caller in this process.
         """
+        request = asked if isinstance(asked, Request) else request_of(asked, self._clock)
         if not self._places:
-            return self._begin_later(envelope)
+            return self._begin_later(request)
         self._places -= 1
-        self._begin_in_place(envelope)
+        self._begin_in_place(request)
         return None
 
-    async def take(self, envelope: RequestEnvelope) -> None:
+    async def take(self, asked: RequestEnvelope | Request) -> None:
         """The same; returns once it is answered."""
-        if (later := self.begin(envelope)) is not None:
+        if (later := self.begin(asked)) is not None:
             await later
 
-    async def _begin_later(self, envelope: RequestEnvelope) -> None:
+    async def _begin_later(self, request: Request) -> None:
         if self._places:  # one was given back since
             self._places -= 1
-            self._begin_in_place(envelope)
+            self._begin_in_place(request)
             return
         turn = asyncio.get_running_loop().create_future()
         self._queue.append(turn)
@@ -132,7 +135,7 @@ class Responder(GatewayServicer):
             if not turn.cancelled():
                 self._free_place()
             raise
-        self._begin_in_place(envelope)
+        self._begin_in_place(request)
 
     def _free_place(self) -> None:
         """Give the place to who waits longest."""
@@ -143,13 +146,14 @@ class Responder(GatewayServicer):
                 return
         self._places += 1
 
-    def _begin_in_place(self, envelope: RequestEnvelope) -> None:
+    def _begin_in_place(self, request: Request) -> None:
         try:
-            run, asker = self._admit(envelope)
+            asker = self._asker(request.reply_to)
+            run = self._admit(request, asker)
         except BaseException:
             self._free_place()
             raise
-        if run is None or asker is None:
+        if run is None:
             self._free_place()
             return
         asker.runs[run.key] = run
@@ -162,7 +166,7 @@ class Responder(GatewayServicer):
             done()
             raise
         self._alarm.at(run.deadline)
-        asker.replies.accepted(run.key)
+        asker.replies.accepted(run)
 
     async def Execute(self, request: ExecuteRequest, context: Any) -> ExecuteResponse:
         if self._draining:
@@ -199,20 +203,19 @@ class Responder(GatewayServicer):
         if carriers:
             await asyncio.wait(carriers, timeout=LAST_FRAMES_SECONDS)
 
-    def _admit(self, envelope: RequestEnvelope) -> tuple[Run | None, Asker | None]:
-        left = envelope.deadline_unix_ms / 1000 - self._clock.now()
-        asker = self._asker(envelope.reply_to)
-        if left <= 0 or (envelope.request_id, envelope.attempt) in asker.runs:
-            return None, None
-        run = Run(envelope, asker.replies, self._blobs, asyncio.get_running_loop().time() + left)
-        if self._body_bytes + run.claimed_bytes > self._bounds.body_bytes:
+    def _admit(self, request: Request, asker: Asker) -> Run | None:
+        """None where it is not to run: it came too late or twice, or is refused."""
+        run = Run(request, asker.replies, self._blobs)
+        if run.deadline <= asyncio.get_running_loop().time() or run.key in asker.runs:
+            return None
+        if run.claimed_bytes and self._body_bytes + run.claimed_bytes > self._bounds.body_bytes:
             run.refuse(HiveError(Kind.UNAVAILABLE, "Too many large bodies at once.", retry_after=1))
-            return None, None
+            return None
         if self._draining:
             run.decline()
-            return None, None
+            return None
         self._body_bytes += run.claimed_bytes
-        return run, asker
+        return run
 
     def _done(self, run: Run, asker: Asker) -> None:
         del asker.runs[run.key]

@@ -1,4 +1,4 @@
-"""One envelope being answered: the ASGI app on one side, reply frames on the other."""
+"""One request being answered: the ASGI app on one side, whoever listens to its answer on the other."""
 
 from __future__ import annotations
 
@@ -7,25 +7,27 @@ from collections.abc import AsyncIterator
 
 import structlog
 
-from hive_relay import frames
 from hive_relay.asgi import App, Message, scope_of
 from hive_relay.exchange import Exchange
-from hive_relay.replies import Replies
+from hive_relay.frames import CHUNK_BYTES, CREDIT_BYTES
+from hive_relay.replies import NOBODY, Listener, Replies
+from hive_relay.request import Request
 from hive_runtime.blobs import Blobs
 from hive_runtime.errors import HiveError, Kind
 from modelhive.common.v1.common_pb2 import UsageSummary
-from modelhive.relay.v1.relay_pb2 import RequestEnvelope
+from modelhive.relay.v1.relay_pb2 import BlobReference
 
 log = structlog.get_logger(__name__)
 
 
 class Run:
-    """Feeds the app the request, turns what it sends into frames, and holds it back where credit is used up.
+    """Feeds the app the request, tells what it sends, and holds it back where credit is used up.
 
     deadline: in the event loop's time. is_owed: the caller waits for the end of it. claimed_bytes: of a body in blob
     storage.
     """
 
+    listener: Listener = NOBODY
     task: asyncio.Task[None] | None = None
     is_owed = True
     has_expired = False
@@ -38,25 +40,27 @@ class Run:
     _started = False
     _over: asyncio.Future[None] | None = None
 
-    def __init__(self, envelope: RequestEnvelope, replies: Replies, blobs: Blobs, deadline: float) -> None:
-        self.key = (envelope.request_id, envelope.attempt)
-        self.deadline = deadline
-        self.claimed_bytes = envelope.blob.size_bytes if envelope.HasField("blob") else 0
-        self._envelope: RequestEnvelope | None = envelope
+    def __init__(self, request: Request, replies: Replies, blobs: Blobs) -> None:
+        self.key = (request.request_id, request.attempt)
+        self.deadline = request.deadline
+        body = request.body
+        self.claimed_bytes = body.size_bytes if isinstance(body, BlobReference) else 0
+        self._request: Request | None = request
         self._replies = replies
         self._blobs = blobs
-        self._credit = frames.CREDIT_BYTES
+        self._credit = CREDIT_BYTES
 
     async def execute(self, app: App) -> None:
         """Answer the request to its end; only cancellation leaves it without an `End`."""
         self._has_begun = True
-        envelope = self._envelope
-        assert envelope is not None
+        request = self._request
+        assert request is not None
+        request_id, attempt = self.key
         exchange = Exchange(
-            *self.key, envelope.principal, self.deadline, envelope.traceparent, go=self._wait_for_go
+            request_id, attempt, request.principal, self.deadline, request.traceparent, self._wait_for_go
         )
-        scope = scope_of(envelope, exchange)
-        del envelope
+        scope = scope_of(request, exchange)
+        del request
         try:
             await app(scope, self.receive, self.send)
         except HiveError as error:
@@ -86,22 +90,22 @@ class Run:
 
     def refuse(self, error: HiveError) -> None:
         """Answer with an error, without running the app."""
-        self._replies.accepted(self.key)
+        self._replies.accepted(self)
         self.end(error)
 
     def end(self, error: HiveError | None, usage: UsageSummary | None = None) -> None:
-        """The last frame."""
+        """The last that is told."""
         self.is_owed = False
-        self._replies.end(self.key, error, usage)
+        self.listener.on_end(error, usage)
 
     def give_back(self) -> None:
-        """The last frame of what this process will not finish, because it is going down."""
+        """The last that is told of what this process will not finish, because it is going down."""
         self.is_owed = False
-        self._replies.end(self.key, going_down(), None, given_back=True)
+        self.listener.on_end(going_down(), None, given_back=True)
 
     def decline(self) -> None:
         """Give the request back without running the app."""
-        self._replies.accepted(self.key)
+        self._replies.accepted(self)
         self.give_back()
 
     # What the caller says.
@@ -134,13 +138,14 @@ class Run:
             self._over = self._over or asyncio.get_running_loop().create_future()
             await asyncio.shield(self._over)
             return {"type": "http.disconnect"}
-        envelope = self._envelope
-        if envelope is not None:
-            self._envelope = None  # a stream may go on for long, and its request's body is large
-            if not envelope.HasField("blob"):
+        request = self._request
+        if request is not None:
+            self._request = None  # a stream may go on for long, and its request's body is large
+            body = request.body
+            if not isinstance(body, BlobReference):
                 self._received = True
-                return {"type": "http.request", "body": envelope.body, "more_body": False}
-            self._parts = self._blobs.read(envelope.blob.path)
+                return {"type": "http.request", "body": body, "more_body": False}
+            self._parts = self._blobs.read(body.path)
         assert self._parts is not None
         async for part in self._parts:
             return {"type": "http.request", "body": part, "more_body": True}
@@ -150,29 +155,29 @@ class Run:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._started = True
-            self._replies.head(self.key, message["status"], list(message.get("headers", ())))
+            self.listener.on_head(message["status"], list(message.get("headers", ())))
             return
-        body, replies = message.get("body", b""), self._replies
+        body = message.get("body", b"")
         size, content = len(body), message.get("hive.content", True)
-        if size > frames.CHUNK_BYTES or size > self._credit or replies.is_full:
+        if size > CHUNK_BYTES or size > self._credit or self._replies.is_full:
             await self._send_in_parts(body, content)
         elif size:
             self._credit -= size
-            replies.chunk(self.key, body, content)
+            self.listener.on_chunk(body, content)
         if self._over is not None and not message.get("more_body", False) and not self._over.done():
             self._over.set_result(None)
 
     async def _send_in_parts(self, body: bytes, content: bool) -> None:
         """Each as soon as there is credit and room for it."""
-        for start in range(0, len(body), frames.CHUNK_BYTES):
-            part = body[start : start + frames.CHUNK_BYTES]
+        for start in range(0, len(body), CHUNK_BYTES):
+            part = body[start : start + CHUNK_BYTES]
             while self._credit < len(part):
                 self._credited = asyncio.get_running_loop().create_future()
                 await self._credited
             self._credit -= len(part)
             if self._replies.is_full:
                 await self._replies.room()
-            self._replies.chunk(self.key, part, content)
+            self.listener.on_chunk(part, content)
 
 
 def going_down() -> HiveError:

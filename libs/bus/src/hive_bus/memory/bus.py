@@ -98,6 +98,9 @@ class MemoryBus:
         else:
             self._state_topic(name).change(route.key_of(message), message)
 
+    def beside(self, kind: type[Message], fields: Mapping[str, str]) -> Callable[[object], bool]:
+        return self._request_topic(self._topic_name(kind, fields, DELIVERY_REQUEST)).hand
+
     async def retire(self, kind: type[Message], key: str, fields: Mapping[str, str] | None = None) -> None:
         topic = self._topic_name(kind, fields or {}, DELIVERY_STATE)
         self._state_topic(topic).change(key, None)

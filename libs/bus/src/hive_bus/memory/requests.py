@@ -43,6 +43,13 @@ class RequestTopic:
         for group in self._groups.values():
             group.put(message)
 
+    def hand(self, stand_in: object) -> bool:
+        """Have it handled in place of a message, without waiting; false where that cannot be."""
+        if len(self._groups) != 1:
+            return False
+        (group,) = self._groups.values()
+        return group.hand(stand_in)
+
 
 class RequestGroup:
     """Subscriptions that share the records. Something waits only while no handler is free."""
@@ -72,6 +79,14 @@ class RequestGroup:
         size = message.ByteSize()
         self._room.add(size)
         self._waiting.append((message, size))
+
+    def hand(self, stand_in: object) -> bool:
+        member = self._members[0]
+        if not (member.free and member.takes_stand_ins):
+            return False
+        self._members.rotate(-1)
+        member.start(stand_in)
+        return True
 
     def refill(self, member: RequestSubscription) -> None:
         """Give a member as much as waits and it can take."""
@@ -111,6 +126,7 @@ class RequestSubscription(RunningSubscription):
     ) -> None:
         super().__init__(f"{group.topic.name} in group {group.name}", options, clock, on_failure)
         self.free = options.concurrency
+        self.takes_stand_ins = options.takes_stand_ins
         self._group = group
         self._handler = handler
         group.join(self)
@@ -119,7 +135,7 @@ class RequestSubscription(RunningSubscription):
     def running(self) -> int:
         return self._options.concurrency - self.free
 
-    def start(self, message: Message) -> None:
+    def start(self, message: object) -> None:
         try:
             rest = self._context.copy().run(self._handler, message)
         except Exception as error:

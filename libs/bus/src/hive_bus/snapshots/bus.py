@@ -71,6 +71,9 @@ class SnapshotBus:
     async def publish_all(self, messages: Sequence[Message]) -> int:
         return await self._inner.publish_all(messages)
 
+    def beside(self, kind: type[Message], fields: Mapping[str, str]) -> Callable[[object], bool]:
+        return self._inner.beside(kind, fields)
+
     async def retire(self, kind: type[Message], key: str, fields: Mapping[str, str] | None = None) -> None:
         await self._inner.retire(kind, key, fields)
 

@@ -1,0 +1,83 @@
+"""An HTTP request for a service, and the envelope that it travels in where it leaves the process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import msgspec
+
+from hive_runtime.clock import Clock
+from modelhive.common.v1.common_pb2 import Principal
+from modelhive.relay.v1.relay_pb2 import BlobReference, RequestEnvelope
+
+
+class Request(msgspec.Struct, eq=False):
+    """An HTTP request for a service.
+
+    path: percent-encoded, without the query. seconds: until the deadline. principal: nobody changes it.
+    queued: through the bus (work), or directly (reads, deletes). owner: the tag of the one instance that can answer
+    (`stream_id.tag_of`); empty: any can.
+
+    The rest is its `Caller`'s, who sets it once; from then on nobody changes anything, since the service gets this
+    very object where it runs in the same process. attempt: counts the processes that it was given to, from 1.
+    reply_to: where the caller is. deadline: in the event loop's time.
+    """
+
+    request_id: str
+    service: str
+    method: str
+    path: str
+    principal: Principal
+    seconds: float
+    query: str = ""
+    headers: Mapping[str, str] = {}
+    body: bytes | BlobReference = b""
+    queued: bool = True
+    traceparent: str = ""
+    owner: str = ""
+    attempt: int = 1
+    reply_to: str = ""
+    deadline: float = 0.0
+
+
+def envelope_of(request: Request, clock: Clock) -> RequestEnvelope:
+    left = request.deadline - asyncio.get_running_loop().time()
+    # One by one: the constructor takes twice as long.
+    envelope = RequestEnvelope()
+    envelope.request_id = request.request_id
+    envelope.attempt = request.attempt
+    envelope.service = request.service
+    envelope.reply_to = request.reply_to
+    envelope.method = request.method
+    envelope.path = request.path
+    envelope.query = request.query
+    envelope.principal.CopyFrom(request.principal)
+    envelope.deadline_unix_ms = int((clock.now() + left) * 1000)
+    envelope.traceparent = request.traceparent
+    for name, value in request.headers.items():
+        envelope.headers.add(name=name, value=value)
+    if isinstance(request.body, BlobReference):
+        envelope.blob.CopyFrom(request.body)
+    else:
+        envelope.body = request.body
+    return envelope
+
+
+def request_of(envelope: RequestEnvelope, clock: Clock) -> Request:
+    left = envelope.deadline_unix_ms / 1000 - clock.now()
+    return Request(
+        request_id=envelope.request_id,
+        service=envelope.service,
+        method=envelope.method,
+        path=envelope.path,
+        principal=envelope.principal,
+        seconds=left,
+        query=envelope.query,
+        headers={header.name: header.value for header in envelope.headers},
+        body=envelope.blob if envelope.HasField("blob") else envelope.body,
+        traceparent=envelope.traceparent,
+        attempt=envelope.attempt,
+        reply_to=envelope.reply_to,
+        deadline=asyncio.get_running_loop().time() + left,
+    )
