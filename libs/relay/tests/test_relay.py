@@ -662,9 +662,10 @@ def paced(*parts: bytes, error: HiveError | None = None) -> App:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await exchange_of(scope).go()
         await send({"type": "http.response.start", "status": 200, "headers": []})
-        for part in parts:
+        for number, part in enumerate(parts, 1):
             await asyncio.sleep(0.002)
-            await send({"type": "http.response.body", "body": part, "more_body": True})
+            more = number < len(parts) or error is not None
+            await send({"type": "http.response.body", "body": part, "more_body": more})
         if error is not None:
             raise error
 
@@ -678,6 +679,35 @@ async def test_an_answer_is_passed_on_as_it_comes_but_for_what_ends_it(tmp_path:
         await call.head()
         assert await call.pass_on(reader) == b"4"
         assert reader.parts == [b"1", b"2", b"3"] and call.delivered == 4
+
+
+async def test_a_part_is_with_the_client_when_its_neighbour_has_sent_it_but_for_the_last(
+    tmp_path: Path, way: str
+) -> None:
+    reader, ended, seen = Reader(), asyncio.Event(), list[list[bytes]]()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for number, part in enumerate((b"1", b"2", b"3", b"4")):
+            await send({"type": "http.response.body", "body": part, "more_body": number < 3})
+            seen.append([*reader.parts])
+            if number == 0:
+                await until(lambda: reader.parts == [b"1"])
+                await asyncio.sleep(0.01)  # until somebody waits in `pass_on`
+        await ended.wait()
+
+    async with rig_of(tmp_path) as rig:
+        await rig.instance(app)
+        call = await rig.caller.call(request())
+        await call.head()
+        reader.take((await call.read())[0])
+        passing = asyncio.create_task(call.pass_on(reader))
+        await until(lambda: len(reader.parts) > (3 if way == "beside" else 1))
+        if way == "beside":
+            assert seen == [[], [b"1", b"2"], [b"1", b"2", b"3"], [b"1", b"2", b"3"]]
+        ended.set()
+        assert await passing == b""
+        assert b"".join(reader.parts) == b"1234"
 
 
 async def test_an_answer_that_breaks_off_is_passed_on_until_there(tmp_path: Path) -> None:

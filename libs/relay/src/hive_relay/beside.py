@@ -1,8 +1,9 @@
 """A caller and a service in one process: what they tell each other needs neither frames nor a stream.
 
 A run that is accepted has its `Call` as a listener, as long as the call waits for it. Each call arrives before it
-returns. `Accepted` and `Go` are noted at once; what all else brings about waits for the event loop's next round, as it
-would after a stream's. What is under way is bounded by each request's credit.
+returns. `Accepted` and `Go` are noted at once, and a chunk that is not the last is given to whom the answer is passed
+on to; what all else brings about waits for the event loop's next round, as it would after a stream's. What is under
+way is bounded by each request's credit.
 """
 
 from __future__ import annotations

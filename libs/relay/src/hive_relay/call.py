@@ -75,7 +75,7 @@ class Call:
     _teller: Teller | None = None
     """The run that answers, where it is in this process."""
     _taker: Taker | None = None
-    """Whoever takes what comes while nobody waits for it."""
+    """Whoever takes what comes: there while `pass_on` waits and nothing has happened that it has to see to."""
     _passing: asyncio.Handle | None = None
 
     def __init__(self, request: Request, started: float, keeper: Keeper) -> None:
@@ -125,7 +125,8 @@ class Call:
     async def pass_on(self, taker: Taker) -> bytes:
         """Give `taker` all but the last of the answer as it comes, and credit for it; return what came with its end.
 
-        What comes within one turn of the event loop is taken together, in the next one and without waking anybody.
+        Nobody is woken for it. What a run of this process says is followed by more is taken while it says so; all
+        else that comes within one turn of the event loop is taken together in the next one, an end with it.
         Raises HiveError where the answer broke off, after what had come was taken.
         """
         while True:
@@ -173,7 +174,12 @@ class Call:
         if self._head is None:
             self._head = status, headers
 
-    def on_chunk(self, data: bytes, content: bool) -> None:
+    def on_chunk(self, data: bytes, content: bool, more: bool = False) -> None:
+        taker = self._taker
+        if more and taker is not None and self._passing is None:
+            self.delivered += len(data)
+            self._give(taker, data)
+            return
         self._parts.append(data)
         if not self._shown:
             self._held += len(data)
@@ -181,7 +187,7 @@ class Call:
                 return
             self._shown = True
             self.request = None  # nobody else will need it, and a stream may go on for long
-        if self._taker is None:
+        if taker is None:
             self._wake()
         elif self._passing is None:
             self._passing = asyncio.get_running_loop().call_soon(self._pass)
@@ -238,19 +244,20 @@ class Call:
         return data
 
     def _pass(self) -> None:
-        """Give the taker what came. Where it cannot go on so, whoever waits in `pass_on` does."""
         self._passing = None
-        taker, waiter = self._taker, self._waiter
-        if taker is None or waiter is None or waiter.done():
-            return
+        if self._taker is not None:
+            self._give(self._taker, self._taken_out())
+
+    def _give(self, taker: Taker, data: bytes) -> None:
+        """Where it cannot go on so, whoever waits in `pass_on` does."""
         try:
-            taker.take(data := self._taken_out())
+            taker.take(data)
         except Exception as error:
-            waiter.set_exception(error)
+            self._wake(error)
             return
         self.taken(len(data))
         if taker.is_full:
-            waiter.set_result(None)
+            self._wake()
 
     async def _passed_to(self, taker: Taker) -> None:
         """Return when it is full, or the answer has ended."""
@@ -270,6 +277,10 @@ class Call:
         finally:
             self._waiter = None
 
-    def _wake(self) -> None:
+    def _wake(self, error: Exception | None = None) -> None:
+        self._taker = None
         if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+            if error is None:
+                self._waiter.set_result(None)
+            else:
+                self._waiter.set_exception(error)

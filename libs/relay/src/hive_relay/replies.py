@@ -22,8 +22,8 @@ class Listener(Protocol):
     def on_head(self, status: int, headers: HeaderPairs) -> None:
         """headers: the listener's own from now on."""
 
-    def on_chunk(self, data: bytes, content: bool) -> None:
-        """A part of the body. content: it holds more than keep-alives and preamble."""
+    def on_chunk(self, data: bytes, content: bool, more: bool) -> None:
+        """A part of the body. content: it holds more than keep-alives and preamble. more: it is not the last."""
 
     def on_end(self, error: HiveError | None, usage: UsageSummary | None, given_back: bool = False) -> None:
         """The last of an attempt. given_back: this process goes down, and another one may run it."""
@@ -35,7 +35,7 @@ class Nobody:
     def on_head(self, status: int, headers: HeaderPairs) -> None:
         return
 
-    def on_chunk(self, data: bytes, content: bool) -> None:
+    def on_chunk(self, data: bytes, content: bool, more: bool) -> None:
         return
 
     def on_end(self, error: HiveError | None, usage: UsageSummary | None, given_back: bool = False) -> None:
@@ -124,7 +124,7 @@ class _Framing:
     def on_head(self, status: int, headers: HeaderPairs) -> None:
         self._mailbox.put(frames.head(*self._key, status, headers))
 
-    def on_chunk(self, data: bytes, content: bool) -> None:
+    def on_chunk(self, data: bytes, content: bool, more: bool) -> None:
         self._mailbox.put(frames.chunk(*self._key, data, content), len(data))
 
     def on_end(self, error: HiveError | None, usage: UsageSummary | None, given_back: bool = False) -> None:

@@ -157,17 +157,17 @@ class Run:
             self._started = True
             self.listener.on_head(message["status"], list(message.get("headers", ())))
             return
-        body = message.get("body", b"")
+        body, more = message.get("body", b""), message.get("more_body", False)
         size, content = len(body), message.get("hive.content", True)
         if size > CHUNK_BYTES or size > self._credit or self._replies.is_full:
-            await self._send_in_parts(body, content)
+            await self._send_in_parts(body, content, more)
         elif size:
             self._credit -= size
-            self.listener.on_chunk(body, content)
-        if self._over is not None and not message.get("more_body", False) and not self._over.done():
+            self.listener.on_chunk(body, content, more)
+        if not more and self._over is not None and not self._over.done():
             self._over.set_result(None)
 
-    async def _send_in_parts(self, body: bytes, content: bool) -> None:
+    async def _send_in_parts(self, body: bytes, content: bool, more: bool) -> None:
         """Each as soon as there is credit and room for it."""
         for start in range(0, len(body), CHUNK_BYTES):
             part = body[start : start + CHUNK_BYTES]
@@ -177,7 +177,7 @@ class Run:
             self._credit -= len(part)
             if self._replies.is_full:
                 await self._replies.room()
-            self.listener.on_chunk(part, content)
+            self.listener.on_chunk(part, content, more)
 
 
 def going_down() -> HiveError:
