@@ -62,6 +62,10 @@ class Call:
     losses = 0
     silences = 0
     is_bound = False
+    finished = False
+    """Nothing more comes."""
+    tried: frozenset[str] = frozenset()
+    """Instances that earlier attempts were given to."""
     fingerprint = b""
     usage: UsageSummary | None = None
     delivered = 0
@@ -69,7 +73,6 @@ class Call:
     _held = 0
     _uncredited = 0
     _shown = False
-    _ended = False
     _error: HiveError | None = None
     _waiter: asyncio.Future[None] | None = None
     _teller: Teller | None = None
@@ -86,7 +89,6 @@ class Call:
         self.started = started
         self.deadline = self.due = request.deadline
         self.context: Context = copy_context()
-        self.tried: set[str] = set()
         self._parts: list[bytes] = []
         self._keeper = keeper
 
@@ -94,10 +96,6 @@ class Call:
     def shown(self) -> bool:
         """The client may have seen a part of the answer: nobody else can answer any more."""
         return self._shown
-
-    @property
-    def finished(self) -> bool:
-        return self._ended or self._error is not None
 
     # What the client's side asks.
 
@@ -120,7 +118,7 @@ class Call:
         data = self._taken_out()
         if self._error is not None and not data:
             raise self._error
-        return data, self._ended and self._error is None
+        return data, self.finished and self._error is None
 
     async def pass_on(self, taker: Taker) -> bytes:
         """Give `taker` all but the last of the answer as it comes, and credit for it; return what came with its end.
@@ -155,13 +153,14 @@ class Call:
     def taken(self, size: int) -> None:
         """The client took so many bytes: the service may send as many more."""
         self._uncredited = uncredited = self._uncredited + size
-        if uncredited >= CREDIT_STEP_BYTES and self.link is not None and not self._ended:
+        if uncredited >= CREDIT_STEP_BYTES and self.link is not None and not self.finished:
             self.link.credit(self.request_id, self.attempt, uncredited)
             self._uncredited = 0
 
     def close(self, reason: CancelReason.ValueType = CancelReason.CANCEL_REASON_CLIENT_GONE) -> None:
         """Forget the request; the service is told to stop where it has not ended. May be called twice."""
-        self.give_up(reason, HiveError(Kind.UNAVAILABLE, "The request was given up."))
+        if not self.finished:
+            self.give_up(reason, HiveError(Kind.UNAVAILABLE, "The request was given up."))
 
     # What the service's side brings: it is a `Listener` of one attempt at a time.
 
@@ -196,7 +195,6 @@ class Call:
         if given_back and not self._shown and self._keeper.gives_elsewhere(self):
             return
         self.usage = usage
-        self._ended = True
         self._settle(error)
 
     def give_up(self, reason: CancelReason.ValueType, error: HiveError) -> None:
@@ -210,16 +208,23 @@ class Call:
         if not self.finished:
             self._settle(error)
 
+    def try_with(self, link: Link) -> None:
+        """An attempt goes to this process: none of the next ones does."""
+        self.tried |= {link.peer.instance}
+
     def restart(self, attempt: int) -> None:
         """Forget what a lost process had sent: nobody saw it."""
         self._listen_no_more()
         self.attempt = attempt
-        self.link = None
+        if self.link is not None:
+            self.try_with(self.link)
+            self.link = None
         self._head = None
         self._parts.clear()
         self._held = 0
 
     def _settle(self, error: HiveError | None) -> None:
+        self.finished = True
         self._error = error
         if error is not None and not self._shown:
             self._parts.clear()
@@ -270,12 +275,10 @@ class Call:
                 self._passing.cancel()
                 self._passing = None
 
-    async def _changed(self) -> None:
-        self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+    def _changed(self) -> asyncio.Future[None]:
+        """Done with the next `_wake`."""
+        self._waiter = waiter = asyncio.get_running_loop().create_future()
+        return waiter
 
     def _wake(self, error: Exception | None = None) -> None:
         self._taker = None

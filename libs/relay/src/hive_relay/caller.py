@@ -114,15 +114,15 @@ class Caller(RepliesServicer):
         self._costly.check(request)
         call = Call(request, now, self)
         self._calls[request.request_id] = call
-        is_sent = owner is None and request.queued and self._way_beside(request.service)(request)
-        if call.link is None:
-            self._be_patient(call, now)
-        if not is_sent:
-            try:
+        try:
+            is_sent = owner is None and request.queued and self._way_beside(request.service)(request)
+            if call.link is None:
+                self._be_patient(call, now)
+            if not is_sent:
                 await self._send(call, request, owner)
-            except BaseException:
-                call.close()
-                raise
+        except BaseException:
+            call.close()
+            raise
         return call
 
     def give_all_up(self) -> None:
@@ -169,7 +169,6 @@ class Caller(RepliesServicer):
         if call is None or call.link is not None or call.attempt != attempt:
             return None
         call.link = link
-        call.tried.add(link.peer.instance)
         link.calls.add(call)
         call.due = call.deadline
         self._alarm.at(call.deadline)
@@ -211,7 +210,7 @@ class Caller(RepliesServicer):
                 return
         link = None if self._looks_around(call.service) else self._another(call)
         if link is not None:
-            call.tried.add(link.peer.instance)
+            call.try_with(link)
         self._tasks.spawn(self._hand_over(call, request, link), "relay direct")
 
     async def _find(self, service: str, tag: str) -> Link:
@@ -291,7 +290,8 @@ class Caller(RepliesServicer):
         if call.is_bound:
             return None
         links = self._links.get(call.service, {})
-        free = [link for link in links.values() if link.peer.instance not in call.tried]
+        tried = call.tried if call.link is None else {*call.tried, call.link.peer.instance}
+        free = [link for link in links.values() if link.peer.instance not in tried]
         return min(free, key=lambda link: len(link.calls), default=None)
 
     def _reaches_others(self, call: Call) -> bool:
@@ -315,7 +315,7 @@ class Caller(RepliesServicer):
         assert call.request is not None, "an answer that was shown is nobody else's any more"
         call.restart(call.attempt + 1)
         if link is not None:
-            call.tried.add(link.peer.instance)
+            call.try_with(link)
         call.request = msgspec.structs.replace(call.request, attempt=call.attempt)
         self._tasks.spawn(self._hand_over(call, call.request, link), "relay attempt")
 

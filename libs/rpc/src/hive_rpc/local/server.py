@@ -33,6 +33,8 @@ class LocalServer:
         self.address = f"local:{service}/{instance}"
         self._directory = directory
         self._servicers: list[object] = []
+        self._found: dict[type, Any] = {}
+        """Of `servicer`, which is asked for every call."""
         self._methods: dict[str, Run] = {}
         self._prompt: dict[str, Begin] = {}
         self._on_failure = on_failure
@@ -42,13 +44,14 @@ class LocalServer:
     def add(self, register: Callable[[Any, grpc.aio.Server], None], servicer: object) -> None:
         register(servicer, cast(grpc.aio.Server, self))
         self._servicers.append(servicer)
+        self._found.clear()
 
     def servicer(self, kind: type[T]) -> T | None:
         """The first of its servicers that is a `kind`."""
-        for each in self._servicers:
-            if isinstance(each, kind):
-                return each
-        return None
+        if kind not in self._found:
+            self._found[kind] = next((each for each in self._servicers if isinstance(each, kind)), None)
+        found: T | None = self._found[kind]
+        return found
 
     def add_registered_method_handlers(
         self, service_name: str, method_handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]]
