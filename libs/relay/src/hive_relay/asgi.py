@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, MutableMapping, Sequence
 from typing import Any, Protocol
 from urllib.parse import unquote
 
@@ -14,6 +14,16 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class _Sent:
+    def __await__(self) -> Generator[Any, Any, None]:
+        return
+        yield
+
+
+SENT: Awaitable[None] = _Sent()
+"""What a `Send` gives back where all is done when it returns: who sends without being able to wait may look for it."""
 
 
 class Client(Protocol):

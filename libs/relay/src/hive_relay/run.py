@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 
 import structlog
 
-from hive_relay.asgi import App, Message, scope_of
+from hive_relay.asgi import SENT, App, Message, scope_of
 from hive_relay.exchange import Exchange
 from hive_relay.frames import CHUNK_BYTES, CREDIT_BYTES
 from hive_relay.replies import NOBODY, Listener, Replies
@@ -152,20 +152,22 @@ class Run:
         self._received = True
         return {"type": "http.request", "body": b"", "more_body": False}
 
-    async def send(self, message: Message) -> None:
+    def send(self, message: Message) -> Awaitable[None]:
+        """`SENT` where there is nothing to wait for."""
         if message["type"] == "http.response.start":
             self._started = True
             self.listener.on_head(message["status"], list(message.get("headers", ())))
-            return
+            return SENT
         body, more = message.get("body", b""), message.get("more_body", False)
         size, content = len(body), message.get("hive.content", True)
         if size > CHUNK_BYTES or size > self._credit or self._replies.is_full:
-            await self._send_in_parts(body, content, more)
-        elif size:
+            return self._send_in_parts(body, content, more)
+        if size:
             self._credit -= size
             self.listener.on_chunk(body, content, more)
-        if not more and self._over is not None and not self._over.done():
-            self._over.set_result(None)
+        if not more:
+            self._finish()
+        return SENT
 
     async def _send_in_parts(self, body: bytes, content: bool, more: bool) -> None:
         """Each as soon as there is credit and room for it."""
@@ -178,6 +180,13 @@ class Run:
             if self._replies.is_full:
                 await self._replies.room()
             self.listener.on_chunk(part, content, more)
+        if not more:
+            self._finish()
+
+    def _finish(self) -> None:
+        """The answer is over: so tell who waits for the client's departure."""
+        if self._over is not None and not self._over.done():
+            self._over.set_result(None)
 
 
 def going_down() -> HiveError:
