@@ -733,6 +733,30 @@ async def test_a_reader_that_wants_no_more_is_given_none_until_it_does(tmp_path:
         assert b"".join(reader.parts) + await passing == b"012345678"
 
 
+async def test_a_service_is_never_further_ahead_of_a_reader_than_its_credit(tmp_path: Path) -> None:
+    sent, size = 0, 32_768
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal sent
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(64):
+            await send({"type": "http.response.body", "body": b"x" * size, "more_body": True})
+            sent += size
+            await asyncio.sleep(0)
+        await send({"type": "http.response.body", "body": b""})
+
+    async with rig_of(tmp_path) as rig:
+        await rig.instance(app)
+        call, reader = await rig.caller.call(request()), Reader(most=5)
+        await call.head()
+        passing = asyncio.create_task(call.pass_on(reader))
+        while not passing.done():
+            await asyncio.sleep(0.005)
+            assert sent <= sum(map(len, reader.parts)) + frames.CREDIT_BYTES
+            reader.go_on.set()
+        assert sum(map(len, reader.parts)) + len(await passing) == 64 * size == call.delivered
+
+
 async def test_what_a_reader_raises_ends_the_passing(tmp_path: Path) -> None:
     class Broken(Reader):
         def take(self, data: bytes) -> None:

@@ -173,23 +173,24 @@ class Call:
         if self._head is None:
             self._head = status, headers
 
-    def on_chunk(self, data: bytes, content: bool, more: bool = False) -> None:
+    def on_chunk(self, data: bytes, content: bool, more: bool = False) -> bool:
         taker = self._taker
         if more and taker is not None and self._passing is None:
             self.delivered += len(data)
             self._give(taker, data)
-            return
+            return True
         self._parts.append(data)
         if not self._shown:
             self._held += len(data)
             if not (content or self._held > HELD_BYTES):
-                return
+                return False
             self._shown = True
             self.request = None  # nobody else will need it, and a stream may go on for long
         if taker is None:
             self._wake()
         elif self._passing is None:
             self._passing = asyncio.get_running_loop().call_soon(self._pass)
+        return False
 
     def on_end(self, error: HiveError | None, usage: UsageSummary | None, given_back: bool = False) -> None:
         if given_back and not self._shown and self._keeper.gives_elsewhere(self):
@@ -251,7 +252,9 @@ class Call:
     def _pass(self) -> None:
         self._passing = None
         if self._taker is not None:
-            self._give(self._taker, self._taken_out())
+            data = self._taken_out()
+            self._give(self._taker, data)
+            self.taken(len(data))
 
     def _give(self, taker: Taker, data: bytes) -> None:
         """Where it cannot go on so, whoever waits in `pass_on` does."""
@@ -260,7 +263,6 @@ class Call:
         except Exception as error:
             self._wake(error)
             return
-        self.taken(len(data))
         if taker.is_full:
             self._wake()
 

@@ -22,8 +22,12 @@ class Listener(Protocol):
     def on_head(self, status: int, headers: HeaderPairs) -> None:
         """headers: the listener's own from now on."""
 
-    def on_chunk(self, data: bytes, content: bool, more: bool) -> None:
-        """A part of the body. content: it holds more than keep-alives and preamble. more: it is not the last."""
+    def on_chunk(self, data: bytes, content: bool, more: bool) -> bool:
+        """A part of the body; whether the client has it already, so that it uses up no credit.
+
+        content: it holds more than keep-alives and preamble. more: it is not the last.
+        """
+        ...
 
     def on_end(self, error: HiveError | None, usage: UsageSummary | None, given_back: bool = False) -> None:
         """The last of an attempt. given_back: this process goes down, and another one may run it."""
@@ -35,8 +39,8 @@ class Nobody:
     def on_head(self, status: int, headers: HeaderPairs) -> None:
         return
 
-    def on_chunk(self, data: bytes, content: bool, more: bool) -> None:
-        return
+    def on_chunk(self, data: bytes, content: bool, more: bool) -> bool:
+        return False
 
     def on_end(self, error: HiveError | None, usage: UsageSummary | None, given_back: bool = False) -> None:
         return
@@ -124,8 +128,9 @@ class _Framing:
     def on_head(self, status: int, headers: HeaderPairs) -> None:
         self._mailbox.put(frames.head(*self._key, status, headers))
 
-    def on_chunk(self, data: bytes, content: bool, more: bool) -> None:
+    def on_chunk(self, data: bytes, content: bool, more: bool) -> bool:
         self._mailbox.put(frames.chunk(*self._key, data, content), len(data))
+        return False
 
     def on_end(self, error: HiveError | None, usage: UsageSummary | None, given_back: bool = False) -> None:
         self._mailbox.put(frames.end(*self._key, error, usage, given_back))

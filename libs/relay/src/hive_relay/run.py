@@ -162,9 +162,8 @@ class Run:
         size, content = len(body), message.get("hive.content", True)
         if size > CHUNK_BYTES or size > self._credit or self._replies.is_full:
             return self._send_in_parts(body, content, more)
-        if size:
+        if size and not self.listener.on_chunk(body, content, more):
             self._credit -= size
-            self.listener.on_chunk(body, content, more)
         if not more:
             self._finish()
         return SENT
@@ -176,10 +175,10 @@ class Run:
             while self._credit < len(part):
                 self._credited = asyncio.get_running_loop().create_future()
                 await self._credited
-            self._credit -= len(part)
             if self._replies.is_full:
                 await self._replies.room()
-            self.listener.on_chunk(part, content, more)
+            if not self.listener.on_chunk(part, content, more):
+                self._credit -= len(part)
         if not more:
             self._finish()
 
