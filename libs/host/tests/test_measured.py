@@ -117,6 +117,17 @@ async def test_a_request_that_a_plain_function_takes_is_counted_too() -> None:
     assert (found[name.format("handled")], found[name.format("failed")]) == (2, 1)
 
 
+async def test_what_stands_for_a_request_is_counted_too() -> None:
+    taken: list[object] = []
+    options = Options(fields={"service": "routing"}, takes_stand_ins=True)
+    async with measured() as (bus, metrics):
+        await bus.subscribe_requests(RequestEnvelope, "routing", taken.append, options)
+        assert bus.beside(RequestEnvelope, options.fields)("stands for it")
+        found = samples(metrics)
+    assert taken == ["stands for it"]
+    assert found['hive_records_total{group="routing",outcome="handled",topic="hive.requests.routing"}'] == 1
+
+
 async def test_what_is_wrong_with_a_subscription_is_said_by_the_bus_itself() -> None:
     async def take(message: RequestEnvelope) -> None:
         pass

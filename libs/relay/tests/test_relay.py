@@ -239,6 +239,25 @@ async def test_a_call_carries_the_principal_and_the_headers_of_its_caller(tmp_pa
     assert seen == [(principal, [(b"x-a", b"b")])]
 
 
+async def test_a_neighbour_gets_the_request_as_it_is_and_others_a_copy_of_it(
+    tmp_path: Path, way: str
+) -> None:
+    asked, seen = request(body=b"12345", headers={"x-a": "b"}), []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = exchange_of(scope)
+        seen.append((exchange.principal, (await receive())["body"], scope["headers"], exchange.deadline))
+        await answers(b"{}")(scope, receive, send)
+
+    async with rig_of(tmp_path) as rig:
+        await rig.instance(app)
+        assert await whole(rig, asked) == (200, b"{}")
+    principal, body, headers, deadline = seen[0]
+    assert (principal, body, headers) == (asked.principal, b"12345", [(b"x-a", b"b")])
+    assert (principal is asked.principal and body is asked.body) == (way == "beside")
+    assert deadline == pytest.approx(asked.deadline, abs=0.5)
+
+
 async def test_a_body_in_blob_storage_is_streamed_to_the_app(tmp_path: Path) -> None:
     async def parts() -> AsyncIterator[bytes]:
         for _ in range(40):

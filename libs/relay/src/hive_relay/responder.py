@@ -208,7 +208,7 @@ class Responder(GatewayServicer):
         run = Run(request, asker.replies, self._blobs)
         if run.deadline <= asyncio.get_running_loop().time() or run.key in asker.runs:
             return None
-        if run.claimed_bytes and self._body_bytes + run.claimed_bytes > self._bounds.body_bytes:
+        if self._body_bytes + run.claimed_bytes > self._bounds.body_bytes:
             run.refuse(HiveError(Kind.UNAVAILABLE, "Too many large bodies at once.", retry_after=1))
             return None
         if self._draining:

@@ -35,6 +35,16 @@ class RequestConformance(BusConformance):
         assert sorted(first.got, key=lambda record: int(record.id)) == records
         assert sorted(second.got, key=lambda record: int(record.id)) == records
 
+    async def test_what_stands_for_a_message_is_for_handlers_that_take_such(
+        self, bus: Bus, lane: str, group: str
+    ) -> None:
+        plain = Listener[ProbeRequest]()
+        await bus.subscribe_requests(ProbeRequest, group, plain, in_lane(lane))
+        assert not bus.beside(ProbeRequest, {"lane": lane})(object())
+        await bus.publish(request(lane, 1))
+        await plain.until_done(1)
+        assert plain.got == [request(lane, 1)]
+
     async def test_subscriptions_of_a_group_share_the_records(self, bus: Bus, lane: str, group: str) -> None:
         first, second = Listener[ProbeRequest](), Listener[ProbeRequest]()
         await bus.subscribe_requests(ProbeRequest, group, first, in_lane(lane))
