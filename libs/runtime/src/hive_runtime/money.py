@@ -15,6 +15,8 @@ NANOS_PER_DOLLAR: Final = 1_000_000_000
 PICOS_PER_DOLLAR: Final = 1_000_000_000_000
 PICOS_PER_NANO: Final = 1000
 LARGEST: Final = 2**63 - 1
+_BELOW_HALF: Final = PICOS_PER_NANO // 2 - 1
+"""What lifts more than a half to the next nano-dollar, and a half itself where one more is added: above an odd one."""
 
 UNITS: Final = (
     "prompt",
@@ -72,10 +74,8 @@ def parse_price(text: str, per: int) -> int:
 
 def format_usd(nanos: int) -> str:
     """The exact amount as a decimal string with at least two decimals: `0.10`, `-1.000000001`."""
-    sign = "-" if nanos < 0 else ""
-    dollars, rest = divmod(abs(nanos), NANOS_PER_DOLLAR)
-    decimals = f"{rest:09d}".rstrip("0").ljust(2, "0")
-    return f"{sign}{dollars}.{decimals}"
+    digits = f"{nanos:010d}" if nanos >= 0 else f"{nanos:011d}"  # one before the point at least
+    return f"{digits[:-9]}.{digits[-9:-7]}{digits[-7:].rstrip('0')}"
 
 
 def show_usd(nanos: int, *, up: bool = False) -> str:
@@ -105,11 +105,7 @@ def cost(units: Mapping[str, int], prices: Mapping[str, int]) -> int:
 
 def rounded(picos: int) -> int:
     """Nano-dollars of pico-dollars, halves to the even one."""
-    nanos, rest = divmod(picos, PICOS_PER_NANO)
-    half = PICOS_PER_NANO // 2
-    if rest > half or (rest == half and nanos & 1):
-        nanos += 1
-    return nanos
+    return (picos + _BELOW_HALF + (picos // PICOS_PER_NANO & 1)) // PICOS_PER_NANO
 
 
 def price_of(unit: str, prices: Mapping[str, int]) -> int:
@@ -133,12 +129,17 @@ class Tariff:
     tiers: Tiers
     is_free: bool = field(init=False, repr=False, compare=False)
     _complete: Tiers = field(init=False, repr=False, compare=False)
+    _lowest: Mapping[str, int] = field(init=False, repr=False, compare=False)
+    """Of all units, in the lowest tier: nearly always the only one."""
+    _is_tiered: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         free = not any(any(prices.values()) for _, prices in self.tiers)
-        object.__setattr__(self, "is_free", free)
         complete = tuple((start, {**prices, **_of_all_units(prices)}) for start, prices in self.tiers)
+        object.__setattr__(self, "is_free", free)
         object.__setattr__(self, "_complete", complete)
+        object.__setattr__(self, "_lowest", complete[0][1])
+        object.__setattr__(self, "_is_tiered", len(complete) > 1)
 
     @classmethod
     def of(cls, rates: Iterable[tuple[str, int, int]]) -> Self:
@@ -155,12 +156,12 @@ class Tariff:
 
     def all_prices(self, prompt_tokens: int) -> Mapping[str, int]:
         """The same for each of `UNITS`: its own price, or that of what stands in for it, or 0."""
-        return _reached(self._complete, prompt_tokens)
+        return _reached(self._complete, prompt_tokens) if self._is_tiered else self._lowest
 
     def cost(self, units: Mapping[str, int]) -> int:
         """Nano-dollars of counted units, rounded once."""
-        prices = self._complete[0][1]
-        if len(self._complete) > 1:
+        prices = self._lowest
+        if self._is_tiered:
             prices = self.all_prices(sum(units.get(unit, 0) for unit in PROMPT_UNITS))
         picos = 0
         for unit, count in units.items():

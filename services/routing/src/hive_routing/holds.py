@@ -7,9 +7,12 @@ nothing. Only where a lease is short is billing asked for more, and what it says
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
+
+import msgspec
 
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError, Kind
@@ -80,29 +83,24 @@ class Bank(Protocol):
     async def give_back(self, slices: Mapping[str, int], last: bool) -> None: ...
 
 
-class Hold:
-    """Money that is kept for one request until it is settled or released; it ends once."""
+class Hold(msgspec.Struct):
+    """Money that is kept for one request until it is settled or released; it ends once. amount: nano-dollars."""
 
-    __slots__ = ("_leases", "_purse", "_who", "amount", "scopes")
-
-    def __init__(
-        self,
-        purse: Purse,
-        who: tuple[str, str],
-        scopes: tuple[str, ...],
-        leases: tuple[Lease, ...],
-        amount: int,
-    ) -> None:
-        self.amount = amount
-        self.scopes = scopes
-        self._purse = purse
-        self._who = who
-        self._leases = leases
+    _purse: Purse
+    _tenant_id: str
+    _key_id: str
+    scopes: tuple[str, ...]
+    _leases: tuple[Lease, ...]
+    amount: int
 
     async def raise_to(self, amount: int) -> None:
         """Hold at least so much; raises HiveError `budget_exceeded`, and holds what it held, where it cannot."""
         if amount > self.amount and self._leases:
-            await self._purse.reserve(*self._who, self.scopes, self._leases, amount - self.amount, amount)
+            more = amount - self.amount
+            if not self._purse.grant(self._leases, more):
+                await self._purse.borrow(
+                    self._tenant_id, self._key_id, self.scopes, self._leases, more, amount
+                )
             self.amount = amount
 
     def lower_to(self, amount: int) -> None:
@@ -114,13 +112,15 @@ class Hold:
 
     def settle(self, cost: int) -> int:
         """End it: so much was spent. Returns what the leases carry of it, the same in every scope."""
-        if not self._leases:
+        leases, held = self._leases, self.amount
+        if not leases:
             return 0
         carried = cost
-        for lease in self._leases:
-            lease.held -= self.amount
-            carried = min(carried, max(0, lease.amount - lease.held))
-        for lease in self._leases:
+        for lease in leases:
+            lease.held -= held
+            if (left := lease.amount - lease.held) < carried:
+                carried = max(0, left)
+        for lease in leases:
             lease.amount -= carried
         self._leases, self.amount = (), 0
         return carried
@@ -143,10 +143,18 @@ class Purse:
         self._bank = bank
         self._clock = clock
         self._keys: dict[str, _Key] = {}
-        self._leases: dict[str, Lease] = {}
+        self._leases: defaultdict[str, Lease] = defaultdict(Lease)
         self._confirming = asyncio.Lock()
         self.lent_seconds: float = USUAL_SECONDS
         """Seconds for which money is lent: a third of it is the time between two calls of `renew`."""
+
+    def known_terms(self, key_id: str) -> Terms | None:
+        """How the key spends, where that is known and no window ends; else it takes `terms` to say it."""
+        key = self._keys.get(key_id)
+        terms = None if key is None else key.terms
+        if terms is None or terms.until_ms or self._clock.monotonic() >= terms.until:
+            return None
+        return terms
 
     async def terms(self, tenant_id: str, key_id: str, now_ms: int) -> Terms:
         """How the key spends at this moment; asks billing where that is not known."""
@@ -164,24 +172,10 @@ class Purse:
         """Keep so much of every scope; raises HiveError `budget_exceeded` in the promised words."""
         if amount < 0:
             raise HiveError(Kind.INTERNAL, "A hold cannot be negative.")
-        leases = tuple(map(self._lease, terms.scopes))
-        await self.reserve(tenant_id, key_id, terms.scopes, leases, amount, amount)
-        return Hold(self, (tenant_id, key_id), terms.scopes, leases, amount if leases else 0)
-
-    async def reserve(
-        self,
-        tenant_id: str,
-        key_id: str,
-        scopes: tuple[str, ...],
-        leases: tuple[Lease, ...],
-        amount: int,
-        estimate: int,
-    ) -> None:
-        """Count `amount` as held in all leases; `estimate` is what a refusal speaks of."""
-        if not self._can_grant(leases, amount):
-            await self._borrow(tenant_id, key_id, scopes, leases, amount, estimate)
-        for lease in leases:
-            lease.held += amount
+        leases = tuple(map(self._leases.__getitem__, terms.scopes))
+        if not self.grant(leases, amount):
+            await self.borrow(tenant_id, key_id, terms.scopes, leases, amount, amount)
+        return Hold(self, tenant_id, key_id, terms.scopes, leases, amount if leases else 0)
 
     def forget(self, key_ids: Iterable[str]) -> None:
         """What is known of these keys is out of date."""
@@ -231,13 +225,17 @@ class Purse:
             return None
         return None if terms.until_ms and now_ms >= terms.until_ms else terms
 
-    def _can_grant(self, leases: tuple[Lease, ...], amount: int) -> bool:
-        if not leases:
-            return True
+    def grant(self, leases: tuple[Lease, ...], amount: int) -> bool:
+        """Count so much as held in all leases; false, and nothing is counted, where one of them cannot carry it."""
         now = self._clock.monotonic()
-        return all(lease.idle >= amount and now < lease.until for lease in leases)
+        for lease in leases:
+            if lease.amount - lease.held < amount or now >= lease.until:
+                return False
+        for lease in leases:
+            lease.held += amount
+        return True
 
-    async def _borrow(
+    async def borrow(
         self,
         tenant_id: str,
         key_id: str,
@@ -246,11 +244,14 @@ class Purse:
         amount: int,
         estimate: int,
     ) -> None:
-        """Returns with the leases large enough; nothing is awaited between that and the caller's own step."""
+        """As `grant`, once billing has lent what is short. estimate: what a refusal speaks of.
+
+        Raises HiveError `budget_exceeded`, `unavailable`.
+        """
         key = self._keys.setdefault(key_id, _Key())
         async with key.lock:
             for _ in range(MOST_ROUNDS):
-                if self._can_grant(leases, amount):
+                if self.grant(leases, amount):
                     return
                 wants = {
                     scope: max(0, amount - lease.idle) for scope, lease in zip(scopes, leases, strict=True)
@@ -290,17 +291,11 @@ class Purse:
     def _take(self, key: _Key, lent: Lent) -> Terms:
         key.terms = lent.terms
         for scope in lent.terms.scopes:
-            lease = self._lease(scope)
+            lease = self._leases[scope]
             lease.until = max(lease.until, lent.terms.until)
         for scope, amount in lent.slices.items():
-            self._lease(scope).amount += amount
+            self._leases[scope].amount += amount
         return lent.terms
-
-    def _lease(self, scope: str) -> Lease:
-        lease = self._leases.get(scope)
-        if lease is None:
-            lease = self._leases[scope] = Lease()
-        return lease
 
     def _drop_what_expired(self) -> None:
         now = self._clock.monotonic()

@@ -32,16 +32,17 @@ class Likely:
 
     def note(self, key_id: str, model: str, usage: Usage) -> None:
         """What a call used in the end."""
-        pair = self._pairs.get((key_id, model))
+        pairs, which = self._pairs, (key_id, model)
+        pair = pairs.get(which)
         if pair is None:
-            pair = self._pairs[key_id, model] = _Pair()
-            if len(self._pairs) > MOST_PAIRS:
-                self._pairs.popitem(last=False)
+            pair = pairs[which] = _Pair()
+            if len(pairs) > MOST_PAIRS:
+                pairs.popitem(last=False)
         else:
-            self._pairs.move_to_end((key_id, model))
+            pairs.move_to_end(which)
         pair.outputs.append(usage.completion_tokens)
-        cached = usage.units.get("cached_prompt", 0)
-        pair.cached.append(1000 * cached // usage.prompt_tokens if usage.prompt_tokens else 0)
+        cached = usage.units.get("cached_prompt")
+        pair.cached.append(1000 * cached // usage.prompt_tokens if cached and usage.prompt_tokens else 0)
 
     def output(self, key_id: str, model: str, most: int) -> int:
         """Tokens that 99 of 100 calls stay below; never more than `most`."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from hive_runtime.errors import HiveError, Kind
 from hive_runtime.money import Tariff
@@ -23,10 +23,15 @@ class PriceTag:
     subject: str
     version: int
     tariff: Tariff | None
+    cost: Callable[[Mapping[str, int]], int] = field(init=False, repr=False, compare=False)
+    """Nano-dollars of counted units; 0 where there is no price."""
 
-    def cost(self, units: Mapping[str, int]) -> int:
-        """Nano-dollars; 0 where there is no price."""
-        return 0 if self.tariff is None else self.tariff.cost(units)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cost", _nothing if self.tariff is None else self.tariff.cost)
+
+
+def _nothing(units: Mapping[str, int]) -> int:
+    return 0
 
 
 class PriceBook:
@@ -42,6 +47,11 @@ class PriceBook:
 
     def drop(self, subject: str) -> None:
         self._tags.pop(subject, None)
+
+    def known(self, model_id: str) -> PriceTag | None:
+        """What tenants pay; None where `of_model` has something to wait for, or to say."""
+        tag = self._tags.get(f"model/{model_id}")
+        return None if tag is None or tag.tariff is None else tag
 
     async def of_model(self, model_id: str) -> PriceTag:
         """What tenants pay; waits a little for a model that was made just now.

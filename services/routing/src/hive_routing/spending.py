@@ -51,9 +51,9 @@ class Spending:
         self.clock = clock
         self.log = log
         self.likely = Likely()
-        self._purse = purse
-        self._prices = prices
-        self._counter = counter
+        self.purse = purse
+        self.prices = prices
+        self.counter = counter
 
     async def reserve(
         self,
@@ -71,8 +71,8 @@ class Spending:
         Raises HiveError `budget_exceeded`, `not_found`
         where the model has no price, `unavailable` where billing cannot be asked and has to be.
         """
-        price = await self._prices.of_model(model.declared)
-        terms = await self._purse.terms(payer.tenant_id, payer.key_id, self.now_ms())
+        price = self.prices.known(model.declared) or await self.prices.of_model(model.declared)
+        terms = self.purse.known_terms(payer.key_id) or await self._terms(payer)
         bill = Bill(self, request, payer, request_id, number, terms, handling or Handling(), percent)
         await bill.cover(model, price)
         return bill
@@ -91,8 +91,8 @@ class Spending:
 
         Raises as `reserve` does.
         """
-        price = await self._prices.of_model(model.declared)
-        terms = await self._purse.terms(payer.tenant_id, payer.key_id, self.now_ms())
+        price = self.prices.known(model.declared) or await self.prices.of_model(model.declared)
+        terms = self.purse.known_terms(payer.key_id) or await self._terms(payer)
         bill = Bill(self, request, payer, request_id, number, terms, handling)
         await bill.cover_again(model, price, amount)
         return bill
@@ -118,25 +118,17 @@ class Spending:
         """Tokens of a choice that money has a provider told as the bound, for the caller named none; 0: nothing."""
         if not request.endpoint.is_bounded or request.output_bound is not None:
             return 0
-        terms = await self._purse.terms(payer.tenant_id, payer.key_id, self.now_ms())
+        terms = self.purse.known_terms(payer.key_id) or await self._terms(payer)
         return 0 if terms.balanced or not terms.scopes else terms.default_max_output
 
     def now_ms(self) -> int:
         return int(self.clock.now() * 1000)
 
     async def price_of(self, model: Model) -> PriceTag:
-        return await self._prices.of_model(model.declared)
+        return await self.prices.of_model(model.declared)
 
-    def charged_by(self, deployment: Deployment) -> PriceTag:
-        """What the provider charges for it."""
-        return self._prices.of_deployment(deployment.declared)
-
-    async def hold(self, payer: Payer, terms: Terms, amount: int) -> Hold:
-        return await self._purse.hold(payer.tenant_id, payer.key_id, terms, amount)
-
-    async def bound(self, request: Request, model: Model, terms: Terms) -> Bound:
-        most = terms.default_max_output
-        return await bound_of(request, model.counted_as, most, self._counter, model.context_window)
+    async def _terms(self, payer: Payer) -> Terms:
+        return await self.purse.terms(payer.tenant_id, payer.key_id, self.now_ms())
 
 
 class Bill(msgspec.Struct):
@@ -169,14 +161,18 @@ class Bill(msgspec.Struct):
         """Make sure that the hold carries this model too; raises HiveError `budget_exceeded` where it cannot."""
         if model.id == self._model:
             return
-        price = price or await self._spending.price_of(model)
-        if not self._terms.scopes or price.tariff is None or price.tariff.is_free:
+        spending, terms, payer = self._spending, self._terms, self._payer
+        price = price or await spending.price_of(model)
+        if not terms.scopes or price.tariff is None or price.tariff.is_free:
             amount, bound = 0, None
         else:
-            bound = await self._spending.bound(self._request, model, self._terms)
+            most = terms.default_max_output
+            bound = await bound_of(
+                self._request, model.counted_as, most, spending.counter, model.context_window
+            )
             amount = -(-self._estimate(model, price, bound) * self._percent // 100)
         if self._hold is None:
-            self._hold = await self._spending.hold(self._payer, self._terms, amount)
+            self._hold = await spending.purse.hold(payer.tenant_id, payer.key_id, terms, amount)
         else:
             await self._hold.raise_to(amount)
         self._model, self._price, self._bound, self._amount = model.id, price, bound, amount
@@ -198,7 +194,10 @@ class Bill(msgspec.Struct):
 
     async def cover_again(self, model: Model, price: PriceTag, amount: int) -> None:
         """Hold so much, and no more."""
-        self._hold = await self._spending.hold(self._payer, self._terms, amount if self._terms.scopes else 0)
+        payer, terms = self._payer, self._terms
+        self._hold = await self._spending.purse.hold(
+            payer.tenant_id, payer.key_id, terms, amount if terms.scopes else 0
+        )
         self._model, self._price = model.id, price
 
     @property
@@ -208,11 +207,17 @@ class Bill(msgspec.Struct):
 
     def open(self, model: Model, deployment: Deployment, call: int, streamed: bool) -> Attempt:
         """An attempt that is about to be sent; raises HiveError `unavailable` where it cannot be kept."""
-        self._end_failed()
-        self.calls = max(self.calls, call)
-        charged = self._spending.charged_by(deployment)
-        prompt = {"prompt": self._prompt_tokens()}
-        return self._opened(model, deployment.provider_id, deployment.id, call, streamed, prompt, charged)
+        if self._failed is not None:
+            self._end_failed()
+        if call > self.calls:
+            self.calls = call
+        # As counted for the hold, else a token for each four bytes.
+        bound = self._bound
+        tokens = -(-self._request.size // CHARS_PER_TOKEN) if bound is None else bound.prompt
+        charged = self._spending.prices.of_deployment(deployment.declared)
+        return self._opened(
+            model, deployment.provider_id, deployment.id, call, streamed, {"prompt": tokens}, charged
+        )
 
     def again(self, model: Model, cost: int, streamed: bool) -> None:
         """The answer is one that was given before, for so much: an attempt of the provider `cache`."""
@@ -236,33 +241,34 @@ class Bill(msgspec.Struct):
         prompt: dict[str, int],
         charged: PriceTag,
     ) -> Attempt:
-        assert self._hold is not None and self._price is not None, "`cover` comes first"
+        spending, payer, hold, price = self._spending, self._payer, self._hold, self._price
+        assert hold is not None and price is not None, "`cover` comes first"
         # Of two calls at a time, each has its own part of what is held.
-        held = self._hold.amount
+        held = hold.amount
         for each in self._open:
             held -= each.held
-        attempt = Attempt(
-            request_id=self._request_id,
-            attempt=self._number,
-            call=call,
-            tenant_id=self._payer.tenant_id,
-            key_id=self._payer.key_id,
-            endpoint=self._request.endpoint.path,
-            model=model.id,
-            provider=provider,
-            deployment=deployment,
-            started_ms=self._spending.now_ms(),
-            streamed=streamed,
-            prompt=prompt,
-            price=self._price,
-            provider_price=charged,
-            began=self._spending.clock.monotonic(),
-            scopes=self._hold.scopes,
-            held=held,
-            tags=self._payer.tags,
-            handling=self._handling,
+        attempt = Attempt(  # in the order of its fields: by their names takes four times as long
+            self._request_id,
+            self._number,
+            call,
+            payer.tenant_id,
+            payer.key_id,
+            self._request.endpoint.path,
+            model.id,
+            provider,
+            deployment,
+            spending.now_ms(),
+            streamed,
+            prompt,
+            price,
+            charged,
+            spending.clock.monotonic(),
+            hold.scopes,
+            held,
+            payer.tags,
+            self._handling,
         )
-        self._spending.log.open(attempt)
+        spending.log.open(attempt)
         self._open.append(attempt)
         return attempt
 
@@ -289,19 +295,21 @@ class Bill(msgspec.Struct):
 
     def settle(self, attempt: Attempt, outcome: Outcome, usage: Usage, error: str = "") -> None:
         """It answered, whole or in part: the tenant pays for it, and the hold ends."""
-        assert self._hold is not None
+        hold, units = self._hold, usage.units
+        assert hold is not None
+        cost = attempt.price.cost(units) if _has_content(attempt, usage) else 0
         attempt.outcome = outcome
         attempt.error = error
-        attempt.units = usage.units
+        attempt.units = units
         attempt.estimated = usage.estimated
-        attempt.provider_cost = attempt.provider_price.cost(usage.units)
-        if _has_content(attempt, usage):
-            attempt.cost = attempt.price.cost(usage.units)
-        attempt.held = self._hold.amount
-        attempt.carried = self._hold.settle(attempt.cost)
+        attempt.provider_cost = attempt.provider_price.cost(units)
+        attempt.cost = cost
+        attempt.held = hold.amount
+        attempt.carried = hold.settle(cost)
         attempt.last = not self.is_copy
-        self._end_failed()
-        self.cost, self.usage = attempt.cost, usage
+        if self._failed is not None:
+            self._end_failed()
+        self.cost, self.usage = cost, usage
         if outcome is Outcome.ANSWERED and not self.is_copy:
             self._spending.likely.note(self._payer.key_id, attempt.model, usage)
         self._stop(attempt)
@@ -362,12 +370,6 @@ class Bill(msgspec.Struct):
         prompt = self._price.cost(self._likely_prompt(self._model, self._bound.prompt))
         each = self._price.tariff.prices(self._bound.prompt).get("completion", 0)
         return (held - prompt) * 1000 // each if each else UNBOUND
-
-    def _prompt_tokens(self) -> int:
-        """For the journal: as counted for the hold, else a token for each four bytes."""
-        if self._bound is not None:
-            return self._bound.prompt
-        return -(-self._request.size // CHARS_PER_TOKEN)
 
 
 class Meter:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
-from msgspec import Raw
+from msgspec import Meta, Raw
 
 from hive_runtime.money import PROMPT_UNITS
 
@@ -23,11 +25,14 @@ class _CacheWrites(msgspec.Struct):
     ephemeral_1h_input_tokens: int | None = None
 
 
-class Figures(msgspec.Struct):
-    """OpenAI's form, with what compatible providers put beside it."""
+_Tokens = Annotated[int, Meta(ge=0, le=MOST_TOKENS)]
 
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+
+class Figures(msgspec.Struct):
+    """OpenAI's form, with what compatible providers put beside it. Figures that cannot be are not decoded."""
+
+    prompt_tokens: _Tokens | None = None
+    completion_tokens: _Tokens | None = None
     prompt_tokens_details: _Details | None = None
     completion_tokens_details: _Details | None = None
     prompt_cache_hit_tokens: int | None = None
@@ -62,11 +67,9 @@ class Usage(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, figures: Figures) -> Usage | None:
-        """None where they say nothing that can be."""
+        """None where they say nothing."""
         prompt, completion = figures.prompt_tokens, figures.completion_tokens
         if prompt is None and completion is None:
-            return None
-        if not (_can_be(prompt) and _can_be(completion)):
             return None
         units: dict[str, int] = {}
         if prompt is not None:
@@ -103,6 +106,14 @@ class Usage(msgspec.Struct, frozen=True):
 
 def _part_prompt(units: dict[str, int], figures: Figures) -> None:
     details = figures.prompt_tokens_details
+    if (
+        details is None
+        and figures.prompt_cache_hit_tokens is None
+        and figures.cache_read_input_tokens is None
+        and figures.cache_creation_input_tokens is None
+        and figures.cache_creation is None
+    ):
+        return  # nothing is told apart
     cached = written = written_1h = audio = None
     if details is not None:
         cached, written, audio = details.cached_tokens, details.cache_write_tokens, details.audio_tokens
@@ -130,7 +141,3 @@ def _part(units: dict[str, int], whole: str, unit: str, count: int) -> None:
     if count >= 0:
         units[unit] = count = min(count, units[whole])
         units[whole] -= count
-
-
-def _can_be(count: int | None) -> bool:
-    return count is None or 0 <= count <= MOST_TOKENS
