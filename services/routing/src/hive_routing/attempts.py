@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Protocol
 
@@ -69,7 +69,7 @@ class Attempt(msgspec.Struct):
     deployment: str
     started_ms: int
     streamed: bool
-    prompt: Mapping[str, int]
+    prompt: dict[str, int]
     price: PriceTag
     provider_price: PriceTag
     began: float = 0.0

@@ -25,8 +25,11 @@ class PriceTag:
     tariff: Tariff | None
     cost: Callable[[Mapping[str, int]], int] = field(init=False, repr=False, compare=False)
     """Nano-dollars of counted units; 0 where there is no price."""
+    key: tuple[str, int] = field(init=False, repr=False, compare=False)
+    """Subject and version."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "key", (self.subject, self.version))
         object.__setattr__(self, "cost", _nothing if self.tariff is None else self.tariff.cost)
 
 
@@ -38,19 +41,22 @@ class PriceBook:
     """The newest price of each subject. A lookup on a request's path is one dictionary access."""
 
     def __init__(self) -> None:
-        self._tags: dict[str, PriceTag] = {}
+        self._models: dict[str, PriceTag] = {}
+        self._deployments: dict[str, PriceTag] = {}
         self._changed = asyncio.Event()
 
     def put(self, tag: PriceTag) -> None:
-        self._tags[tag.subject] = tag
+        tags, name = self._place(tag.subject)
+        tags[name] = tag
         self._changed.set()
 
     def drop(self, subject: str) -> None:
-        self._tags.pop(subject, None)
+        tags, name = self._place(subject)
+        tags.pop(name, None)
 
     def known(self, model_id: str) -> PriceTag | None:
         """What tenants pay; None where `of_model` has something to wait for, or to say."""
-        tag = self._tags.get(f"model/{model_id}")
+        tag = self._models.get(model_id)
         return None if tag is None or tag.tariff is None else tag
 
     async def of_model(self, model_id: str) -> PriceTag:
@@ -58,7 +64,7 @@ class PriceBook:
 
         Raises HiveError `not_found` where the model has no price, `unavailable` where none is known yet.
         """
-        tag = self._tags.get(f"model/{model_id}") or await self._wait_for(f"model/{model_id}")
+        tag = self._models.get(model_id) or await self._wait_for(model_id)
         if tag is None:
             message = f"The price of the model `{model_id}` is not known yet. Try again in a moment."
             raise HiveError(Kind.UNAVAILABLE, message, retry_after=1)
@@ -72,13 +78,16 @@ class PriceBook:
 
     def of_deployment(self, deployment_id: str) -> PriceTag:
         """What the provider charges; a tag without tariff where nobody knows."""
-        subject = f"deployment/{deployment_id}"
-        return self._tags.get(subject) or PriceTag(subject, 0, None)
+        return self._deployments.get(deployment_id) or PriceTag(f"deployment/{deployment_id}", 0, None)
 
-    async def _wait_for(self, subject: str) -> PriceTag | None:
+    def _place(self, subject: str) -> tuple[dict[str, PriceTag], str]:
+        kind, _, name = subject.partition("/")
+        return (self._models if kind == "model" else self._deployments), name
+
+    async def _wait_for(self, model_id: str) -> PriceTag | None:
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                while (tag := self._tags.get(subject)) is None:
+                while (tag := self._models.get(model_id)) is None:
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:

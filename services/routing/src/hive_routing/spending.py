@@ -170,7 +170,10 @@ class Bill(msgspec.Struct):
             bound = await bound_of(
                 self._request, model.counted_as, most, spending.counter, model.context_window
             )
-            amount = -(-self._estimate(model, price, bound) * self._percent // 100)
+            amount = worst_cost(price.tariff, bound, self._request)
+            if terms.balanced:
+                amount = min(amount, self._likely_cost(model, price, bound))
+            amount = -(-amount * self._percent // 100)
         if self._hold is None:
             self._hold = await spending.purse.hold(payer.tenant_id, payer.key_id, terms, amount)
         else:
@@ -349,14 +352,9 @@ class Bill(msgspec.Struct):
             self._spending.log.close(self._failed)
             self._failed = None
 
-    def _estimate(self, model: Model, price: PriceTag, bound: Bound) -> int:
-        assert price.tariff is not None
-        most = worst_cost(price.tariff, bound, self._request)
-        if not self._terms.balanced:
-            return most
+    def _likely_cost(self, model: Model, price: PriceTag, bound: Bound) -> int:
         output = self._spending.likely.output(self._payer.key_id, model.id, bound.output)
-        units = {**self._likely_prompt(model.id, bound.prompt), "completion": output}
-        return min(most, price.cost(units))
+        return price.cost({**self._likely_prompt(model.id, bound.prompt), "completion": output})
 
     def _likely_prompt(self, model_id: str, prompt: int) -> Mapping[str, int]:
         cached = self._spending.likely.cached(self._payer.key_id, model_id, prompt)

@@ -111,6 +111,7 @@ class Teller:
         self._written = asyncio.Event()
         self._tellable = asyncio.Event()
         self._advanced = asyncio.Event()
+        journal.wake = self._written.set
 
     @property
     def kept(self) -> int:
@@ -126,19 +127,17 @@ class Teller:
         """Why events do not get to where they should for now; empty while they do."""
         return "the bus is away: usage is kept in the journal" if self._away else ""
 
-    def touch(self) -> None:
-        """Something was written to the journal."""
-        self._written.set()
-
     def offer(self, sequence: int, event: UsageRecorded, written: bytes) -> None:
         """An event was closed: it is told from memory where there is room, else from the journal.
 
         written: the same, serialized.
         """
-        waiting = len(self._waiting)
-        if waiting < self._pace.waiting:
-            self._waiting[sequence] = event if waiting < self._pace.made else written
-        self._written.set()
+        waiting, pace = self._waiting, self._pace
+        count = len(waiting)
+        if count < pace.made:
+            waiting[sequence] = event
+        elif count < pace.waiting:
+            waiting[sequence] = written
 
     async def run(self) -> None:
         """Works until it is cancelled."""
@@ -238,12 +237,11 @@ class Teller:
         """Some events behind a sequence that may be told, in order; at least one where there is one."""
         through = self._journal.tellable
         found: list[Event] = []
-        while len(found) < self._pace.chunk and after + len(found) < through:
-            sequence = after + len(found) + 1
+        for sequence in range(after + 1, min(through, after + self._pace.chunk) + 1):
             event = self._waiting.get(sequence)
             if event is None:
                 break
-            found.append((sequence, event if isinstance(event, UsageRecorded) else _read(event)))
+            found.append((sequence, _read(event) if isinstance(event, bytes) else event))
         if found or after >= through:
             return found
         try:
@@ -284,7 +282,8 @@ class Teller:
                 self._away = False
                 for sequence, _ in events[:taken]:
                     self._waiting.pop(sequence, None)
-                    self.told = sequence
+                if taken:
+                    self.told = events[taken - 1][0]
                 return taken
 
     async def _settle(self) -> None:

@@ -39,7 +39,6 @@ class JournaledLog(UsageLog):
     def open(self, attempt: Attempt) -> None:
         """Before it is sent. Raises HiveError `unavailable` where it cannot be written: then it must not be sent."""
         self._journal.open(attempt)
-        self._teller.touch()
 
     def progress(self, attempt: Attempt) -> None:
         """Never raises; what is not open is passed over."""
@@ -48,12 +47,11 @@ class JournaledLog(UsageLog):
         else:
             at_ms = int(self._clock.now() * 1000)
         self._journal.progress(attempt.number, attempt.delivered, at_ms, attempt.first_content_us)
-        self._teller.touch()
 
     def close(self, attempt: Attempt) -> None:
         """Never raises, and does nothing where the attempt is not open: never opened, refused, or closed before."""
-        journal = self._journal
-        if not journal.is_open(attempt.number):
+        journal, number = self._journal, attempt.number
+        if not journal.is_open(number):
             return
         sequence = journal.sequence + 1
         try:
@@ -63,7 +61,7 @@ class JournaledLog(UsageLog):
             # Its money is safe: the next start settles what stands in the journal without an end.
             log.exception("an attempt's end cannot be told", request_id=attempt.request_id, call=attempt.call)
             return
-        journal.close(attempt.number, written)
+        journal.close(number, written)
         self._teller.offer(sequence, event, written)
 
     async def run(self) -> None:

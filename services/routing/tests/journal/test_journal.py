@@ -318,6 +318,39 @@ def test_a_disk_that_refuses_stops_new_calls_and_loses_no_end(tmp_path: Path, sc
     assert [attempt.request_id for attempt in found] == ["req_3"]
 
 
+def test_whoever_makes_it_durable_is_woken_for_each_first_write(tmp_path: Path, make_attempt: Make) -> None:
+    journal = Journal.create(tmp_path, "old", segment_bytes=700)
+    woken: list[bool] = []
+    journal.wake = lambda: woken.append(journal.dirty)
+    journal.sync()
+    for number in range(1, 30):
+        attempt = make_attempt(number)
+        journal.open(attempt)
+        assert woken == [True] * number
+        journal.progress(attempt.number, 1, 1, None)
+        journal.close(attempt.number, b"x" * 20 * number)  # it fills a segment in some rounds
+        assert len(woken) == number
+        journal.sync()
+        assert not journal.dirty
+    assert len(files(tmp_path)) > 5
+    journal.shut()
+
+
+def test_whoever_makes_it_durable_is_woken_where_a_write_fails(tmp_path: Path, make_attempt: Make) -> None:
+    journal = Journal.create(tmp_path, "old")
+    attempt = make_attempt()
+    journal.open(attempt)
+    journal.sync()
+    woken: list[str] = []
+    journal.wake = lambda: woken.append(journal.failure)
+    journal.shut()  # from here on nothing can be written
+    close(journal, attempt)
+    with pytest.raises(HiveError):
+        journal.open(make_attempt())
+    assert woken == ["the journal is shut"] * 2
+    assert journal.dirty
+
+
 def test_a_shut_journal_takes_nothing_more(tmp_path: Path, make_attempt: Make) -> None:
     journal = Journal.create(tmp_path, "old")
     journal.shut()

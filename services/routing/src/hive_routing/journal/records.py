@@ -95,7 +95,7 @@ class Opened(msgspec.Struct, array_like=True, tag=2, gc=False, frozen=True):
             attempt.deployment,
             attempt.started_ms,
             attempt.streamed,
-            dict(attempt.prompt),
+            attempt.prompt,
             price,
             provider_price,
             attempt.scopes,

@@ -31,12 +31,15 @@ class Segment:
     size: int = 0
     places: list[tuple[int, int]] = field(default_factory=list)
     """Sequence of an event and the offset of its record."""
+    _next_place: int = 0
+    """The first sequence whose place is to be remembered again."""
 
     def note_closed(self, sequence: int, start: int) -> None:
         """An event was written at the offset `start`."""
         self.last = sequence
-        if not self.places or sequence >= self.places[-1][0] + _EVERY:
+        if sequence >= self._next_place:
             self.places.append((sequence, start))
+            self._next_place = sequence + _EVERY
 
     def place_before(self, sequence: int) -> int:
         """An offset from which on the events behind `sequence` are found."""

@@ -6,6 +6,7 @@ import errno
 import os
 import re
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -36,6 +37,7 @@ class Journal:
 
     sequence: of the last event that was closed; durable: of the last one that power loss cannot take.
     failure: why the last write failed; empty while all is well. failures: how many records could not be written.
+    wake: called when there is something to be made durable where there was nothing before, and when a write failed.
     """
 
     def __init__(self, folder: Path, holder: str, lock: int, story: Story, segment_bytes: int) -> None:
@@ -44,10 +46,12 @@ class Journal:
         self.durable = story.sequence
         self.failure = ""
         self.failures = 0
+        self.wake: Callable[[], object] = _nobody
         self._folder = folder
         self._lock = lock
         self._limit = segment_bytes
-        self._full_at = segment_bytes
+        self._full_at = 0
+        """Bytes from which on the current segment takes no more records; 0 where there is none that takes any."""
         self._number = story.number
         self._written = story.sequence
         self._last_file = story.last_file
@@ -55,10 +59,9 @@ class Journal:
         self._opened = story.opened_in
         self._unwritten: deque[tuple[Closed, Segment]] = deque()
         self._prices: dict[tuple[str, int], int] = {}
-        self._file: int | None = None
-        self._current: Segment
-        self._spoilt = False
-        """The current segment takes no more records."""
+        self._file = -1
+        """Of the current segment; negative where none is open for writing."""
+        self._current = Segment(folder, 0, 1, 0)
         self._dirty = False
         self._retired: list[int] = []
         self._durable_file = story.last_file
@@ -147,11 +150,11 @@ class Journal:
         """
         number = self._number + 1
         try:
-            self._prepare()
-            data = self._opening(number, attempt)
-            self._append(data)
+            if self._current.size >= self._full_at or self._unwritten:
+                self._prepare()
+            self._append(self._opening(number, attempt))
         except OSError as error:
-            self._prices.clear()  # those of this record were not written
+            self._prices.clear()  # one of them may not have been written
             self._fail(error)
             message = "Calls cannot be recorded just now, so this one was not made. Try again in a moment."
             raise HiveError(Kind.UNAVAILABLE, message, retry_after=1) from error
@@ -166,7 +169,8 @@ class Journal:
         if number not in self._opened:
             return
         try:
-            self._prepare()
+            if self._current.size >= self._full_at or self._unwritten:
+                self._prepare()
             self._append(framed(Progress(number, delivered, at_ms, first_content_us)))
         except OSError as error:
             self._fail(error)
@@ -180,10 +184,11 @@ class Journal:
         opened = self._opened.pop(number, None)
         if opened is None:
             return
-        self.sequence += 1
-        closed = Closed(number, self.sequence, event)
+        self.sequence = sequence = self.sequence + 1
+        closed = Closed(number, sequence, event)
         try:
-            self._prepare()
+            if self._current.size >= self._full_at or self._unwritten:
+                self._prepare()
             self._write(closed, opened)
         except OSError as error:
             self._fail(error)
@@ -202,7 +207,7 @@ class Journal:
 
     def begin_sync(self) -> Sync | None:
         """What is to be made durable by `Sync.run` in a thread, and then `end_sync`; None: nothing."""
-        if not self._dirty or self._file is None:
+        if not self._dirty or self._file < 0:
             return None
         files, self._retired = self._retired, []
         try:
@@ -257,9 +262,9 @@ class Journal:
             return
         self._shut = True
         for fd in (*self._retired, self._file, self._lock):
-            if fd is not None:
+            if fd >= 0:
                 os.close(fd)
-        self._retired, self._file = [], None
+        self._retired, self._file, self._full_at = [], -1, 0
 
     def remove(self) -> None:
         """Delete the folder: all of it is kept elsewhere. May block. OSError where it cannot be deleted."""
@@ -278,26 +283,26 @@ class Journal:
         return aside
 
     def _opening(self, number: int, attempt: Attempt) -> bytes:
-        prices: list[bytes] = []
-        price = self._index_of(attempt.price, prices)
-        provider_price = self._index_of(attempt.provider_price, prices)
+        price = self._prices.get(attempt.price.key)
+        if price is None:
+            price = self._add_price(attempt.price)
+        provider_price = self._prices.get(attempt.provider_price.key)
+        if provider_price is None:
+            provider_price = self._add_price(attempt.provider_price)
         try:
-            record = framed(Opened.of(number, attempt, price, provider_price))
+            return framed(Opened.of(number, attempt, price, provider_price))
         except UnicodeEncodeError:
-            record = framed(Opened.of(number, encodable(attempt), price, provider_price))
-        return b"".join((*prices, record)) if prices else record
+            return framed(Opened.of(number, encodable(attempt), price, provider_price))
 
-    def _index_of(self, tag: PriceTag, new: list[bytes]) -> int:
-        key = (tag.subject, tag.version)
-        index = self._prices.get(key)
-        if index is None:
-            index = self._prices[key] = len(self._prices)
-            new.append(framed(Price.of(index, tag)))
+    def _add_price(self, tag: PriceTag) -> int:
+        """Write down a price that does not stand in the segment yet; gives its index there."""
+        index = self._prices[tag.key] = len(self._prices)
+        self._append(framed(Price.of(index, tag)))
         return index
 
     def _prepare(self) -> None:
         """The current segment takes another record, in the order in which records were made."""
-        if self._file is None or self._spoilt or self._current.size >= self._full_at:
+        if self._current.size >= self._full_at:
             self._make_room()
         if self._unwritten:
             self._flush()
@@ -306,7 +311,7 @@ class Journal:
         try:
             self._rotate()
         except OSError:
-            if self._file is None or self._spoilt:
+            if not self._full_at:
                 raise
             self._full_at += self._limit // 4  # the one at hand takes more; try again a little later
 
@@ -325,25 +330,40 @@ class Journal:
         opened.opened -= 1
 
     def _append(self, data: bytes) -> None:
-        assert self._file is not None
-        rest = data
+        size = len(data)
         try:
-            while (written := os.write(self._file, rest)) != len(rest):
-                rest = rest[written:]
+            written = os.write(self._file, data)
+            if written != size:
+                self._append_rest(data, written)
         except OSError as error:
-            self._spoilt = error.errno not in _FULL
-            if rest is not data:
-                self._cut_off(self._file)
+            if error.errno not in _FULL:
+                self._full_at = 0
             raise
-        self._current.size += len(data)
-        self._dirty = True
+        self._current.size += size
+        if not self._dirty:
+            self._soil()
 
-    def _cut_off(self, file: int) -> None:
+    def _soil(self) -> None:
+        """Something is to be made durable."""
+        if not self._dirty:
+            self._dirty = True
+            self.wake()
+
+    def _append_rest(self, data: bytes, written: int) -> None:
+        """The disk took a part of a record only."""
+        try:
+            while written != len(data):
+                written += os.write(self._file, data[written:])
+        except OSError:
+            self._cut_off()
+            raise
+
+    def _cut_off(self) -> None:
         """Take the part of a record away that was written: what comes behind it could not be read."""
         try:
-            os.ftruncate(file, self._current.size)
+            os.ftruncate(self._file, self._current.size)
         except OSError:
-            self._spoilt = True
+            self._full_at = 0
 
     def _rotate(self) -> None:
         """Begin a new segment. OSError where the disk refuses: then the one before is as it was."""
@@ -360,9 +380,10 @@ class Journal:
             os.close(fd)
             path.unlink(missing_ok=True)
             raise
-        if self._file is not None:
+        if self._file >= 0:
             self._retired.append(self._file)
-        self._file, self._spoilt, self._dirty, self._full_at = fd, False, True, self._limit
+        self._file, self._full_at = fd, self._limit
+        self._soil()
         self._prices.clear()
         self._current = Segment(path, self._last_file, self._written + 1, self._written, size=len(data))
         self._segments.append(self._current)
@@ -373,7 +394,12 @@ class Journal:
         if reason != self.failure:
             log.error("the journal cannot be written", holder=self.holder, error=reason)
         self.failure = reason
+        self.wake()
 
     def _recover(self) -> None:
         log.info("the journal can be written again", holder=self.holder)
         self.failure = ""
+
+
+def _nobody() -> None:
+    """Is to be woken."""
