@@ -220,6 +220,11 @@ class TestTariffs:
         prompt = sum(units.get(unit, 0) for unit in UNITS[:4]) + units.get("audio_in", 0)
         assert Tariff.of(rates).cost(units) == cost(units, low | high if prompt >= start else low)
 
+    def test_the_same_rates_give_the_same_object_and_others_do_not(self) -> None:
+        rates = [("prompt", 100, 0), ("completion", 500, 0)]
+        assert Tariff.of(rates) is Tariff.of(iter(rates))
+        assert Tariff.of(rates) != Tariff.of([*rates, ("prompt", 200, 1000)])
+
     def test_free_is_what_costs_nothing_at_any_length(self) -> None:
         assert Tariff.of([]).is_free
         assert Tariff.of([("prompt", 0, 0)]).is_free

@@ -50,6 +50,18 @@ async def test_an_answer_costs_what_the_provider_counted(gateway: Any) -> None:
     assert (answer.usage.cost_nanos, answer.usage.calls) == (EXACT, 1)
 
 
+async def test_the_tenant_and_the_provider_each_have_a_price_of_their_own(
+    gateway: Any, fake_tag: Any
+) -> None:
+    prepaid(gateway, 1_000_000_000)
+    gateway.prices.put(fake_tag("deployment/sim/gpt-4o-real", {"prompt": 1_000_001, "completion": 3_000_000}))
+    gateway.sim.script(usage=USAGE)
+    await gateway.chat()
+    (attempt,) = gateway.log.closed
+    assert (attempt.cost, attempt.provider_cost, attempt.carried) == (EXACT, 1_600_001, EXACT)
+    assert spent(gateway) == EXACT
+
+
 async def test_a_stream_costs_the_same_and_says_so_in_its_last_chunk(gateway: Any) -> None:
     gateway.sim.script(usage=USAGE)
     answer = await gateway.chat(stream=True, stream_options={"include_usage": True})

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Self
+from functools import lru_cache
+from typing import Final
 
 NANOS_PER_DOLLAR: Final = 1_000_000_000
 PICOS_PER_DOLLAR: Final = 1_000_000_000_000
@@ -142,13 +143,12 @@ class Tariff:
         object.__setattr__(self, "_is_tiered", len(complete) > 1)
 
     @classmethod
-    def of(cls, rates: Iterable[tuple[str, int, int]]) -> Self:
-        """Each rate: unit, pico-dollars per unit, from how many prompt tokens on."""
-        given: dict[int, dict[str, int]] = {0: {}}
-        for unit, picos, start in rates:
-            given.setdefault(start, {})[unit] = picos
-        merged: dict[str, int] = {}
-        return cls(tuple((start, merged := merged | given[start]) for start in sorted(given)))
+    def of(cls, rates: Iterable[tuple[str, int, int]]) -> Tariff:
+        """Each rate: unit, pico-dollars per unit, from how many prompt tokens on.
+
+        The same rates give the same object: what costs the same at two of them need not be worked out twice.
+        """
+        return _tariff_of(tuple(rates))
 
     def prices(self, prompt_tokens: int) -> Mapping[str, int]:
         """Pico-dollars per unit of a request with so many prompt tokens: of those units that have a price."""
@@ -167,6 +167,15 @@ class Tariff:
         for unit, count in units.items():
             picos += count * prices.get(unit, 0)
         return rounded(picos)
+
+
+@lru_cache(maxsize=4096)
+def _tariff_of(rates: tuple[tuple[str, int, int], ...]) -> Tariff:
+    given: dict[int, dict[str, int]] = {0: {}}
+    for unit, picos, start in rates:
+        given.setdefault(start, {})[unit] = picos
+    merged: dict[str, int] = {}
+    return Tariff(tuple((start, merged := merged | given[start]) for start in sorted(given)))
 
 
 def _reached(tiers: Tiers, prompt_tokens: int) -> Mapping[str, int]:

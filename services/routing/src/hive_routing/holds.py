@@ -127,7 +127,8 @@ class Hold(msgspec.Struct):
 
     def release(self) -> None:
         """End it where nothing was spent; nothing where it has ended."""
-        self.settle(0)
+        if self._leases:
+            self.settle(0)
 
 
 @dataclass(slots=True)

@@ -23,7 +23,7 @@ RECENT = 8
 class _Pair:
     outputs: deque[int] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     cached: deque[int] = field(default_factory=lambda: deque(maxlen=RECENT))
-    """Per thousand of the prompt."""
+    """Per thousand of the prompt, of the calls since one had nothing in a cache."""
 
 
 class Likely:
@@ -42,7 +42,10 @@ class Likely:
             pairs.move_to_end(which)
         pair.outputs.append(usage.completion_tokens)
         cached = usage.units.get("cached_prompt")
-        pair.cached.append(1000 * cached // usage.prompt_tokens if cached and usage.prompt_tokens else 0)
+        if cached and usage.prompt_tokens:
+            pair.cached.append(1000 * cached // usage.prompt_tokens)
+        elif pair.cached:
+            pair.cached.clear()
 
     def output(self, key_id: str, model: str, most: int) -> int:
         """Tokens that 99 of 100 calls stay below; never more than `most`."""

@@ -260,7 +260,7 @@ class Bill(msgspec.Struct):
             model.id,
             provider,
             deployment,
-            spending.now_ms(),
+            int(spending.clock.now() * 1000),
             streamed,
             prompt,
             price,
@@ -298,14 +298,16 @@ class Bill(msgspec.Struct):
 
     def settle(self, attempt: Attempt, outcome: Outcome, usage: Usage, error: str = "") -> None:
         """It answered, whole or in part: the tenant pays for it, and the hold ends."""
-        hold, units = self._hold, usage.units
+        hold, units, price, charged_at = self._hold, usage.units, attempt.price, attempt.provider_price
         assert hold is not None
-        cost = attempt.price.cost(units) if _has_content(attempt, usage) else 0
+        cost, charged = 0, charged_at.cost(units)
+        if usage.completion_tokens or _needs_no_output(attempt, usage):
+            cost = charged if price.tariff is charged_at.tariff else price.cost(units)
         attempt.outcome = outcome
         attempt.error = error
         attempt.units = units
         attempt.estimated = usage.estimated
-        attempt.provider_cost = attempt.provider_price.cost(units)
+        attempt.provider_cost = charged
         attempt.cost = cost
         attempt.held = hold.amount
         attempt.carried = hold.settle(cost)
@@ -320,9 +322,9 @@ class Bill(msgspec.Struct):
 
     def close(self) -> None:
         """The request has ended: nothing is held for it any more."""
-        for attempt in list(self._open):  # whatever happened between, no attempt stays open
+        while self._open:  # whatever happened between, no attempt stays open
             self._end_failed()
-            self.fail(attempt, Outcome.ABANDONED, Kind.INTERNAL.label)
+            self.fail(self._open[0], Outcome.ABANDONED, Kind.INTERNAL.label)
         if self._failed is not None:
             self._failed.last = not self.is_copy and self.cost is None
             self._end_failed()
@@ -405,8 +407,6 @@ class Meter:
         return True
 
 
-def _has_content(attempt: Attempt, usage: Usage) -> bool:
-    """Whether something was generated: an answer without any content costs its caller nothing."""
-    if attempt.endpoint in _WITHOUT_OUTPUT or usage.completion_tokens:
-        return True
-    return "completion" not in usage.units
+def _needs_no_output(attempt: Attempt, usage: Usage) -> bool:
+    """Whether an answer that generated nothing costs its caller something: no output was expected, or none is known."""
+    return attempt.endpoint in _WITHOUT_OUTPUT or "completion" not in usage.units
