@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ import pytest
 import uvloop
 
 from hive_bus.port import StateChange
+from hive_relay.asgi import SENT
 from hive_relay.exchange import Exchange
 from hive_routing.attempts import Attempt
 from hive_routing.breaker import Breaker
@@ -235,7 +236,7 @@ class Call:
     async def go(self) -> None:
         self.went = True
 
-    async def send(self, message: Any) -> None:
+    def send(self, message: Any) -> Awaitable[None]:
         answer = self.answer
         if message["type"] == "http.response.start":
             answer.status = message["status"]
@@ -244,8 +245,7 @@ class Call:
             answer.parts.append((bytes(message.get("body", b"")), message.get("hive.content", True)))
             answer.complete = not message.get("more_body", False)
         self._sent.set()
-        if not self._takes:
-            await asyncio.Event().wait()
+        return SENT if self._takes else asyncio.sleep(3600)
 
     async def until_sent(self, text: bytes) -> None:
         """Wait until something was sent and the body holds `text`."""

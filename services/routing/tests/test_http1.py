@@ -557,3 +557,124 @@ async def test_small_parts_of_a_large_inflation_are_bounded() -> None:
                 await asyncio.sleep(0)
         assert largest <= MAX_INFLATED_BYTES
         client.close()
+
+
+def part(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+async def test_a_body_is_passed_on_for_as_long_as_it_is_wanted() -> None:
+    heard = asyncio.Queue[bytes]()
+
+    async def handler(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(CHUNKED + part(b"0"))
+        for number in range(1, 4):
+            await heard.get()
+            await peer.say(part(b"%d" % number))
+        await peer.say(b"0\r\n\r\n")
+
+    async with serving(handler) as server:
+        client = Client("sim", "127.0.0.1", server.port)
+        response = await client.send(REQUEST, b"{}", PATIENT)
+        took: list[bytes] = []
+
+        def take(data: bytes) -> bool:
+            took.append(data)
+            heard.put_nowait(data)
+            return data != b"1"
+
+        await response.pass_on(take)
+        assert took == [b"0", b"1"]
+        with pytest.raises(StopAsyncIteration):
+            await response.pass_on(take)
+        assert b"".join(took) == b"0123"
+        client.close()
+
+
+async def test_what_a_body_is_passed_on_to_may_fail() -> None:
+    """Only the first part is given by whoever reads, the next one by the socket: the reader hears of both."""
+    heard = asyncio.Event()
+
+    async def handler(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(CHUNKED + part(b"0"))
+        await heard.wait()
+        await peer.say(part(b"1"))
+        await peer.until_left()
+
+    def take(data: bytes) -> bool:
+        if data == b"1":
+            raise HiveError(Kind.INTERNAL, "It cannot be taken.")
+        heard.set()
+        return True
+
+    async with serving(handler) as server:
+        client = Client("sim", "127.0.0.1", server.port)
+        response = await client.send(REQUEST, b"{}", PATIENT)
+        with pytest.raises(HiveError, match="cannot be taken"):
+            await response.pass_on(take)
+        await gone(server.peers[0])
+
+
+@pytest.mark.parametrize("ending", ["cut", "malformed", "silence", "leaving"])
+async def test_a_body_that_is_passed_on_ends_as_one_that_is_read(ending: str) -> None:
+    words = {"cut": "in the middle", "malformed": "malformed", "silence": "sent nothing more"}
+    heard = asyncio.Event()
+
+    async def handler(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(CHUNKED + part(b"0"))
+        await heard.wait()
+        await peer.say(part(b"1"))
+        if ending == "malformed":
+            await peer.say(b"no number")
+        if ending == "cut":
+            peer.cut()
+        await peer.until_left()
+
+    took: list[bytes] = []
+
+    def take(data: bytes) -> bool:
+        took.append(data)
+        heard.set()
+        return True
+
+    async with serving(handler) as server:
+        client = Client("sim", "127.0.0.1", server.port)
+        response = await client.send(REQUEST, b"{}", Timeouts(connect=2, first_byte=2, idle=0.2, total=5))
+        reading = asyncio.ensure_future(response.pass_on(take))
+        if ending == "leaving":
+            await heard.wait()
+            reading.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await reading
+        else:
+            with pytest.raises(HiveError, match=words[ending]):
+                await reading
+            assert b"".join(took) == b"01"
+        await gone(server.peers[0])
+
+
+async def test_each_part_that_is_passed_on_gives_time_for_the_next() -> None:
+    async def handler(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(CHUNKED)
+        for _ in range(8):
+            await asyncio.sleep(0.1)
+            await peer.say(part(b"x"))
+        await peer.say(b"0\r\n\r\n")
+
+    took: list[bytes] = []
+
+    def take(data: bytes) -> bool:
+        took.append(data)
+        return True
+
+    async with serving(handler) as server:
+        client = Client("sim", "127.0.0.1", server.port)
+        response = await client.send(REQUEST, b"{}", Timeouts(connect=2, first_byte=2, idle=0.5, total=5))
+        with pytest.raises(StopAsyncIteration):
+            await response.pass_on(take)
+        assert b"".join(took) == b"x" * 8
+        client.close()

@@ -262,3 +262,67 @@ def test_a_long_stream_is_counted_without_being_kept() -> None:
     kept = sum(map(len, counted.texts))
     assert kept <= MAX_COUNTED_CHARS
     assert counted.extra * CHARS_PER_TOKEN + kept == pytest.approx(1000 * 257 * 4, abs=CHARS_PER_TOKEN)
+
+
+SAYS = event({"content": "one "})
+AFTER_USUAL = {
+    "usual": SAYS,
+    "empty": event({"content": ""}),
+    "null calls": event({"content": "x", "tool_calls": None}),
+    "calls": TOOL,
+    "calls beside": event({"content": "x", "tool_calls": [{"index": 0, "function": {"arguments": "{}"}}]}),
+    "nothing": event({"content": None}),
+    "another choice": event({"content": "x"}, index=1),
+    "two choices": event(choices=[{"index": 0, "delta": {"content": "a"}}, {"index": 0, "delta": {}}]),
+    "usage": event({"content": "x"}, usage=USAGE),
+    "no usage": event({"content": "x"}, usage=None),
+    "only usage": USAGE_CHUNK,
+    "text": event(choices=[{"index": 0, "text": "abc"}]),
+    "finish": event({"content": "x"}, "stop"),
+    "error": event({"content": "x"}, error={"message": "no"}),
+    "error object": event({"content": "x"}, object="error"),
+    "bare": b'data:{"object":"chat.completion.chunk","choices":[{"delta":{"content":"x"}}]}\n\n',
+    "not text": event({"content": ["x"]}),
+    "spaces": SAYS.replace(b"\n\n", b" \t\n\n"),
+    "return": SAYS.replace(b"\n\n", b"\r\n\r\n"),
+    "return inside": SAYS.replace(b',"created"', b',\r"created"'),
+    "line inside": SAYS.replace(b',"created"', b',\n"created"'),
+    "id": b"id: 1\n" + SAYS,
+    "comment": b": alive\n\n",
+    "half": SAYS[:40],
+    "more": SAYS + SAYS[:40],
+    "two": SAYS + SAYS,
+    "malformed": SAYS.replace(b"}}", b"}", 1),
+    "done": DONE,
+}
+
+
+@pytest.mark.parametrize("between", AFTER_USUAL.values(), ids=AFTER_USUAL)
+@pytest.mark.parametrize("asked", [False, True])
+def test_the_quick_look_at_a_usual_chunk_sees_what_the_long_one_sees(between: bytes, asked: bool) -> None:
+    """Read by read, as it is usual, and with an event's last byte apart, which is never taken for a usual chunk."""
+
+    def told(apart: int) -> tuple[Any, ...]:
+        relay = StreamRelay("sim", 1, asked)
+        forwarded = b""
+        for data in (event(ROLE), SAYS, SAYS, between, SAYS, between, SAYS, event(finish="stop"), DONE):
+            for part in (data[: len(data) - apart], data[len(data) - apart :]) if apart else (data,):
+                if not relay.done and relay.failure is None:
+                    forwarded += relay.feed(part)
+        if not relay.done and relay.failure is None:
+            forwarded += relay.feed_end()
+        failure = relay.failure and relay.failure.message
+        output = relay.output()
+        said = relay.delivered, relay.finish_reasons, relay.stated, relay.done, relay.is_answered
+        return forwarded, failure, output.texts, output.extra, said
+
+    assert told(apart=0) == told(apart=1)
+
+
+def test_what_goes_on_is_content_and_no_end() -> None:
+    relay = StreamRelay("sim", 1, False)
+    seen = []
+    for data in (event(ROLE), SAYS, SAYS, b": alive\n\n", SAYS, event({"content": "x"}, "stop"), DONE):
+        relay.feed(data)
+        seen.append(relay.goes_on)
+    assert seen == [False, True, True, False, True, False, False]

@@ -7,17 +7,19 @@ answered by another deployment.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, MutableMapping
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
 
+from hive_relay.asgi import SENT
 from hive_routing.dialects.form import Answer
 from hive_routing.endpoints import RERANK
 from hive_routing.estimates import answer_countable
 from hive_routing.forwarding import ForwardedStream
 from hive_routing.providers.failures import MAX_ERROR_BYTES, Words, broken_answer, failure
-from hive_routing.providers.port import Body, ProviderAnswer
+from hive_routing.providers.port import Body, PassOn, ProviderAnswer
 from hive_routing.request import Request
 from hive_routing.reranking import shaped
 from hive_routing.stream import StreamRelay
@@ -95,11 +97,18 @@ class Progress(Protocol):
 class Gates(Protocol):
     """What a stream passes before it leaves; raises HiveError where it must not go on.
 
-    waits: it takes `feed` to pass; where it does not, `let_through` is enough.
+    waits: it takes `feed` to pass; where it does not, `let_through` is enough. alters: what leaves need not be what
+    came, nor leave at once; where it is not so, `keep` is all that wants to hear of it.
     """
 
     @property
     def waits(self) -> bool: ...
+
+    @property
+    def alters(self) -> bool: ...
+
+    @property
+    def keep(self) -> Callable[[bytes], None] | None: ...
 
     async def feed(self, data: bytes) -> bytes:
         """What may leave now."""
@@ -199,6 +208,7 @@ class StreamAnswer:
         self._body = body
         self._relay = relay
         self._ready = b""
+        self._pass_on: PassOn = getattr(body, "pass_on", None) or partial(_pull, body)
 
     @classmethod
     async def open(
@@ -247,10 +257,26 @@ class StreamAnswer:
 
         False: the budget ended before the answer did. It was cut there, and the provider should be stopped.
         """
-        await start_stream(send, [*self.headers, *more_headers])
-        relay, body, ready = self._relay, self._body, self._ready
+        await (started := start_stream(send, [*self.headers, *more_headers]))
+        relay, ready = self._relay, self._ready
         progress.note(relay.delivered)
         complete = True
+        at_once = started is SENT and not (gates is not None and gates.alters)
+        keep = None if gates is None else gates.keep
+        sending = SENT
+
+        def forward(data: bytes) -> bool:
+            """What has come goes on at once; false where there is more to be done, as the loop below does it."""
+            nonlocal ready, sending
+            ready = relay.feed(data)
+            if not (at_once and ready and relay.goes_on) or progress.note(relay.delivered):
+                return False
+            if keep is not None:
+                keep(ready)
+            sending = send(stream_part(ready))
+            ready = b""
+            return sending is SENT
+
         while not relay.done:
             if ready and gates is not None:
                 ready = await self._pass(gates.feed(ready)) if gates.waits else gates.let_through(ready)
@@ -260,11 +286,17 @@ class StreamAnswer:
                 raise relay.failure
             if relay.is_answered:
                 ready = await self._read()
-            else:  # as `_read` does, without a coroutine for each chunk
+            else:
                 try:
-                    ready = relay.feed(await body.__anext__())
+                    await self._pass_on(forward)
                 except _ENDS as end:
                     ready = self._ended(end)
+                except BaseException:
+                    if isinstance(sending, Coroutine):
+                        sending.close()  # it was to be waited for, and nobody does
+                    raise
+                await sending
+                sending = SENT
             if (
                 relay.is_content
                 and progress.note(relay.delivered)
@@ -374,14 +406,20 @@ async def send_whole(send: Send, body: bytes, headers: Headers) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-async def start_stream(send: Send, headers: Headers) -> None:
-    await send({"type": "http.response.start", "status": 200, "headers": _STREAM_HEADERS + headers})
+def start_stream(send: Send, headers: Headers) -> Awaitable[None]:
+    return send({"type": "http.response.start", "status": 200, "headers": _STREAM_HEADERS + headers})
 
 
 def stream_part(body: bytes, is_content: bool = True) -> dict[str, Any]:
     if is_content:
         return {"type": "http.response.body", "body": body, "more_body": True}
     return {"type": "http.response.body", "body": body, "more_body": True, "hive.content": False}
+
+
+async def _pull(body: Body, take: Callable[[bytes], bool]) -> None:
+    """A `PassOn` for bodies without one."""
+    while take(await body.__anext__()):
+        pass
 
 
 async def _read(body: Body, provider: str) -> bytes:

@@ -25,6 +25,7 @@ class ForwardedStream(ABC):
     last: what comes behind all content and is a part of the stream itself.
     is_content: whether what `feed` gave last holds more than comments.
     is_answered: what may still come is no content.
+    goes_on: there is content, what `feed` gave last is more of it, and nothing has ended or failed with it.
     begun: what the provider stated of the prompt when it began, in dialects where it does.
     """
 
@@ -33,6 +34,7 @@ class ForwardedStream(ABC):
         self.done = False
         self.is_content = False
         self.is_answered = False
+        self.goes_on = False
         self.last = b""
         self.begun: Usage | None = None
         self._provider = provider
@@ -122,12 +124,18 @@ class ForwardedStream(ABC):
             if self.done or self.failure is not None:
                 break
             forwarded.append(self._pass(event))
+        self._look()
         if self._begun:
             released = b"".join([*self._held, *forwarded]) if self._held else b"".join(forwarded)
             self._held.clear()
             return released
         self._hold(b"".join(forwarded))
         return b""
+
+    def _look(self) -> None:
+        """Say what came of that which was fed last."""
+        ended = self.is_answered or self.done or self.failure is not None
+        self.goes_on = self._begun and self.is_content and not ended
 
     def _hold(self, data: bytes) -> None:
         self._held.append(data)

@@ -375,26 +375,30 @@ class Bill(msgspec.Struct):
 class Meter:
     """Hears how far a stream has come: tells the journal, and says when more money is needed."""
 
-    __slots__ = ("_allowed", "_attempt", "_bill", "_next", "_spending")
+    __slots__ = ("_allowed", "_attempt", "_bill", "_log", "_monotonic", "_next")
 
     def __init__(self, bill: Bill, attempt: Attempt, spending: Spending, allowed: int) -> None:
         self._bill = bill
         self._attempt = attempt
-        self._spending = spending
+        self._log = spending.log
+        self._monotonic = spending.clock.monotonic
         self._allowed = allowed
         self._next = 0.0
 
     def note(self, tokens: int) -> bool:
         """So many tokens came so far; true where that is more than there is money for."""
+        now = self._monotonic()
+        if now >= self._next:
+            self._tell(tokens, now)
+        return tokens > self._allowed
+
+    def _tell(self, tokens: int, now: float) -> None:
         attempt = self._attempt
         attempt.delivered = tokens
-        now = self._spending.clock.monotonic()
-        if now >= self._next:
-            if attempt.first_content_us is None:
-                attempt.first_content_us = int((now - attempt.began) * 1_000_000)
-            self._spending.log.progress(attempt)
-            self._next = now + PROGRESS_SECONDS
-        return tokens > self._allowed
+        if attempt.first_content_us is None:
+            attempt.first_content_us = int((now - attempt.began) * 1_000_000)
+        self._log.progress(attempt)
+        self._next = now + PROGRESS_SECONDS
 
     async def extend(self, tokens: int) -> bool:
         """Find money for more than so many tokens; false where there is none."""

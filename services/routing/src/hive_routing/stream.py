@@ -8,7 +8,8 @@ happens here.
 
 from __future__ import annotations
 
-from typing import Any
+from io import StringIO
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Raw
@@ -24,6 +25,7 @@ MAX_COUNTED_CHARS = 256 * 1024
 
 _ABSENT = Raw()
 _NULL = b"null"
+_MALFORMED = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 
 
 class _Delta(msgspec.Struct):
@@ -45,6 +47,27 @@ class _Chunk(msgspec.Struct):
     object: Any = None
 
 
+class _UsualDelta(msgspec.Struct, gc=False):
+    content: str
+    tool_calls: None = None
+
+
+class _UsualChoice(msgspec.Struct, gc=False):
+    delta: _UsualDelta
+    index: Literal[0] = 0
+    text: None = None
+    finish_reason: None = None
+
+
+class _UsualChunk(msgspec.Struct, gc=False):
+    """What nearly all chunks are: the only choice says a text. A chunk that is anything else does not decode."""
+
+    choices: tuple[_UsualChoice]
+    usage: None = None
+    error: None = None
+    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
+
+
 class _Identity(msgspec.Struct):
     id: str = ""
     object: str = ""
@@ -53,6 +76,7 @@ class _Identity(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(_Chunk).decode
+_decode_usual = msgspec.json.Decoder(_UsualChunk).decode
 _decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
@@ -62,22 +86,21 @@ class _Output:
     chars: all of them, kept or not.
     """
 
-    __slots__ = ("_calls", "_left_out", "_texts", "chars")
+    __slots__ = ("_calls", "_keep", "_left_out", "_text", "chars")
 
     def __init__(self) -> None:
-        self._texts: list[str] = []
+        self._text = StringIO()  # many short strings take many times their length
+        self._keep = self._text.write
         self._calls: list[Raw] = []
         self._left_out = 0
         self.chars = 0
 
     def add_text(self, text: str) -> None:
         self.chars += len(text)
-        if self.chars - self._left_out > MAX_COUNTED_CHARS:
+        if self.chars > MAX_COUNTED_CHARS and self.chars - self._left_out > MAX_COUNTED_CHARS:
             self._left_out += len(text)
-            return
-        self._texts.append(text)
-        if len(self._texts) > 512:  # many short strings take many times their length
-            self._texts = ["".join(self._texts)]
+        else:
+            self._keep(text)
 
     def add_calls(self, calls: Raw) -> None:
         copied = bytes(calls)  # the original holds on to its whole event
@@ -88,7 +111,7 @@ class _Output:
             self._calls.append(Raw(copied))
 
     def countable(self) -> Countable:
-        counted = Countable(["".join(self._texts)], extra=self._left_out // CHARS_PER_TOKEN)
+        counted = Countable([self._text.getvalue()], extra=self._left_out // CHARS_PER_TOKEN)
         for calls in self._calls:
             counted.add_calls(msgspec.json.decode(calls))
         return counted
@@ -109,13 +132,34 @@ class StreamRelay(ForwardedStream):
         self._sample = b"{}"
         self._output = _Output()
         self._pieces = 0
+        self._is_usual = False
+        """The last chunk was a usual one, and nothing came behind it: the next one may well be so too."""
 
     def feed(self, data: bytes) -> bytes:
-        """As a rule a read brings one event of one line: once there is content, that takes the short way."""
+        """As a rule a read brings one event with one usual chunk: where another one came before, one look tells."""
+        if self._is_usual:
+            line, _, rest = data.partition(b"\n")
+            if rest == b"\n" and line.startswith(b"data:") and b"\r" not in line:
+                try:
+                    chunk = _decode_usual(line[5:])
+                except _MALFORMED:
+                    pass  # it says something else, or nothing
+                else:
+                    self._pieces += 1
+                    self._output.add_text(chunk.choices[0].delta.content)
+                    return data
+        return self._feed_any(data)
+
+    def _feed_any(self, data: bytes) -> bytes:
+        self._is_usual = False
         if self._begun and not self._splitter.waiting and (line := one_line(data)) is not None:
             self.is_content = False
-            return self._pass_data(line, data)
-        return super().feed(data)
+            forwarded = self._pass_data(line, data)
+            self._look()
+        else:
+            forwarded = super().feed(data)
+        self._is_usual = self._is_usual and self.goes_on and not self._splitter.waiting
+        return forwarded
 
     def break_off(self) -> None:
         """The provider's stream broke or fell silent; no harm where every choice has its finish_reason."""
@@ -191,7 +235,7 @@ class StreamRelay(ForwardedStream):
             chunk = _decode(data)
             if not self._begun and chunk.choices:
                 self._begins = _has_content(data)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        except _MALFORMED:
             if data.startswith(b"[DONE]"):
                 self._finish()
             else:
@@ -206,6 +250,7 @@ class StreamRelay(ForwardedStream):
             return self._pass_usage(chunk, usage, data)
         if chunk.choices:
             self._note(chunk.choices, data)
+            self._is_usual = _is_usual(chunk, chunk.choices)
         elif not self._usage_asked or chunk.choices is None:
             return b""
         return event
@@ -243,7 +288,7 @@ class StreamRelay(ForwardedStream):
             if (delta := choice.delta) is not None:
                 if type(delta.content) is str:
                     self._output.add_text(delta.content)
-                if delta.tool_calls:
+                if delta.tool_calls and delta.tool_calls != _NULL:
                     self._output.add_calls(delta.tool_calls)
 
     def _note_step(self, choice: _Choice) -> None:
@@ -252,6 +297,20 @@ class StreamRelay(ForwardedStream):
         if choice.finish_reason is not None:
             self._finished[choice.index] = choice.finish_reason
         self.is_answered = len(self._finished) >= self._choices and self._finished.keys() >= self._open
+
+
+def _is_usual(chunk: _Chunk, choices: list[_Choice]) -> bool:
+    """Whether it is what `_UsualChunk` stands for, so that the next one may be read as such."""
+    first = choices[0]
+    delta = first.delta
+    return (
+        chunk.object == "chat.completion.chunk"
+        and len(choices) == 1
+        and (first.index, first.text, first.finish_reason) == (0, None, None)
+        and delta is not None
+        and type(delta.content) is str
+        and (not delta.tool_calls or delta.tool_calls == _NULL)
+    )
 
 
 def _has_content(data: bytes) -> bool:

@@ -81,8 +81,20 @@ class Leading:
 
     def piece(self, data: bytes) -> None:
         """The next bytes of the body."""
-        assert self._run.opening is not None and not self._left
-        self._flight.add(data)
+        run, flight = self._run, self._flight
+        assert run.opening is not None and not self._left
+        run.pieces.append(data)
+        run.kept += len(data)
+        if run.kept > flight.unminded_bytes:
+            flight.mind(run, len(data))
+        if run.readers or flight.pending:
+            flight.tell()
+
+    @property
+    def told(self) -> list[bytes] | None:
+        """All pieces so far; None where they came to more than is kept for followers."""
+        run = self._run
+        return run.pieces if not run.first and run.kept <= self._flight.max_bytes else None
 
     def finish(self, entry: Entry) -> None:
         """That was all. Where nothing was told before, the entry tells it."""
@@ -258,16 +270,17 @@ class _Flight:
     """All that share one call.
 
     run: of the one who leads now, or has led to the end; None: somebody has to. error: what everybody shares.
-    pending: who has sent nothing yet, in the order in which they came.
+    pending: who has sent nothing yet, in the order in which they came. unminded_bytes: so much may be kept before
+    `mind` is needed, which is for every piece once nobody can join any more.
     """
 
-    __slots__ = ("_close", "_max_bytes", "_open", "error", "pending", "run")
+    __slots__ = ("_close", "_open", "error", "max_bytes", "pending", "run", "unminded_bytes")
 
     def __init__(self, max_bytes: int, close: Callable[[], object]) -> None:
         self.run: _Run | None = None
         self.error: HiveError | None = None
         self.pending: dict[Following, None] = {}
-        self._max_bytes = max_bytes
+        self.max_bytes = self.unminded_bytes = max_bytes
         self._open = True
         self._close = close
 
@@ -275,28 +288,24 @@ class _Flight:
         self.run = _Run()
         return Leading(self, self.run)
 
-    def add(self, data: bytes) -> None:
-        run = self._running()
-        run.pieces.append(data)
-        run.kept += len(data)
-        if run.kept > self._max_bytes:
-            self._take_no_more()
-        if not self._open and not self.pending:
-            self._trim(run, len(data))
-        self._tell(run)
+    def mind(self, run: _Run, newest: int) -> None:
+        """More is kept than all who may still come could need. newest: bytes of the piece that came last."""
+        self._take_no_more()
+        if not self.pending:
+            self._trim(run, newest)
 
     def finish(self, entry: Entry) -> None:
         run = self._running()
         run.entry = entry
         self._take_no_more()
-        self._tell(run)
+        self.tell()
 
     def fail(self, error: HiveError) -> None:
         run = self._running()
         run.broken = True
         self.error = error
         self._take_no_more()
-        self._tell(run)
+        self.tell()
 
     def hand_on(self) -> None:
         run = self._running()
@@ -323,10 +332,12 @@ class _Flight:
     def _take_no_more(self) -> None:
         if self._open:
             self._open = False
+            self.unminded_bytes = -1
             self._close()
 
-    def _tell(self, run: _Run) -> None:
-        run.wake_readers()
+    def tell(self) -> None:
+        """Let all look who wait."""
+        self._running().wake_readers()
         for follower in self.pending:
             follower.wake()
 
@@ -334,7 +345,7 @@ class _Flight:
         """Keep what the slowest reader has not read; one that lags by more than the bound is given up."""
         slowest = min((reader.position for reader in run.readers), default=run.end)
         run.forget(max(0, slowest - run.first))
-        while run.kept - newest > self._max_bytes:
+        while run.kept - newest > self.max_bytes:
             run.forget(1)
 
 

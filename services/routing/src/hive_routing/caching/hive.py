@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -47,6 +47,7 @@ class Keeping:
         self._asked = asked
         self._ttl = ttl_seconds
         self._leading = leading
+        self._told: Leading | None = None
         self._chunks: list[bytes] = []
         self._size = 0
         self._streamed = False
@@ -59,17 +60,20 @@ class Keeping:
         self._origin = provider, deployment
         self._headers = tuple(headers)
         if self._leading is not None and streamed:  # what is whole is told at its end, all at once
+            self._told = self._leading
             self._leading.begin(headers, streamed, self._asked.model_id, provider, deployment)
 
-    def piece(self, data: bytes) -> None:
-        """The next bytes of its body."""
+    @property
+    def piece(self) -> Callable[[bytes], None]:
+        """Takes the next bytes of its body. Of a stream with followers, what they are told is what is kept."""
+        return self._add if self._told is None else self._told.piece
+
+    def _add(self, data: bytes) -> None:
         self._size += len(data)
         if self._size <= MOST_KEPT or not self._streamed:  # those who follow get what is whole from here
             self._chunks.append(data)
         else:
             self._chunks.clear()
-        if self._leading is not None and self._streamed:
-            self._leading.piece(data)
 
     async def finish(self, model_id: str, closing: bytes, usage: Usage, cost: int) -> None:
         """It is whole. closing: what a stream says at its end, without the caller's own costs.
@@ -77,12 +81,14 @@ class Keeping:
         An answer of another model (a fallback's) is shared with those who wait, and not kept.
         """
         provider, deployment = self._origin
+        chunks = self._chunks if self._told is None else self._told.told
+        is_whole = chunks is not None and self._size <= MOST_KEPT
         entry = Entry(
             tenant_id=self._asked.tenant_id,
             model_id=model_id,
             provider=provider,
             deployment=deployment,
-            chunks=(*self._chunks, closing) if self._streamed else tuple(self._chunks),
+            chunks=(*(chunks or ()), closing) if self._streamed else tuple(self._chunks),
             streamed=self._streamed,
             headers=self._headers,
             usage=usage.units,
@@ -90,7 +96,7 @@ class Keeping:
             cost=cost,
             stored_ms=round(self._clock.now() * 1000),
         )
-        if model_id == self._asked.model_id and self._size <= MOST_KEPT:
+        if model_id == self._asked.model_id and is_whole:
             await self._store.put(self._key, entry, self._ttl)
         if self._leading is not None:
             self._leading.finish(entry)

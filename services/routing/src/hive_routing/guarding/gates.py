@@ -108,7 +108,8 @@ class RestoringGate:
 class StreamGates:
     """All that a stream passes, one after the other. keep: gets what the cache keeps.
 
-    waits: guards are asked on the way, so that it takes `feed` to pass; else `let_through` does.
+    waits: guards are asked on the way, so that it takes `feed` to pass; else `let_through` does. alters: what comes
+    is held back or changed.
     """
 
     def __init__(
@@ -118,8 +119,9 @@ class StreamGates:
         restore: RestoringGate | None,
     ) -> None:
         self.waits = guard is not None
+        self.alters = guard is not None or restore is not None
+        self.keep = keep
         self._guard = guard
-        self._keep = keep
         self._restore = restore
 
     async def feed(self, data: bytes) -> bytes:
@@ -130,8 +132,8 @@ class StreamGates:
         return last + self._restore.end() if self._restore else last
 
     def let_through(self, data: bytes) -> bytes:
-        if data and self._keep is not None:
-            self._keep(data)
+        if data and self.keep is not None:
+            self.keep(data)
         return self._restore.feed(data) if data and self._restore else data
 
 

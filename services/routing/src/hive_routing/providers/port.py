@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -41,8 +41,18 @@ class ProviderCall(msgspec.Struct):
     headers: dict[str, str] = {}
 
 
+PassOn = Callable[[Callable[[bytes], bool]], Awaitable[None]]
+"""Gives a function what comes of a body, as soon as it is there and for as long as it says true.
+
+Returns once it has said false, and raises what it raises; ends and fails as the iteration over the body does.
+"""
+
+
 class Body(Protocol):
-    """The bytes of an answer as they come; an async generator is one."""
+    """The bytes of an answer as they come; an async generator is one.
+
+    One that need not be asked for each part has a `pass_on`, which is a `PassOn`.
+    """
 
     def __aiter__(self) -> AsyncIterator[bytes]: ...
 

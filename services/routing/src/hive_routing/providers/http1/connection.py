@@ -105,7 +105,7 @@ class Connection(asyncio.Protocol):
         if response is None:
             self.abort()
             return
-        response.head_bytes += len(data)
+        size = len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
@@ -115,12 +115,16 @@ class Connection(asyncio.Protocol):
         if response.has_ended:
             self._response = None
             self._keep_or_close()
-        elif response.head_bytes > MAX_HEAD_BYTES:
-            response.fail("answered with too many headers")
-            self.abort()
         elif response.error is not None:
             self.abort()
-        response.wake()
+        elif response.parts:
+            response.head_bytes = 0
+        else:
+            response.head_bytes += size
+            if response.head_bytes > MAX_HEAD_BYTES:
+                response.fail("answered with too many headers")
+                self.abort()
+        response.tell(size)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._lost = True
@@ -131,7 +135,7 @@ class Connection(asyncio.Protocol):
             self._response = None
             # The request went out: whether it was heard nobody knows, so it is not sent again from here.
             response.lose(stale=False, cleanly=error is None)
-            response.wake()
+            response.tell(0)
 
     def _keep_or_close(self) -> None:
         if self._lost or not self._keep:

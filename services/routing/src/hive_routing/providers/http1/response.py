@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from math import inf
 from typing import Protocol
 
@@ -36,6 +36,7 @@ class Response:
     """One answer: its head, then its body as an async iterator of all that has come since the last look.
 
     looks_at: when the connection has to `look` first.
+    parts: of the body, that nobody has taken yet.
     head_bytes: that came since there was last a part of the body: of the head, or of trailers without end.
     """
 
@@ -51,6 +52,8 @@ class Response:
     _paused = False
     _inflate: zlib._Decompress | None = None
     _waiter: asyncio.Future[None] | None = None
+    _take: Callable[[bytes], bool] | None = None
+    """Whoever takes what comes while nobody waits for it."""
 
     def __init__(
         self, socket: Socket, provider: str, timeouts: Timeouts, loop: asyncio.AbstractEventLoop
@@ -63,7 +66,7 @@ class Response:
         now = loop.time()
         self._ends_at = now + timeouts.total
         self.looks_at = now + timeouts.shortest
-        self._parts: list[bytes] = []
+        self.parts: list[bytes] = []
 
     async def wait_for_head(self) -> None:
         try:
@@ -80,38 +83,53 @@ class Response:
         """The body where all of it is here; None: it is to be read, for more has to come or it is broken."""
         if not self.has_ended or self.error is not None:
             return None
-        return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        return self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
-        parts = self._parts
-        while not parts:
+        while not self.parts:
             if self.error is not None:
                 raise self.error
             if self.has_ended:
                 raise StopAsyncIteration
+            await self._until_change()
+        return self._taken_out()
+
+    async def pass_on(self, take: Callable[[bytes], bool]) -> None:
+        """Give `take` what comes, as `hive_routing.providers.port.PassOn` says, without waking anybody."""
+        while take(await self.__anext__()):
+            self._take = take
             try:
-                await self._change()
-            except BaseException:
-                self._socket.abort()
-                raise
-        if len(parts) == 1:
-            data = parts.pop()
-        else:
-            data = b"".join(parts)
-            parts.clear()
-        self.buffered_bytes = 0
-        if self._paused:
-            self._paused = False
-            self._socket.resume()
-        return data
+                await self._until_change()
+                if self._take is None:
+                    return
+            finally:
+                self._take = None
 
     async def aclose(self) -> None:
         """Close the socket unless the answer has ended already."""
         if not self.has_ended:
             self._socket.abort()
+
+    async def _until_change(self) -> None:
+        try:
+            await self._change()
+        except BaseException:
+            self._socket.abort()
+            raise
+
+    def _taken_out(self) -> bytes:
+        """All that is here."""
+        parts = self.parts
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        parts.clear()
+        self.buffered_bytes = 0
+        if self._paused:
+            self._paused = False
+            self._socket.resume()
+        return data
 
     def _change(self) -> asyncio.Future[None]:
         """Done when something has come; raises HiveError `timeout`."""
@@ -161,17 +179,14 @@ class Response:
             self.fail(f"answered with the content encoding {encoding[:40]!r}, which was not asked for")
 
     def take(self, data: bytes) -> None:
+        """A part of the body."""
         if self.error is not None:
             return
         self._has_body = True
-        self.head_bytes = 0
         if self._inflate is not None:
             data = self._unpack(self._inflate, data)
-        self._parts.append(data)
-        self.buffered_bytes += len(data)
-        if self.buffered_bytes > MAX_BUFFERED_BYTES and not self._paused:
-            self._paused = True
-            self._socket.pause()
+            self.buffered_bytes += len(data)
+        self.parts.append(data)
 
     def end(self) -> None:
         if self.status < 200:
@@ -200,12 +215,32 @@ class Response:
         if self.error is None and not self.has_ended:
             self.error = HiveError(Kind.UPSTREAM_FAILED, f"The provider `{self._provider}` {what}.")
 
-    def wake(self) -> None:
+    def tell(self, size: int) -> None:
+        """One read of about so many bytes has been parsed: whoever waits gets to know what it brought."""
         waiter = self._waiter
         if waiter is not None:
+            if (take := self._take) is not None and self.parts and not waiter.done():
+                self._waits_since = self._loop.time()
+                try:
+                    if not take(self.parts.pop() if len(self.parts) == 1 else self._taken_out()):
+                        self._take = None
+                    elif not self.has_ended and self.error is None:
+                        return
+                except Exception as error:
+                    waiter.set_exception(error)
             self._waiter = None
             if not waiter.done():
                 waiter.set_result(None)
+        if self.parts and not self.has_ended:
+            self._hold_back(size)
+
+    def _hold_back(self, size: int) -> None:
+        """Nobody took what came: read no more than can be held."""
+        if self._inflate is None:
+            self.buffered_bytes += size
+        if self.buffered_bytes > MAX_BUFFERED_BYTES and not self._paused:
+            self._paused = True
+            self._socket.pause()
 
     def _unpack(self, inflate: zlib._Decompress, data: bytes) -> bytes:
         room = MAX_INFLATED_BYTES - self.buffered_bytes
