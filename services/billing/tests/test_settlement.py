@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from hive_billing.accounts import Caps
+from hive_billing.books import Posted
 from hive_billing.holders import Kept
 from hive_billing.ledger import PostingKind
 
@@ -270,3 +271,30 @@ async def test_a_tenants_cap_counts_all_its_keys(house: Any) -> None:
     house.key("k2")
     await house.settle(house.usage(30), house.usage(20, key_id="k2"))
     assert await house.free("cap:tenant/t:day:2026-11-25") == 50
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_what_is_remembered_of_the_ledger_is_never_too_little(
+    house: Any, monkeypatch: pytest.MonkeyPatch, restarts: bool
+) -> None:
+    monkeypatch.setattr("hive_billing.books.REMEMBERED", 2)
+    ids = ["req_3", "req_1", "req_5", "req_4", "req_2", "req_6"]
+    firsts = [house.usage(7, request_id=id) for id in ids]
+    for number, usage in enumerate(firsts, 1):
+        await house.settle(usage)
+        if restarts:
+            await house.restart()
+        for known in firsts[:number]:
+            await house.settle(known)
+    for id in ids:
+        await house.settle(house.usage(3, request_id=id, attempt=2))
+    assert await house.balance("wallet:t") == ALL - 3 * len(ids)
+    assert await house.balance("revenue") == 10 * len(ids)
+    assert house.conflicts == []
+
+
+def test_a_request_without_postings_is_not_looked_for() -> None:
+    posted = Posted("req_3")
+    posted.add(["req_7", "req_5"])
+    assert set(posted.among({"req_3", "req_4", "req_5", "req_6", "req_7"})) == {"req_3", "req_5", "req_7"}
+    assert set(Posted(None).among({"req_1"})) == {"req_1"}

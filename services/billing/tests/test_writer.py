@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hive_billing.accounts import Caps
+from hive_billing.rooms import ThreadRoom
 from hive_runtime.errors import HiveError, Kind
 
 DOLLAR = 1_000_000_000
@@ -109,3 +112,21 @@ async def test_a_cap_counts_what_its_own_batch_spent_before_it_was_asked_for(hou
     await asyncio.gather(house.settle(house.usage(30)), house.acquire())
     assert (await house.leases())["h", "cap:key/k:day:2026-11-25"] == 70
     assert await house.free("cap:key/k:day:2026-11-25") == 0
+
+
+async def test_the_thread_outlives_who_gave_up_and_what_raises(tmp_path: Path) -> None:
+    room = ThreadRoom(f"sqlite+aiosqlite:///{tmp_path}/books.db")
+    order: list[int] = []
+
+    def broken(connection: Any) -> None:
+        raise ZeroDivisionError
+
+    gone = asyncio.ensure_future(room.write(lambda connection: order.append(1), durable=True))
+    await asyncio.sleep(0)
+    gone.cancel()
+    with pytest.raises(ZeroDivisionError):
+        await room.read(broken)
+    await room.read(lambda connection: order.append(2))
+    await room.close()
+    assert order == [1, 2]
+    assert not [each for each in threading.enumerate() if each.name == "billing-writer"]

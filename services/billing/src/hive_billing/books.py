@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any, Final, NamedTuple
 
 from hive_billing import windows
@@ -18,7 +18,9 @@ from hive_billing.holders import Holder
 from hive_billing.ledger import Entries, Posting, PostingKind, is_own, total
 
 UNBOUNDED: Final = 2**62
-_account = itemgetter(0)
+REMEMBERED: Final = 8192
+"""Requests that are remembered one by one."""
+_account, _request_id = itemgetter(0), attrgetter("request_id")
 
 
 class Why(StrEnum):
@@ -99,6 +101,35 @@ class Leased:
     total: int = 0
 
 
+class Posted:
+    """Which requests may have postings: all up to the id `through`, and behind it those that were added.
+
+    Ids grow with time, so a request is mostly known for a new one without a look into the ledger. through: None
+    where any request may have some.
+    """
+
+    __slots__ = ("_added", "_through")
+
+    def __init__(self, through: str | None) -> None:
+        self._through = through
+        self._added: set[str] = set()
+
+    def add(self, request_ids: Iterable[str]) -> None:
+        if self._through is None:
+            return
+        self._added.update(request_ids)
+        if len(self._added) > REMEMBERED:
+            self._through = max(self._through, *self._added)
+            self._added.clear()
+
+    def among(self, request_ids: Collection[str]) -> Collection[str]:
+        """Those that may have postings; the others have none."""
+        through, added = self._through, self._added
+        if through is None:
+            return request_ids
+        return [id for id in request_ids if id <= through or id in added]
+
+
 @dataclass(slots=True, eq=False)
 class Draft:
     """What one transaction writes. days: spent, provider cost and postings by (tenant, key, day)."""
@@ -151,6 +182,7 @@ class Books:
         self.pending: dict[str, Recharge] = {}
         self.recharged: dict[tuple[str, int], int] = {}
         self.failed: dict[str, int] = {}
+        self.posted = Posted(None)
         self.draft = Draft()
         self.now_ms = 0
         self.monotonic = 0.0
@@ -158,6 +190,7 @@ class Books:
 
     def take_draft(self) -> Draft:
         draft, self.draft = self.draft, Draft()
+        self.posted.add(map(_request_id, draft.postings))
         return draft
 
     # Balances and postings

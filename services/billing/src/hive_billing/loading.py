@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from hive_billing.accounts import Accounts, CapScope
-from hive_billing.books import Balance, Books, Leased, Recharge
+from hive_billing.books import Balance, Books, Leased, Posted, Recharge
 from hive_billing.leases import Spans
 from hive_billing.ledger import Posting
 from hive_billing.rows import encode, holder_of, posting_of
@@ -44,6 +44,8 @@ def load(connection: Connection, accounts: Accounts, now_ms: int, monotonic: flo
         leased.by_holder[row.holder] = row.amount
         leased.total += row.amount
         books.leasing.add(row.holder)
+    if connection.dialect.name == "sqlite":  # it has ids in Python's order, and the greatest of them at hand
+        books.posted = Posted(execute(select(func.max(postings.c.request_id))).scalar() or "")
     _load_recharges(connection, books, day_of(now_ms))
     return books
 

@@ -7,9 +7,11 @@ back for each statement. What speaks to a server does so on the loop.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, create_engine, event
@@ -65,7 +67,7 @@ class ThreadRoom:
     """One connection in one thread, for one caller at a time."""
 
     def __init__(self, url: str) -> None:
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="billing-writer")
+        self._thread = _Thread("billing-writer")
         self._engine = create_engine(
             make_url(url).set(drivername="sqlite"),
             poolclass=StaticPool,
@@ -78,14 +80,14 @@ class ThreadRoom:
         self._synchronous = ""
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        return await self._run(self._read, work)
+        return await self._thread.run(lambda: self._read(work))
 
     async def write(self, work: Callable[[Connection], T], *, durable: bool) -> T:
-        return await self._run(self._write, work, "FULL" if durable else "NORMAL")
+        return await self._thread.run(lambda: self._write(work, "FULL" if durable else "NORMAL"))
 
     async def close(self) -> None:
-        await self._run(self._dispose)
-        self._thread.shutdown()
+        await self._thread.run(self._dispose)
+        self._thread.close()
 
     def _dispose(self) -> None:
         if self._connection is not None:
@@ -123,8 +125,55 @@ class ThreadRoom:
             # What SQLAlchemy began by itself. The driver's own transaction has ended.
             self._connection.rollback()
 
-    async def _run(self, work: Callable[..., T], *arguments: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+
+class _Thread:
+    """One thread that does the loop's work in order, from the first of it until it is closed.
+
+    An executor does that too, with two futures, their locks and a semaphore for each call: more than most of what is
+    done here costs itself.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._thread: Thread | None = None
+        self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+
+    def run(self, work: Callable[[], T]) -> Awaitable[T]:
+        """What the work returns or raises. It is done even where nobody waits for it any more."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
+
+        def do() -> None:
+            try:
+                outcome = partial(answer.set_result, work())
+            except BaseException as error:
+                outcome = partial(answer.set_exception, error)
+            try:
+                loop.call_soon_threadsafe(_unless_done, answer, outcome)
+            except RuntimeError:
+                return  # the loop is closed: nobody waits
+
+        if self._thread is None:
+            # A process that ends without closing it ends as if it was killed: its transaction never was.
+            self._thread = Thread(target=self._serve, name=self._name, daemon=True)
+            self._thread.start()
+        self._work.put(do)
+        return answer
+
+    def close(self) -> None:
+        """Returns when all of the work is done."""
+        self._work.put(None)
+        if self._thread is not None:
+            self._thread.join()
+
+    def _serve(self) -> None:
+        while (do := self._work.get()) is not None:
+            do()
+
+
+def _unless_done(answer: asyncio.Future[Any], outcome: Callable[[], None]) -> None:
+    if not answer.done():  # whoever waited may have been cancelled
+        outcome()
 
 
 def _prepare(connection: Any, _record: object) -> None:

@@ -174,7 +174,7 @@ class Writer:
             self._books = await self._load()
         books = self._books
         books.now_ms, books.monotonic = round(self._clock.now() * 1000), self._clock.monotonic()
-        found = await self._find(jobs)
+        found = await self._find(jobs, books)
         await self._open_caps(books, {scope for job in jobs for scope in job.scopes(found)})
         outcomes = [await self._decide(job, books, found) for job in jobs]
         funding.sweep(books)
@@ -188,8 +188,8 @@ class Writer:
         self._on_committed(draft, books)
         return outcomes
 
-    async def _find(self, jobs: Sequence[Job[Any]]) -> Found:
-        requests = {id for job in jobs for id in job.requests}
+    async def _find(self, jobs: Sequence[Job[Any]], books: Books) -> Found:
+        requests = books.posted.among({id for job in jobs for id in job.requests})
         causes = {cause for job in jobs for cause in job.causes}
         if not requests and not causes:
             return Found()
