@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hive_analytics import rollups
 from hive_analytics.grains import GRAINS, ROWS, pieces
 from hive_analytics.olap.process import ProcessOlap
 from hive_analytics.olap.thread import ThreadOlap
+from hive_analytics.rollups import Rollups, Waiting
 from hive_analytics.spans import Spans, spans_of
 from hive_analytics.store import open_store
 from hive_host import CannotStart
@@ -120,3 +124,100 @@ async def test_a_store_on_a_server_is_asked_in_threads() -> None:
     assert fake.closed and fake.inserted == [b"1"]
     with pytest.raises(HiveError, match="shutting down"):
         await olap.refresh(1)
+
+
+class SlowTime:
+    """Whoever sleeps goes on at once, and time stands still."""
+
+    def __init__(self) -> None:
+        self.time = 1000.0
+
+    def now(self) -> float:
+        return self.time
+
+    def monotonic(self) -> float:
+        return self.time
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(0)
+
+
+class CountingStore:
+    """Counts its rounds. trouble: what the next one raises."""
+
+    def __init__(self) -> None:
+        self.rounds = 0
+        self.trouble: HiveError | None = None
+
+    async def refresh(self, hours: int) -> int:
+        trouble, self.trouble = self.trouble, None
+        if trouble is not None:
+            raise trouble
+        self.rounds += 1
+        return 0
+
+
+@asynccontextmanager
+async def rolling(
+    seconds: float, *, lazily: bool = True
+) -> AsyncIterator[tuple[SlowTime, Waiting, CountingStore, Rollups]]:
+    clock, store = SlowTime(), CountingStore()
+    waiting = Waiting(clock)
+    rolled = Rollups(store, waiting, clock, seconds, lazily=lazily)
+    running = asyncio.create_task(rolled.run())
+    try:
+        yield clock, waiting, store, rolled
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def turns() -> None:
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+async def test_few_rows_wait_for_a_question_that_would_find_them_too_old() -> None:
+    async with rolling(15) as (clock, waiting, store, rolled):
+        waiting.add(1)
+        await turns()
+        await rolled.fresh()
+        assert store.rounds == 0
+        clock.time += 15
+        waiting.add(1)
+        await turns()
+        assert store.rounds == 0
+        await asyncio.gather(rolled.fresh(), rolled.fresh())
+        assert store.rounds == 1
+        await rolled.fresh()
+        waiting.add(1)
+        await rolled.fresh()
+        assert store.rounds == 1
+
+
+@pytest.mark.parametrize(("rows", "age"), [(rollups.MANY_ROWS, 0.0), (1, rollups.LATEST_SECONDS)])
+async def test_many_rows_or_old_ones_wait_for_no_question(rows: int, age: float) -> None:
+    async with rolling(0.001) as (clock, waiting, store, _):
+        waiting.add(rows)
+        clock.time += age
+        async with asyncio.timeout(20):
+            while not store.rounds:
+                await asyncio.sleep(0.001)
+
+
+async def test_rows_of_others_do_not_wait_for_a_question() -> None:
+    async with rolling(15, lazily=False) as (_, waiting, store, _):
+        waiting.add(1)
+        await turns()
+        assert store.rounds == 1
+
+
+async def test_rows_whose_round_failed_are_as_old_as_they_were() -> None:
+    async with rolling(15) as (clock, waiting, store, rolled):
+        waiting.add(1)
+        clock.time += 15
+        store.trouble = HiveError(Kind.UNAVAILABLE, "away")
+        await rolled.fresh()
+        assert (store.rounds, waiting.rows) == (0, 1)
+        await rolled.fresh()
+        assert (store.rounds, waiting.rows) == (1, 0)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from hive_analytics.rollups import Waiting
 from hive_analytics.spans import Span, Spans
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError, Kind
@@ -30,14 +30,14 @@ class Rows(Protocol):
 class Intake:
     """What it takes stays with it until the store has it, however long that is away."""
 
-    def __init__(self, store: Rows, clock: Clock) -> None:
+    def __init__(self, store: Rows, waiting: Waiting, clock: Clock) -> None:
+        """waiting: hears of the rows that came."""
         self._store = store
+        self._waiting = waiting
         self._clock = clock
         self.receipts = Receipts(store)
         self.postings = Spans()
         """Of the ledger: what came in since the start, and whatever else somebody adds."""
-        self.arrived = asyncio.Event()
-        """Set by each batch: rollups are behind."""
         self.failing_since: float | None = None
         """Monotonic seconds; None while the store takes what it is given."""
 
@@ -61,7 +61,7 @@ class Intake:
                 self.receipts.add(name, spans)
             else:
                 self.postings.add(spans)
-        self.arrived.set()
+        self._waiting.add(len(rows))
 
 
 class Receipts:

@@ -1,8 +1,13 @@
-"""When rollups are made anew: some time after rows came, and at once where somebody waits for them."""
+"""When rollups are made anew: some time after rows came, at the latest when somebody asks for what they say.
+
+A round costs about as much for a few rows as for thousands. Where nobody else writes to the store or reads it, few rows
+wait until a question is asked, and nobody sees that they do.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Protocol
 
 import structlog
@@ -15,6 +20,11 @@ log = structlog.get_logger(__name__)
 HOURS_AT_ONCE = 24
 LONGEST_SHARE = 50
 """The pause after a round is at least so many times as long as the round took."""
+MANY_ROWS = 50_000
+LATEST_SECONDS = 300.0
+"""So many rows wait for no question, and none waits longer: else the question would have to."""
+PATIENCE_SECONDS = 5.0
+"""How long a question waits for a round; then it is answered by what there is."""
 
 
 class Refreshable(Protocol):
@@ -23,37 +33,96 @@ class Refreshable(Protocol):
         ...
 
 
+class Waiting:
+    """The rows that came since the last round began. since: when the first of them came, in monotonic seconds."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.rows = 0
+        self.since = 0.0
+        self.some = asyncio.Event()
+        """Set while there are any."""
+        self._clock = clock
+
+    def add(self, rows: int) -> None:
+        if not self.some.is_set():
+            self.since = self._clock.monotonic()
+            self.some.set()
+        self.rows += rows
+
+    def put_back(self, rows: int, since: float) -> None:
+        """They are still to be rolled up."""
+        self.add(rows)
+        self.since = since
+
+    def clear(self) -> None:
+        self.rows = 0
+        self.some.clear()
+
+
 class Rollups:
-    def __init__(self, store: Refreshable, behind: asyncio.Event, clock: Clock, seconds: float) -> None:
-        """behind: set whenever rows came. seconds: the least pause between two rounds."""
+    def __init__(
+        self, store: Refreshable, waiting: Waiting, clock: Clock, seconds: float, *, lazily: bool
+    ) -> None:
+        """seconds: the least pause between two rounds. lazily: few rows wait until somebody asks."""
         self._store = store
-        self._behind = behind
+        self._waiting = waiting
         self._clock = clock
         self._seconds = seconds
+        self._pause = seconds
+        self._lazily = lazily
+        self._asked = asyncio.Event()
+        self._ended = asyncio.Event()
+        """Of the next round that `run` makes."""
         self._turn = asyncio.Lock()
 
     async def run(self) -> None:
         """Until it is cancelled. A round that fails is tried again: its hours stay marked."""
-        took = 0.0
         while True:
-            await self._behind.wait()
-            await self._clock.sleep(max(self._seconds, took * LONGEST_SHARE))
-            began = self._clock.monotonic()
+            await self._waiting.some.wait()
+            await self._clock.sleep(self._pause)
+            while self._lazily and not self._is_due():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._seconds):
+                        await self._asked.wait()
+            self._asked.clear()
             try:
                 await self.catch_up()
             except HiveError as error:
                 log.warning("rollups are late", error=error.message)
-            took = self._clock.monotonic() - began
+            ended, self._ended = self._ended, asyncio.Event()
+            ended.set()
+
+    async def fresh(self) -> None:
+        """Returns when no row has waited longer for its rollups than from one round to the next."""
+        if self._lazily and self._waiting.some.is_set() and self._age() >= self._pause:
+            self._asked.set()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    await self._ended.wait()
 
     async def catch_up(self) -> None:
         """Returns when all rows that were there before are rolled up. Raises HiveError."""
         async with self._turn:
-            if not self._behind.is_set():
+            waiting, began = self._waiting, self._clock.monotonic()
+            if not waiting.some.is_set():
                 return
-            self._behind.clear()
+            rows, since = waiting.rows, waiting.since
+            waiting.clear()
             try:
                 while await self._store.refresh(HOURS_AT_ONCE):
                     pass
             except BaseException:
-                self._behind.set()
+                waiting.put_back(rows, since)
                 raise
+            finally:
+                took = self._clock.monotonic() - began
+                self._pause = max(self._seconds, took * LONGEST_SHARE)
+
+    def _is_due(self) -> bool:
+        waiting = self._waiting
+        if self._asked.is_set() or not waiting.some.is_set():
+            return True
+        return waiting.rows >= MANY_ROWS or self._age() >= max(LATEST_SECONDS, self._pause)
+
+    def _age(self) -> float:
+        return self._clock.monotonic() - self._waiting.since

@@ -13,7 +13,7 @@ from hive_analytics.consumers import Consumers
 from hive_analytics.grains import DAY
 from hive_analytics.intake import Receipts
 from hive_analytics.postings import Postings
-from hive_analytics.questions import QUESTIONS, Column, Runway
+from hive_analytics.questions import QUESTIONS, Column, Lines, Runway
 from hive_analytics.rollups import Rollups
 from hive_analytics.runway import DAYS, Lasts, lasting
 from hive_analytics.store import Store
@@ -47,6 +47,8 @@ class Questions(QuestionsServicer):
     async def Ask(self, request: pb.AskRequest, context: Context) -> pb.AskResponse:
         asked = _asked(request)
         question = question_of(asked)
+        if not isinstance(question, Lines):
+            await self._rollups.fresh()
         if isinstance(question, Runway):
             lasts = await self._runway(asked)
             limit = min(asked.limit or question.bound, question.bound)

@@ -12,7 +12,7 @@ from hive_analytics.books import Books
 from hive_analytics.consumers import Consumers
 from hive_analytics.intake import Intake
 from hive_analytics.postings import Postings
-from hive_analytics.rollups import Rollups
+from hive_analytics.rollups import Rollups, Waiting
 from hive_analytics.rpc import Kept, Questions
 from hive_analytics.settings import AnalyticsSettings
 from hive_analytics.store import Store, open_store
@@ -42,8 +42,12 @@ async def analytics_service(host: Host, settings: AnalyticsSettings) -> AsyncIte
         instance=host.instance,
     )
     store = Store(olap, settings.analytics_question_seconds)
-    intake = Intake(store, host.clock)
-    rollups = Rollups(store, intake.arrived, host.clock, settings.analytics_rollup_seconds)
+    waiting = Waiting(host.clock)
+    intake = Intake(store, waiting, host.clock)
+    # On a server there may be others whose rows wait, and others who read what is rolled up.
+    rollups = Rollups(
+        store, waiting, host.clock, settings.analytics_rollup_seconds, lazily=folder is not None
+    )
     books = Books(host.channel("billing"))
     postings = Postings(store, intake, books, host.clock, folder)
     consumers = Consumers(

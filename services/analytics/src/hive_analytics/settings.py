@@ -22,6 +22,8 @@ class AnalyticsSettings(Settings):
     analytics_batch_rows: int = Field(5000, ge=1, le=100_000, description="Rows that are written together.")
     analytics_batch_seconds: float = Field(3.0, gt=0, le=60, description="How long rows may wait for others.")
     analytics_rollup_seconds: float = Field(
-        15.0, gt=0, description="Pause between two rounds of rollups; longer where a round takes long."
+        15.0,
+        gt=0,
+        description="Least pause between two rounds of rollups; longer where a round takes long.",
     )
     analytics_question_seconds: float = Field(30.0, gt=0, description="How long a question may take.")

@@ -23,6 +23,8 @@ class Folder:
         self._engine = {
             "max_server_memory_usage": str(memory_mb * MIB),
             "mark_cache_size": str(memory_mb * MIB // 16),
+            # It compares what was counted with what the kernel says, twenty times a second where nobody says other.
+            "memory_worker_period_ms": "1000",
         }
 
     def connect(self) -> Client:
