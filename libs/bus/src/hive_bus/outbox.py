@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import Message
 from sqlalchemy import (
@@ -38,13 +38,15 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from hive_bus.port import Bus, Retry
 from hive_bus.topics import Route, route_of
 from hive_runtime.clock import Clock
 from hive_runtime.tasks import OnFailure
 from modelhive.options.v1.options_pb2 import DELIVERY_STATE
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 # How many rows are read, published and deleted together.
 _PORTION = 500

@@ -10,9 +10,9 @@ from pathlib import Path
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from hive_runtime.errors import HiveError, Kind
+from hive_sql.asynchronous import AsyncConnection, AsyncEngine
 from hive_sql.engine import BUSY_SECONDS, reader_engine, writer_engine
 from hive_sql.migrations import PATIENCE_SECONDS, Waiting, await_schema
 from hive_sql.migrations import migrate as bring_up_to_date

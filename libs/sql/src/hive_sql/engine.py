@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import Connection, event
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from hive_sql.asynchronous import AsyncEngine, create_async_engine
 from hive_sql.postgres import is_postgres, postgres_engine
 
 BUSY_SECONDS = 5.0

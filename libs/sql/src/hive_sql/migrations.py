@@ -14,9 +14,9 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from hive_runtime.errors import HiveError, Kind
+from hive_sql.asynchronous import AsyncEngine
 from hive_sql.engine import BUSY_SECONDS, reader_engine, writer_engine
 from hive_sql.postgres import is_postgres, postgres_engine, prepare_migration, refusal, schema_of
 from hive_sql.revisions import Revisions, revision_of, revisions_in

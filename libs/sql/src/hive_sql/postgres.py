@@ -14,9 +14,9 @@ from typing import Any
 from sqlalchemy import Connection, event, text
 from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import DataError, DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from hive_runtime.errors import HiveError, Kind
+from hive_sql.asynchronous import AsyncEngine, create_async_engine
 
 CONNECT_SECONDS = 5.0
 STATEMENT_SECONDS = 30.0

@@ -15,11 +15,10 @@ from typing import Protocol
 import structlog
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError, Kind
-from hive_sql import Database
+from hive_sql import AsyncConnection, Database
 
 log = structlog.get_logger(__name__)
 

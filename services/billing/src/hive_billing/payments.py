@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Protocol
 
 from sqlalchemy import select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from hive_billing.tables import payments
 from hive_runtime.clock import Clock
-from hive_sql import Database
+from hive_sql import Database, insert_into
 
 
 class PaymentRefused(Exception):
@@ -49,7 +48,6 @@ class Sandbox:
             "created_ms": round(self._clock.now() * 1000),
         }
         async with self._database.transaction() as connection:
-            insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-            await connection.execute(insert(payments).values(row).on_conflict_do_nothing())
+            await connection.execute(insert_into(connection, payments).values(row).on_conflict_do_nothing())
             query = select(payments.c.payment_id).where(payments.c.idempotency_key == idempotency_key)
             return str((await connection.execute(query)).scalar_one())

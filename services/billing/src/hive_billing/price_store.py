@@ -21,10 +21,10 @@ from sqlalchemy import (
     insert,
     select,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hive_billing.pricing import Price, rates_of
 from hive_runtime.money import Tariff
+from hive_sql import AsyncConnection
 
 metadata = MetaData()
 

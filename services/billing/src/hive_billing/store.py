@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from sqlalchemy import func, select, text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hive_billing import ledger
 from hive_billing.accounts import Accounts
@@ -24,7 +23,7 @@ from hive_billing.tables import (
 )
 from hive_billing.windows import DAY_MS
 from hive_billing.writing import write
-from hive_sql import Database
+from hive_sql import AsyncConnection, Database
 
 
 @asynccontextmanager

@@ -11,7 +11,6 @@ from dataclasses import asdict
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Row, Select, Table, case, delete, exists, insert, select, tuple_, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hive_console.control import (
     ApiKey,
@@ -50,6 +49,7 @@ from hive_console.tables import (
     told,
 )
 from hive_runtime.errors import HiveError, Kind
+from hive_sql import AsyncConnection
 
 T = TypeVar("T")
 

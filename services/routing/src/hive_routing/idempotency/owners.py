@@ -11,14 +11,12 @@ from collections.abc import Callable, Collection
 
 import structlog
 from sqlalchemy import BigInteger, ColumnElement, Insert, cast, delete, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hive_routing.idempotency.tables import owners
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError
-from hive_sql import Database
+from hive_sql import AsyncConnection, Database, insert_into
 
 log = structlog.get_logger(__name__)
 
@@ -115,7 +113,6 @@ def now_ms(connection: AsyncConnection) -> ColumnElement[int]:
 
 
 def _insert_or_renew(connection: AsyncConnection, owner: str) -> Insert:
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    row = insert(owners).values(owner=owner, beat_ms=now_ms(connection))
+    row = insert_into(connection, owners).values(owner=owner, beat_ms=now_ms(connection))
     renewed = {"beat_ms": row.excluded.beat_ms}
     return row.on_conflict_do_update(index_elements=["owner"], set_=renewed).returning(owners.c.beat_ms)

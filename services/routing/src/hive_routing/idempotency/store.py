@@ -10,8 +10,6 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import ColumnElement, Insert, and_, delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hive_routing.idempotency.records import (
     KEPT_MS,
@@ -31,7 +29,7 @@ from hive_routing.idempotency.records import (
 from hive_routing.idempotency.tables import records
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError, Kind
-from hive_sql import Database
+from hive_sql import AsyncConnection, Database, insert_into
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 TRIES = 10
@@ -189,9 +187,7 @@ def _row(record: Record, body_hash: bytes, now_ms: int) -> dict[str, Any]:
 
 
 def _insert_unless_there(connection: AsyncConnection, row: dict[str, Any]) -> Insert:
-    if connection.dialect.name == "postgresql":
-        return postgresql.insert(records).values(row).on_conflict_do_nothing(index_elements=["scope"])
-    return sqlite.insert(records).values(row).on_conflict_do_nothing(index_elements=["scope"])
+    return insert_into(connection, records).values(row).on_conflict_do_nothing(index_elements=["scope"])
 
 
 async def _find(connection: AsyncConnection, scope: bytes) -> Found | None:

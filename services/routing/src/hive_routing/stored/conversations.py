@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from msgspec import Raw
 from sqlalchemy import delete, func, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hive_routing.endpoints import invalid
 from hive_routing.stored.kept import MAX_CHAIN_BYTES, is_id, not_found
@@ -15,7 +14,7 @@ from hive_routing.stored.pages import Page
 from hive_routing.stored.tables import conversation_items as items
 from hive_routing.stored.tables import conversations
 from hive_runtime.errors import HiveError
-from hive_sql import Database
+from hive_sql import AsyncConnection, Database
 
 MOST_ITEMS = 10_000
 """Of a conversation."""

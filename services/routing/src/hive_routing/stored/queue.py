@@ -12,14 +12,13 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import ColumnElement, and_, delete, func, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hive_routing.stored.conversations import append
 from hive_routing.stored.kept import Job, Kept, Run, State
 from hive_routing.stored.store import insert_answer, insert_items
 from hive_routing.stored.tables import answers, events, runs
 from hive_runtime.errors import HiveError, Kind
-from hive_sql import Database
+from hive_sql import AsyncConnection, Database
 
 MOST_QUEUED = 1000
 """Answers of one tenant that are still to be made."""

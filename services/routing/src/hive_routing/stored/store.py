@@ -6,12 +6,11 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Row, delete, insert, literal, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hive_routing.stored.conversations import append
 from hive_routing.stored.kept import DAY_MS, MOST_EARLIER, Kept, State, not_found, refuse_too_long
 from hive_routing.stored.tables import answers, items
-from hive_sql import Database
+from hive_sql import AsyncConnection, Database
 
 _INSERT_ANSWER = insert(answers)
 _INSERT_ITEMS = insert(items)
