@@ -15,6 +15,7 @@ import resource
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -37,6 +38,7 @@ from hive_host.protocol import Limits
 from hive_relay import Caller, Responder
 from hive_relay.asgi import App
 from hive_rpc import Channel, Server
+from hive_runtime.blobs import Blobs
 from hive_runtime.clock import Clock, SystemClock
 from hive_runtime.health import Health
 from hive_runtime.settings import HostSettings
@@ -59,7 +61,6 @@ class Host:
         self.instance = instance
         self.settings = process.settings
         self.bus = process.bus
-        self.blobs = process.blobs
         self.clock = process.clock
         self.tasks = Tasks(report_lost_task)
         self.health = process.health
@@ -83,6 +84,11 @@ class Host:
     def valkey(self) -> Valkey | None:
         """What processes share counters and cached answers in; None where there is one process. Raises CannotStart."""
         return self._process.valkey
+
+    @property
+    def blobs(self) -> Blobs:
+        """Where bodies lie that are too large for an envelope. Raises CannotStart."""
+        return self._process.blobs
 
     def mount(self, listener: str, prefix: str, app: App) -> None:
         """Let `app` answer what lies below `prefix` of the `public` or the `internal` listener.
@@ -181,7 +187,6 @@ class Process:
             settings, service or "", self.instance, self.data_dir, self.clock, self.metrics, self.health
         )
         self.network = network_of(around)
-        self.blobs = blobs_of(around)
         self._valkey: Valkey | None = None
         self.bus: Bus
         self._around = around
@@ -217,6 +222,11 @@ class Process:
             await self._valkey.close()
         if self._lock is not None:
             self._lock.close()
+
+    @cached_property
+    def blobs(self) -> Blobs:
+        """Made for the first service that asks, as most do not. Raises CannotStart."""
+        return blobs_of(self._around)
 
     @property
     def valkey(self) -> Valkey | None:

@@ -1,25 +1,26 @@
-"""Bodies too large for an envelope: streamed in, streamed out, deleted when used, swept when forgotten."""
+"""Bodies too large for an envelope: streamed in, streamed out, deleted when used, swept when forgotten.
+
+What reads and writes them is imported for the first one: it is 5 MB and three threads, and most processes see none.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterable, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
-
-import obstore
-from obstore.exceptions import BaseError
-from obstore.store import LocalStore, ObjectStore, S3Store
 
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError, Kind
 
 if TYPE_CHECKING:
     from obstore import AsyncWritableFile, Bytes, GetResult
+    from obstore.store import ObjectStore, S3Store
 
 T = TypeVar("T")
 
@@ -71,7 +72,8 @@ def blobs_of(url: str, data_dir: Path, clock: Clock) -> ObjectBlobs:
         return ObjectBlobs.in_folder(folder, clock)
     options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
     if parts.scheme == "s3" and parts.hostname and not parts.username and options.keys() <= _S3_OPTIONS:
-        return ObjectBlobs(_s3(parts.netloc, unquote(parts.path).strip("/"), **options), clock, S3_PART_BYTES)
+        store = _s3(parts.netloc, unquote(parts.path).strip("/"), **options)
+        return ObjectBlobs(lambda: store, clock, S3_PART_BYTES)
     raise ValueError("give file:///<folder> or s3://<bucket>/<prefix>?endpoint=<url>&region=<name>")
 
 
@@ -79,6 +81,8 @@ _S3_OPTIONS = {"endpoint", "region"}
 
 
 def _s3(bucket: str, prefix: str, endpoint: str | None = None, region: str = "us-east-1") -> S3Store:
+    from obstore.store import S3Store
+
     return S3Store(
         bucket,
         prefix=prefix or None,
@@ -105,10 +109,17 @@ class ObjectBlobs:
     is_shared = True
 
     def __init__(
-        self, store: ObjectStore, clock: Clock, part_bytes: int = PART_BYTES, folder: Path | None = None
+        self,
+        open: Callable[[], ObjectStore],
+        clock: Clock,
+        part_bytes: int = PART_BYTES,
+        folder: Path | None = None,
     ) -> None:
-        """part_bytes: what is written at once. folder: where the store keeps its files, if it is a local one."""
-        self._store = store
+        """open: the store, when the first blob is asked for. part_bytes: what is written at once.
+
+        folder: where the store keeps its files, if it is a local one.
+        """
+        self._open = open
         self._clock = clock
         self._part_bytes = part_bytes
         self._folder = folder
@@ -116,7 +127,17 @@ class ObjectBlobs:
     @classmethod
     def in_folder(cls, folder: Path, clock: Clock) -> ObjectBlobs:
         folder.mkdir(parents=True, exist_ok=True)
-        return cls(LocalStore(folder), clock, folder=folder)
+
+        def store() -> ObjectStore:
+            from obstore.store import LocalStore
+
+            return LocalStore(folder)
+
+        return cls(store, clock, folder=folder)
+
+    @cached_property
+    def _store(self) -> ObjectStore:
+        return self._open()
 
     async def write(self, path: str, content: AsyncIterator[bytes]) -> int:
         parts = _gathered(content, self._part_bytes)
@@ -149,7 +170,11 @@ class ObjectBlobs:
             return
 
     async def sweep(self, prefix: str, older_than: float) -> int:
-        limit = datetime.fromtimestamp(self._clock.now() - older_than, UTC)
+        before = self._clock.now() - older_than
+        if self._folder is not None:
+            with _away_in_words():
+                return await asyncio.to_thread(_sweep_folder, self._folder / prefix, before)
+        limit = datetime.fromtimestamp(before, UTC)
         old = [
             meta["path"]
             async for page in _each_in_time(self._store.list(prefix))
@@ -158,10 +183,7 @@ class ObjectBlobs:
         ]
         for path in old:
             await self.delete(path)
-        drafts = 0
-        if self._folder is not None:
-            drafts = await asyncio.to_thread(_drop_drafts, self._folder / prefix, limit.timestamp())
-        return len(old) + drafts
+        return len(old)
 
     async def _parts(self, path: str, found: GetResult) -> AsyncIterator[bytes | Bytes]:
         size = found.meta["size"]
@@ -182,7 +204,9 @@ class ObjectBlobs:
     @asynccontextmanager
     async def _writer(self, path: str) -> AsyncIterator[AsyncWritableFile]:
         """What is written to it is there at the end, whole; nothing of it where it raises."""
-        writer = obstore.open_writer_async(
+        from obstore import open_writer_async
+
+        writer = open_writer_async(
             self._store, path, buffer_size=self._part_bytes, max_concurrency=S3_PARTS_AT_ONCE
         )
         await writer.__aenter__()
@@ -198,14 +222,28 @@ class ObjectBlobs:
 @asynccontextmanager
 async def _in_time() -> AsyncIterator[None]:
     """Around one step of the storage."""
-    try:
+    with _away_in_words():
         async with asyncio.timeout(STALL_SECONDS):
             yield
+
+
+@contextmanager
+def _away_in_words() -> Iterator[None]:
+    try:
+        yield
     except FileNotFoundError:
         raise
-    except (BaseError, OSError, TimeoutError) as error:
+    except Exception as error:
+        if not (isinstance(error, OSError | TimeoutError) or _is_of_store(error)):
+            raise
         message = "The storage for large bodies is not available just now. Try again in a moment."
         raise HiveError(Kind.UNAVAILABLE, message, retry_after=1) from error
+
+
+def _is_of_store(error: Exception) -> bool:
+    from obstore.exceptions import BaseError
+
+    return isinstance(error, BaseError)
 
 
 async def _written(writer: AsyncWritableFile, part: bytes) -> int:
@@ -240,9 +278,15 @@ async def _each_in_time(found: AsyncIterable[T]) -> AsyncIterator[T]:
         yield each
 
 
-def _drop_drafts(folder: Path, before: float) -> int:
-    """Delete what a killed process had begun to write: the store keeps it as `name#number` and lists it not."""
-    drafts = [path for path in folder.rglob("*#*") if path.stat().st_mtime < before]
-    for path in drafts:
-        path.unlink(missing_ok=True)
-    return len(drafts)
+def _sweep_folder(folder: Path, before: float) -> int:
+    """Delete the files that are older, and count them.
+
+    Also what a killed process had begun to write: a store keeps it as `name#number`, and lists it not.
+    """
+    count = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):  # others sweep too
+            if path.is_file() and path.stat().st_mtime < before:
+                path.unlink()
+                count += 1
+    return count
