@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from hive_runtime.garbage import uncollected
+from hive_runtime.imports import without
 
-with uncollected():
+with uncollected(), without("rich"):
     from hive_analytics.service import analytics_service
     from hive_analytics.settings import AnalyticsSettings
     from hive_host.alone import Alone

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from hive_runtime.garbage import uncollected
+from hive_runtime.imports import without
 
-with uncollected():
+with uncollected(), without("rich"):
     from hive_billing.service import MIGRATIONS, billing_service
     from hive_billing.settings import BillingSettings
     from hive_host.alone import Alone

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from hive_runtime.garbage import uncollected
+from hive_runtime.imports import without
 
-with uncollected():
+with uncollected(), without("rich"):
     from hive_console.admin_token import NoAdminToken
     from hive_console.configuration import ConfigurationError
     from hive_console.service import MIGRATIONS, console_service

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from hive_runtime.garbage import uncollected
+from hive_runtime.imports import without
 
-with uncollected():
+with uncollected(), without("rich"):
     from hive_edge.service import edge_service
     from hive_edge.settings import EdgeSettings
     from hive_host.alone import Alone

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from hive_runtime.garbage import uncollected
+from hive_runtime.imports import without
 
-with uncollected():
+with uncollected(), without("rich"):
     from hive_guardrails.service import guardrails_service
     from hive_host.alone import Alone
 

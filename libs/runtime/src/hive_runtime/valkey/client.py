@@ -1,4 +1,7 @@
-"""The network client: valkey-glide behind the port. It connects at its first call, and again whenever it has to."""
+"""The network client: valkey-glide behind the port. It connects at its first call, and again whenever it has to.
+
+The library is imported then too: it is 10 MB of a process, and not every one has a limit to count or an answer to keep.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +10,19 @@ import sys
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
-import glide
 import structlog
 
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError, Kind
+from hive_runtime.imports import without
 from hive_runtime.valkey.circuit import Circuit
 from hive_runtime.valkey.port import Argument, Reply, Script
 
-for _name, _module in list(sys.modules.items()):
-    # Stand-ins for names of old releases: they warn whoever only looks at all modules, as test libraries do.
-    if _name.startswith("glide.") and type(_module).__name__ == "_LegacyModule":
-        del sys.modules[_name]
+if TYPE_CHECKING:
+    import glide
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -31,7 +32,6 @@ SPARE_SECONDS = 0.25
 """After which a call is given up whose end the client library does not tell."""
 RETRY_SECONDS = 1.0
 PORT = 6379
-AWAY = (glide.TimeoutError, glide.ConnectionError, glide.ClosingError)
 UNREACHED = ("Standalone connect failed", "Received connection error", "Reached maximum inflight")
 """How the library words that a call has not come to the server, where it has no class for it."""
 
@@ -148,7 +148,7 @@ class GlideValkey:
         try:
             async with asyncio.timeout(self._call_seconds + SPARE_SECONDS):
                 result = await call
-        except (*AWAY, TimeoutError) as error:
+        except (glide.TimeoutError, glide.ConnectionError, glide.ClosingError, TimeoutError) as error:
             self._circuit.failed(str(error).strip() or "no answer in time")
             raise self._away() from error
         except glide.RequestError as error:
@@ -172,6 +172,7 @@ class GlideValkey:
         return HiveError(Kind.UNAVAILABLE, message, retry_after=RETRY_SECONDS)
 
     async def _connected(self) -> glide.GlideClient:
+        await asyncio.to_thread(_import_library)
         glide.Logger.set_logger_config(glide.LogLevel.OFF)  # it would write to the standard output
         try:
             return await glide.GlideClient.create(self._configuration())
@@ -198,6 +199,16 @@ class GlideValkey:
                 tls_config=glide.TlsAdvancedConfiguration(root_pem_cacerts=address.roots),
             ),
         )
+
+
+def _import_library() -> None:
+    global glide  # of this module, as if it had been imported above
+    with without("trio", "opentelemetry"):  # another event loop, and spans of its own
+        import glide
+    for name, module in list(sys.modules.items()):
+        # Stand-ins for names of old releases: they warn whoever only looks at all modules, as test libraries do.
+        if name.startswith("glide.") and type(module).__name__ == "_LegacyModule":
+            del sys.modules[name]
 
 
 def _loaded(script: Script) -> glide.Script:

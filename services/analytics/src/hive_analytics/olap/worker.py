@@ -37,6 +37,7 @@ from hive_analytics.olap.frames import (
     read,
 )
 from hive_runtime.errors import HiveError, Kind
+from hive_runtime.imports import without
 
 PR_SET_PDEATHSIG = 1
 INCOMING = "incoming"
@@ -108,7 +109,8 @@ class Output:
 def serve(source: BinaryIO, output: Output, folder: Path, memory_mb: int, threads: int) -> None:
     """Returns when it was told to leave, or the source ends."""
     # Here and not above: it takes most of a second and most of the memory, and is for this process alone.
-    from hive_analytics.olap.chdb.engine import chdb_warehouse
+    with without("numpy"):  # what takes and gives columns of it is not asked for any
+        from hive_analytics.olap.chdb.engine import chdb_warehouse
 
     frames = read(source)
     _take_incoming(folder)
