@@ -77,7 +77,7 @@ def plainly(model: Linear, text: str) -> float:
     """The logit as the model card defines it."""
     codes = fold(text)
     shift = BITS - (len(model.weights).bit_length() - 1)
-    spoken = [(at, int(model.weights[value >> shift])) for at, value in said(codes.tolist())]
+    spoken = [(at, int(model.weights[value >> shift])) for at, value in said([int(code) for code in codes])]
     worst = -100.0
     for size in SIZES:
         step = size // 2

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, NamedTuple
 
+import msgspec
+
 
 class Stage(IntEnum):
     """Numbers as in the contract (`modelhive.events.v1.GuardStage`)."""
@@ -37,7 +39,7 @@ class Verdict(IntEnum):
     BLOCKED = 4
 
 
-class Text(NamedTuple):
+class Text(msgspec.Struct):
     """known: characters at its start that were shown before; what ends within them is not found again."""
 
     text: str
@@ -45,7 +47,7 @@ class Text(NamedTuple):
     known: int = 0
 
 
-class Asker(NamedTuple):
+class Asker(msgspec.Struct, frozen=True):
     """For whom it is asked. wanted: the header `x-hive-guard` as it came; None: absent."""
 
     request_id: str
@@ -55,7 +57,7 @@ class Asker(NamedTuple):
     wanted: str | None
 
 
-class Question(NamedTuple):
+class Question(msgspec.Struct, frozen=True):
     """more: the output goes on: only what was found is told, and the whole once, at the end.
 
     traceparent: W3C trace context of who asks; empty where it is not traced.

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from hashlib import blake2b
-from typing import NamedTuple
+
+import msgspec
 
 from hive_guardrails.checks.port import Finding
 from hive_guardrails.policies import Action, Decided, Guard, Line
@@ -30,7 +31,7 @@ New = Sequence[tuple[int, Finding]]
 """What a guard found that was not shown before, and the numbers of the texts in which it did."""
 
 
-class Outcome(NamedTuple):
+class Outcome(msgspec.Struct):
     """A decision, and what led to it, in the order of the line; where a guard blocked, no other ran after it.
 
     said: characters of the texts, by their origins. seconds: of CPU, about, of each guard that ran. new: by the place
@@ -53,9 +54,8 @@ class Memory:
         """most: texts; beyond that the oldest goes, and is looked at anew where it is still said."""
         self._most = most
         self._known: dict[bytes, Findings] = {}
-
-    def recall(self, digest: bytes) -> Findings | None:
-        return self._known.get(digest)
+        self.recall = self._known.get
+        """What was found in the text of a digest; None where it is not known."""
 
     def keep(self, digest: bytes, found: Findings) -> None:
         self._known[digest] = found
@@ -64,7 +64,7 @@ class Memory:
                 del self._known[next(iter(self._known))]
 
 
-class _Unread(NamedTuple):
+class _Unread(msgspec.Struct):
     """A text that somebody has to look at. found: what is known of it, and what becomes known."""
 
     number: int
@@ -81,7 +81,7 @@ def decide(
     said = [0] * _ORIGINS
     unread = []
     for number, text in enumerate(texts):
-        words, origin, _ = text
+        words, origin = text.text, text.origin
         said[origin] += len(words)
         readers = line.readers[origin]
         if not (readers and words):
@@ -95,11 +95,11 @@ def decide(
     else:
         outcome = Outcome(line.allowed, said, [0.0] * len(line.guards), {})
     is_blocked = outcome.decision.verdict is Verdict.BLOCKED
-    for _, _, digest, found in unread:
-        memory.keep(digest, found if is_blocked or any(found.values()) else CLEAN)
+    for each in unread:
+        memory.keep(each.digest, each.found if is_blocked or any(each.found.values()) else CLEAN)
     if more and not is_blocked:
         open = [_open(line.guards, text) for text in texts]
-        return outcome._replace(decision=replace(outcome.decision, open=open))
+        outcome.decision = replace(outcome.decision, open=open)
     return outcome
 
 
@@ -110,7 +110,16 @@ def _read(
     seconds: list[float] = []
     new: dict[int, New] = {}
     for place, guard in enumerate(line.guards):
-        found = _new(guard, unread)
+        check, found = guard.check, []
+        for each in unread:
+            text = each.text
+            if text.origin not in check.reads:
+                continue
+            findings = each.found.get(check.name)
+            if findings is None:
+                findings = each.found[check.name] = check.find(text.text, guard.threshold)
+            if findings:
+                found += [(each.number, finding) for finding in findings if finding.end > text.known]
         ended = monotonic()
         seconds.append(ended - began)
         began = ended
@@ -119,20 +128,6 @@ def _read(
             if guard.action is Action.BLOCK:
                 break
     return Outcome(_decided(line, new) if new else line.allowed, said, seconds, new)
-
-
-def _new(guard: Guard, unread: Sequence[_Unread]) -> New:
-    new = []
-    check = guard.check
-    for number, (words, origin, shown), _, found in unread:
-        if origin not in check.reads:
-            continue
-        findings = found.get(check.name)
-        if findings is None:
-            findings = found[check.name] = check.find(words, guard.threshold)
-        if findings:
-            new += [(number, finding) for finding in findings if finding.end > shown]
-    return new
 
 
 def _decided(line: Line, new: Mapping[int, New]) -> Decided:

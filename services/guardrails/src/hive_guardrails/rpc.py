@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Sequence
+from operator import attrgetter
 from typing import Any
 
 import structlog
@@ -31,6 +32,7 @@ INLINE_CHARS = 8_192
 MOST_TESTED_CHARS = 1_000_000
 
 _ORIGINS = {origin.value: origin for origin in port.Origin} | {0: port.Origin.USER}
+_words_of = attrgetter("text")
 _METHODS = {stage: f"Check {stage.name.lower()}" for stage in Stage}
 
 
@@ -50,7 +52,7 @@ class GuardDoor(GuardServicer, Decider):
         try:
             plan = self._policies.plan(asker.tenant_id, asker.key_id, asker.wanted)
             line = plan.output if question.stage is Stage.OUTPUT else plan.input
-            if sum([len(each.text) for each in texts]) > INLINE_CHARS:
+            if sum(map(len, map(_words_of, texts))) > INLINE_CHARS:
                 return self._watched(question, span, began, self._decided_in_thread(question, line))
             outcome = decide(line, texts, self._monotonic, self._memory, more=question.more)
             if events := self._teller.note(question, line, outcome):

@@ -7,8 +7,7 @@ log of requests all the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from operator import add
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from uuid import uuid4
 
 import structlog
@@ -23,7 +22,11 @@ from modelhive.events.v1.guard_pb2 import GuardDecided
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T", int, float)
+
 SECONDS = 1.0
+TOGETHER = 64
+"""Decisions of the same line that are summed up at once."""
 MOST = 20_000
 """Tenants, keys and models that are counted at most until it is told; more of them in a second are not counted."""
 
@@ -42,19 +45,26 @@ _Whose = tuple[str, str, str, Line, tuple[int, ...]]
 
 
 class _Count:
-    """said: characters by their origins. seconds: of the guards of a line, one by one."""
+    """said: characters by their origins. seconds: of the guards of a line, one by one. `sum_up` before reading them."""
 
-    __slots__ = ("decisions", "said", "seconds")
+    __slots__ = ("_noted", "decisions", "said", "seconds")
 
     def __init__(self, outcome: Outcome) -> None:
         self.decisions = 1
         self.said = outcome.said
         self.seconds = outcome.seconds
+        self._noted: list[Outcome] = []
 
     def add(self, outcome: Outcome) -> None:
-        self.decisions += 1
-        self.said = [*map(add, self.said, outcome.said)]
-        self.seconds = [*map(add, self.seconds, outcome.seconds)]
+        self._noted.append(outcome)
+        if len(self._noted) == TOGETHER:
+            self.sum_up()
+
+    def sum_up(self) -> None:
+        noted, self._noted = self._noted, []
+        self.decisions += len(noted)
+        self.said = _summed([self.said, *[each.said for each in noted]])
+        self.seconds = _summed([self.seconds, *[each.seconds for each in noted]])
 
 
 class _Sum:
@@ -136,6 +146,11 @@ class Teller:
         return round(self._clock.now() * 1000)
 
 
+def _summed(rows: Iterable[Sequence[T]]) -> Sequence[T]:
+    """Column by column, as far as all rows have them: who was blocked by a guard was not read by those behind it."""
+    return [*map(sum, zip(*rows, strict=False))]
+
+
 def _that_allowed(outcome: Outcome) -> tuple[int, ...]:
     return tuple(place for place in range(len(outcome.seconds)) if place not in outcome.new)
 
@@ -144,6 +159,7 @@ def _by_guard(counted: Mapping[_Whose, _Count]) -> Mapping[_Same, _Sum]:
     """Together what one guard decided in several lines: by two policies, or as headers asked for it."""
     sums: dict[_Same, _Sum] = {}
     for (tenant_id, key_id, model, line, places), count in counted.items():
+        count.sum_up()
         for place in places:
             guard = line.guards[place]
             same = _Same(tenant_id, key_id, model, line.stage, guard.name, guard.check.version)

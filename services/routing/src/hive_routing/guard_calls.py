@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from hive_rpc import Channel, beside, is_near
 from hive_rpc.errors import error_of
 from hive_rpc.patience import Patience
@@ -92,7 +94,7 @@ class GuardCalls:
         stage = question.stage.name.lower()
         attributes: dict[str, tracing.Value] = {"rpc.system.name": "grpc", "hive.guard.stage": stage}
         with tracing.span(f"guard {stage}", tracing.Role.CLIENT, attributes=attributes) as span:
-            decision = await self._ask(question._replace(traceparent=span.traceparent))
+            decision = await self._ask(replace(question, traceparent=span.traceparent))
             span.set("hive.guard.verdict", decision.verdict.name.lower())
             return decision
 

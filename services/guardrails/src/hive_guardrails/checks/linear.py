@@ -23,8 +23,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-Codes = NDArray[np.uint8] | NDArray[np.uint32]
-"""Code points, shape [characters]; of eight bits where all are ASCII."""
+Codes = bytes | NDArray[np.uint32]
+"""Code points, shape [characters]; bytes where all are ASCII, which are translated and searched at once."""
 Flags = NDArray[np.bool_]
 
 LARGEST: Final = 1024
@@ -120,8 +120,8 @@ _ROOTS: Final = [sqrt(len(LENGTHS) * characters + DAMPING) for characters in ran
 
 def _lettered(codes: Codes) -> bytes:
     """1 for each folded character that is part of a word, else 0: bytes are searched faster."""
-    if codes.dtype == np.uint8:
-        return codes.tobytes().translate(_ASCII_LETTERS)
+    if isinstance(codes, bytes):
+        return codes.translate(_ASCII_LETTERS)
     known = _LETTERS.take(codes, mode="clip")
     return np.where(codes < _TABLE, known, codes >= 0x3040).tobytes()
 
@@ -135,14 +135,14 @@ def fold(text: str) -> Codes:
     if text.count("_") > text.count(" "):
         text = text.replace("_", " ")
     if text.isascii():
-        return _close_up(np.frombuffer(text.encode("ascii").translate(_ASCII_FOLDING), np.uint8))
+        return _close_up(text.encode("ascii").translate(_ASCII_FOLDING))
     plain = unicodedata.normalize("NFKD", text).lower()
     wide = np.frombuffer(plain.encode("utf-32-le", "surrogatepass"), np.uint32)
     wide = np.where(wide >= _TAGS, wide & 0x7F, wide)
     wide = np.where(wide < _TABLE, _FOLDING.take(wide, mode="clip"), wide)
     wide = wide[wide > 0]
     narrow = wide.astype(np.uint8)
-    return _close_up(narrow if np.array_equal(narrow & 0x7F, wide) else wide)
+    return _close_up(narrow.tobytes() if np.array_equal(narrow & 0x7F, wide) else wide)
 
 
 def _close_up(codes: Codes) -> Codes:
@@ -157,19 +157,29 @@ def _close_up(codes: Codes) -> Codes:
         single[1:-1] = word[1:-1] & ~word[:-2] & ~word[2:]
         between = np.zeros(len(codes) + 4, np.bool_)
         between[2:-2] = single[:-2] & single[2:] & ~word[1:-1]
-        codes = codes[~(between[2:-2] & (between[:-4] | between[4:]))]
-    if codes.dtype == np.uint8 and codes.tobytes().rfind(b"  ") < 0:
+        codes = _without(codes, between[2:-2] & (between[:-4] | between[4:]))
+    if isinstance(codes, bytes) and codes.rfind(b"  ") < 0:
         return codes
-    blank = codes == _SPACE
+    blank = _numbers(codes) == _SPACE
     repeated = np.zeros(len(codes), np.bool_)
     repeated[1:] = blank[1:] & blank[:-1]
-    return codes[~repeated]
+    return _without(codes, repeated)
+
+
+def _numbers(codes: Codes) -> NDArray[np.uint8] | NDArray[np.uint32]:
+    return np.frombuffer(codes, np.uint8) if isinstance(codes, bytes) else codes
+
+
+def _without(codes: Codes, dropped: Flags) -> Codes:
+    if isinstance(codes, bytes):
+        return np.frombuffer(codes, np.uint8)[~dropped].tobytes()
+    return codes[~dropped]
 
 
 def unfold(codes: Codes) -> str:
     """Folded code points as text, for rules."""
-    if codes.dtype == np.uint8:
-        return codes.tobytes().decode("ascii")
+    if isinstance(codes, bytes):
+        return codes.decode("ascii")
     return codes.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
 
 
@@ -197,9 +207,10 @@ def ngrams(codes: Codes, bits: int) -> NDArray[np.intp]:
 
 def _narrow(codes: Codes) -> bytes:
     """One byte for each character, of ASCII the character itself, and what the last n-grams read behind them."""
-    if codes.dtype != np.uint8:
-        codes = np.where(codes < 0x80, codes, 0x80 | codes * _NARROW >> 25).astype(np.uint8)
-    return codes.tobytes() + _BEHIND
+    if isinstance(codes, bytes):
+        return codes + _BEHIND
+    narrow = np.where(codes < 0x80, codes, 0x80 | codes * _NARROW >> 25).astype(np.uint8)
+    return narrow.tobytes() + _BEHIND
 
 
 def _buckets(read: bytes, start: int, characters: int, shift: np.uint64) -> NDArray[np.intp]:
@@ -215,7 +226,7 @@ def _words(codes: Codes) -> tuple[NDArray[np.intp], NDArray[np.uint64]]:
     (borders,) = (edges[1:] != edges[:-1]).nonzero()
     starts = borders[::2]
     sums = np.zeros(len(codes) + 1, np.uint64)
-    np.multiply(codes, _POWERS[: len(codes)], out=sums[1:])
+    np.multiply(_numbers(codes), _POWERS[: len(codes)], out=sums[1:])
     np.add.accumulate(sums, out=sums)
     around = sums.take(borders)
     single = around[1::2] - around[::2]
@@ -280,7 +291,7 @@ class Linear:
             worst: float = np.add.reduce(spoken, axis=None, dtype=self._exact).item() / _ROOTS[length]
         else:
             sums = list(accumulate(self._cells(read, length), initial=0))
-            worst = max(_strongest(sums, length, size) for size in SIZES)
+            worst = max(_strongest(sums, length, SIZES[0]), _strongest(sums, length, LARGEST))
         return self.bias + self.scale * worst
 
     def _cells(self, read: bytes, length: int) -> list[float]:
@@ -290,7 +301,8 @@ class Linear:
             characters = min(PIECE, length - start)
             weights = self.weights.take(_buckets(read, start, characters, self._shift))
             spoken = np.add.reduce(weights, axis=0, dtype=self._exact)
-            cells += np.add.reduceat(spoken, _MARKS[: -(-characters // CELL)]).tolist()
+            marks = _MARKS[: -(-characters // CELL)]
+            cells += np.add.reduceat(spoken, marks, dtype=self._exact).tolist()
         return cells
 
 
