@@ -28,14 +28,17 @@ class Again:
 
     async def give(self, entry: Entry, visit: Visit, terms: Terms) -> None:
         """What was kept."""
-        pieces = entry.chunks[:-1] if entry.streamed else entry.chunks
-        bill = await self._hold(terms.price(entry.cost), visit, terms)
+        cost = terms.price(entry.cost)
+        bill = await self._hold(cost, visit, terms)
         try:
             await visit.caller.go()
             self._settle(
-                entry, visit, terms, bill
+                entry, visit, cost, bill
             )  # before anything is sent: who leaves has had it all the same
-            last = await self._send(entry.headers, entry.streamed, _each(pieces), visit)
+            if entry.streamed:
+                last = await self._send(entry.headers, _each(entry.chunks[:-1]), visit)
+            else:
+                last = b"".join(entry.chunks)
             await self._end(entry, last, visit, bill)
         finally:
             bill.close()
@@ -49,9 +52,12 @@ class Again:
             bill = await self._hold(None, visit, terms)
             try:
                 await visit.caller.go()
-                last = await self._send(begun.headers, begun.streamed, seat, visit)
+                if begun.streamed:
+                    last = await self._send(begun.headers, seat, visit)
+                else:
+                    last = b"".join([piece async for piece in seat])
                 assert seat.entry is not None, "it is known once all pieces are"
-                self._settle(seat.entry, visit, terms, bill)
+                self._settle(seat.entry, visit, terms.price(seat.entry.cost), bill)
                 await self._end(seat.entry, last, visit, bill)
             finally:
                 bill.close()
@@ -67,15 +73,9 @@ class Again:
         return await self._spending.reserve_again(*about, amount or 0, caller.handling)
 
     async def _send(
-        self,
-        headers: Iterable[tuple[bytes, bytes]],
-        streamed: bool,
-        pieces: AsyncIterator[bytes],
-        visit: Visit,
+        self, headers: Iterable[tuple[bytes, bytes]], pieces: AsyncIterator[bytes], visit: Visit
     ) -> bytes:
-        """Send a stream up to its last events; gives what is left of it to send, or the whole body."""
-        if not streamed:
-            return b"".join([piece async for piece in pieces])
+        """Send a stream up to its last events; gives what is left of it to send."""
         gates = visit.guarded.replay_gates()
         await start_stream(visit.send, self._headers(headers, visit))
         async for piece in pieces:
@@ -83,8 +83,7 @@ class Again:
                 await visit.send(stream_part(data))
         return await gates.end() if gates else b""
 
-    def _settle(self, entry: Entry, visit: Visit, terms: Terms, bill: Bill) -> None:
-        cost = terms.price(entry.cost)
+    def _settle(self, entry: Entry, visit: Visit, cost: int, bill: Bill) -> None:
         bill.again(visit.model, cost, entry.streamed)
         visit.caller.spent = Spent(entry.model_id, CACHE, CACHE, Usage(0, 0, {}), cost, 0)
 

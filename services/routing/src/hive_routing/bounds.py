@@ -49,7 +49,16 @@ async def bound_of(
 
     window: tokens that the model can read, where it is known.
     """
-    prompt = await _prompt_most(request, model, counter, window or WINDOW_MOST)
+    counted = prompt_of(request)
+    if is_exact(model):
+        said = await counter.count(counted, model)
+    else:
+        text = "".join(counted.texts)
+        said = counted.extra + (len(text) if text.isascii() else len(text.encode()))
+        said += PER_MESSAGE_MOST * _turns(request)
+    prompt = said + _beside_texts(request, counted, model)
+    if counted.unseen or not _CACHED.isdisjoint(request.fields):
+        prompt = max(prompt, window or WINDOW_MOST)
     endpoint = request.endpoint
     if not endpoint.is_bounded:
         return Bound(prompt, 0, None)
@@ -77,33 +86,18 @@ def worst_cost(tariff: Tariff, bound: Bound, request: Request) -> int:
     return rounded(picos)
 
 
-async def _prompt_most(request: Request, model: str, counter: TokenCounter, window: int) -> int:
-    counted = prompt_of(request)
-    if is_exact(model):
-        most = await counter.count(counted, model)
-    else:
-        text = "".join(counted.texts)
-        most = counted.extra + (len(text) if text.isascii() else len(text.encode()))
-        most += PER_MESSAGE_MOST * _turns(request)
-    if counted.images or counted.media:
-        most += _media_most(counted, model)
-    most += _tools_most(request)
-    return max(most, window) if counted.unseen or not _CACHED.isdisjoint(request.fields) else most
-
-
-def _media_most(counted: Countable, model: str) -> int:
-    image = SMALL_MODEL_IMAGE_MOST if "4o-mini" in model else IMAGE_MOST
-    return counted.images * image + counted.media // CHARS_PER_FILE_TOKEN
-
-
-def _tools_most(request: Request) -> int:
-    """Tools reach a model in a form that is the provider's own; as JSON they are nearly always longer."""
+def _beside_texts(request: Request, counted: Countable, model: str) -> int:
+    """Media, and tools: these reach a model in a form of the provider's; as JSON they are nearly always longer."""
+    most = counted.media // CHARS_PER_FILE_TOKEN
+    if counted.images:
+        most += counted.images * (SMALL_MODEL_IMAGE_MOST if "4o-mini" in model else IMAGE_MOST)
     if not request.endpoint.fields:
         tools = len(request.prompt().tools)
-        return PER_TOOL_MOST * (1 + tools) if tools else 0
+        return most + PER_TOOL_MOST * (1 + tools) if tools else most
     if _OFFERS.isdisjoint(request.fields):
-        return 0
-    return PER_TOOL_MOST * (1 + len(request.values.get("tools") or request.values.get("functions") or ()))
+        return most
+    tools = len(request.values.get("tools") or request.values.get("functions") or ())
+    return most + PER_TOOL_MOST * (1 + tools)
 
 
 def _turns(request: Request) -> int:

@@ -27,6 +27,7 @@ from hive_routing.usage import Usage
 _AS_JSON = ("tools", "functions", "response_format")
 _AS_TOKENS = ("prompt", "suffix", "input", "query", "documents")
 """In this order in every process: texts are counted one behind the other."""
+_BESIDE = frozenset((*_AS_JSON, *_AS_TOKENS))
 
 
 async def estimate(request: Request, output: Countable, model: str, counter: TokenCounter) -> Usage:
@@ -40,12 +41,13 @@ def prompt_of(request: Request) -> Countable:
     if not request.endpoint.fields:
         return prompt_countable(request.prompt())
     counted, fields = Countable(), request.fields
-    for name in _AS_JSON:
+    more = not _BESIDE.isdisjoint(fields)
+    for name in _AS_JSON if more else ():
         if name in fields:
             counted.add_json(_value(request, name))
     if "messages" in fields:
         counted.add_messages(request.messages or _value(request, "messages"))
-    for name in _AS_TOKENS:
+    for name in _AS_TOKENS if more else ():
         if name in fields:
             counted.add_tokens(_value(request, name))
     return counted

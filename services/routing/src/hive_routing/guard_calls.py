@@ -81,14 +81,13 @@ class GuardCalls:
         self._number = 0
 
     def on_input(self, asker: Asker, texts: Sequence[Text]) -> Coroutine[Any, Any, Decision]:
-        return self._asked(Question(asker, Stage.INPUT, texts))
+        question = Question(asker, Stage.INPUT, texts)
+        return self._traced(question) if tracing.is_on() else self._ask(question)
 
     def on_output(self, asker: Asker, texts: Sequence[Text], *, more: bool) -> Coroutine[Any, Any, Decision]:
-        return self._asked(Question(asker, Stage.OUTPUT, texts, more))
-
-    def _asked(self, question: Question) -> Coroutine[Any, Any, Decision]:
-        """A stream is asked about at every turn: of its questions only the last one is a step to be shown."""
-        return self._traced(question) if tracing.is_on() and not question.more else self._ask(question)
+        question = Question(asker, Stage.OUTPUT, texts, more)
+        # A stream is asked about at every turn: of its questions only the last one is a step to be shown.
+        return self._traced(question) if tracing.is_on() and not more else self._ask(question)
 
     async def _traced(self, question: Question) -> Decision:
         stage = question.stage.name.lower()

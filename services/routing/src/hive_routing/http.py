@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 
-import msgspec
+from msgspec.structs import replace
 
 from hive_relay.asgi import App, Message, Receive, Scope, Send
 from hive_relay.exchange import Exchange, exchange_of
 from hive_routing import google
 from hive_routing.choosing import wishes
-from hive_routing.choosing.terms import NO_WISHES, Wishes
 from hive_routing.endpoints import ENDPOINTS, GENERATE, INTERACTIONS, RERANK, Endpoint
 from hive_routing.pipeline import Pipeline
 from hive_routing.request import Target
 from hive_routing.spending import Payer
 from hive_routing.stored.door import WIRES, Place, StoredDoor
+from hive_routing.usage import Usage
 from hive_routing.visit import Caller, Spent
 from hive_runtime import tracing
 from hive_runtime.clock import Clock
@@ -32,6 +32,7 @@ _PASSED_HEADERS = {
     b"anthropic-version": "anthropic-version",
 }
 """Of the client's headers, what a provider gets to see."""
+_NOTHING_SPENT = Spent("", "", "", Usage(0, 0, {}), 0, 0)
 CALLER_GONE = "499"
 """Counted for a request that nobody waits for any more."""
 
@@ -79,11 +80,15 @@ class RoutingApp:
             caller = _caller(exchange, scope)
             body = await read_body(receive)
             wire = WIRES.get(endpoint.path)
-            with _span(endpoint, exchange) if tracing.is_on() else tracing.OFF:
-                if wire is not None:
-                    await self._stored.answer(wire, body, caller, send)
-                else:
-                    await self._pipeline.answer(endpoint, body, caller, send, target)
+            if wire is not None:
+                answered = self._stored.answer(wire, body, caller, send)
+            else:
+                answered = self._pipeline.answer(endpoint, body, caller, send, target)
+            if tracing.is_on():
+                with _span(endpoint, exchange):
+                    await answered
+            else:
+                await answered
         except HiveError as error:
             code = str(error.status)
             raise
@@ -109,21 +114,20 @@ class RoutingApp:
 
 
 def _caller(exchange: Exchange, scope: Scope) -> Caller:
+    """Raises HiveError `unsupported_media` for a form."""
     principal = exchange.principal
-    asked = _read_headers(scope)
-    return Caller(
-        request_id=exchange.request_id,
-        attempt=exchange.attempt,
-        payer=Payer(principal.tenant_id, principal.key_id, asked.tags),
-        allowed=allowed_models(principal),
-        deadline=exchange.deadline,
-        go=exchange.go,
-        headers=asked.passed,
-        guard=asked.guard,
-        look_up=asked.look_up,
-        idempotency_key=asked.idempotency_key,
-        wishes=asked.wishes,
+    caller = Caller(
+        exchange.request_id,
+        exchange.attempt,
+        Payer(principal.tenant_id, principal.key_id),
+        allowed_models(principal),
+        exchange.deadline,
+        exchange.go,
     )
+    for name, value in scope["headers"]:
+        if (read := _HEADERS.get(name)) is not None:
+            read(caller, name, value)
+    return caller
 
 
 def _span(endpoint: Endpoint, exchange: Exchange) -> AbstractContextManager[tracing.Span]:
@@ -157,65 +161,70 @@ async def read_body(receive: Receive) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-class _Asked(msgspec.Struct):
-    """What the headers of a request ask for. passed: what providers may read."""
-
-    passed: dict[str, str] = {}
-    tags: tuple[str, ...] = ()
-    guard: str | None = None
-    look_up: bool = True
-    idempotency_key: str | None = None
-    wishes: Wishes = NO_WISHES
+def _refuse_form(caller: Caller, name: bytes, value: bytes) -> None:
+    """Any other content type will do where the body is JSON: curl sends `application/x-www-form-urlencoded`."""
+    if value.startswith(b"multipart/"):
+        message = "This endpoint takes JSON: send `content-type: application/json`, not a multipart form."
+        raise HiveError(Kind.UNSUPPORTED_MEDIA, message)
 
 
-def _read_headers(scope: Scope) -> _Asked:
-    """Raises HiveError `unsupported_media` for a form.
+def _pass_on(caller: Caller, name: bytes, value: bytes) -> None:
+    caller.headers[_PASSED_HEADERS[name]] = value.decode("latin-1")
 
-    Any other content type will do where the body is JSON: curl sends `application/x-www-form-urlencoded`.
-    """
-    asked = _Asked()
-    for name, value in scope["headers"]:
-        if name == b"content-type" and value.startswith(b"multipart/"):
-            message = "This endpoint takes JSON: send `content-type: application/json`, not a multipart form."
-            raise HiveError(Kind.UNSUPPORTED_MEDIA, message)
-        if name in _PASSED_HEADERS:
-            asked.passed[_PASSED_HEADERS[name]] = value.decode("latin-1")
-        elif name == b"x-hive-tags":
-            asked.tags = tags_of(value.decode("latin-1"))
-        elif name == b"x-hive-guard":
-            asked.guard = value.decode("latin-1")
-        elif name == b"x-hive-cache":
-            asked.look_up = value.strip().lower() != b"false"
-        elif name in wishes.HEADERS:
-            asked.wishes = wishes.with_header(asked.wishes, name, value)
-        elif name == b"idempotency-key":
-            asked.idempotency_key = value.decode("latin-1")
-    return asked
+
+def _read_tags(caller: Caller, name: bytes, value: bytes) -> None:
+    caller.payer = replace(caller.payer, tags=tags_of(value.decode("latin-1")))
+
+
+def _read_guard(caller: Caller, name: bytes, value: bytes) -> None:
+    caller.guard = value.decode("latin-1")
+
+
+def _read_cache(caller: Caller, name: bytes, value: bytes) -> None:
+    caller.look_up = value.strip().lower() != b"false"
+
+
+def _read_wish(caller: Caller, name: bytes, value: bytes) -> None:
+    caller.wishes = wishes.with_header(caller.wishes, name, value)
+
+
+def _read_idempotency_key(caller: Caller, name: bytes, value: bytes) -> None:
+    caller.idempotency_key = value.decode("latin-1")
+
+
+_HEADERS: dict[bytes, Callable[[Caller, bytes, bytes], None]] = {
+    b"content-type": _refuse_form,
+    **dict.fromkeys(_PASSED_HEADERS, _pass_on),
+    b"x-hive-tags": _read_tags,
+    b"x-hive-guard": _read_guard,
+    b"x-hive-cache": _read_cache,
+    **dict.fromkeys(wishes.HEADERS, _read_wish),
+    b"idempotency-key": _read_idempotency_key,
+}
+"""What a header of the request says of it, by the header's name."""
 
 
 def _summary(caller: Caller) -> UsageSummary | None:
     """What became of the request; None where there is nothing to tell."""
     spent, handling = caller.spent, caller.handling
-    if spent is None and not handling.guards and not handling.replayed:
-        return None
-    summary = UsageSummary() if spent is None else _spent(spent)
-    summary.cache = handling.cache
-    summary.guards.extend(handling.guards)
-    summary.guard_verdict = handling.guard_verdict
-    summary.replayed = handling.replayed
-    return summary
-
-
-def _spent(spent: Spent) -> UsageSummary:
+    if spent is None:
+        if not handling.guards and not handling.replayed:
+            return None
+        spent = _NOTHING_SPENT
+    usage = spent.usage
     return UsageSummary(
         model=spent.model,
         provider=spent.provider,
         deployment=spent.deployment,
-        prompt_tokens=spent.usage.prompt_tokens,
-        completion_tokens=spent.usage.completion_tokens,
-        estimated=spent.usage.estimated,
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        estimated=usage.estimated,
         cost_nanos=spent.cost,
         calls=spent.calls,
+        cache=handling.cache,
+        guards=handling.guards,
+        guard_verdict=handling.guard_verdict,
+        replayed=handling.replayed,
     )
 
 

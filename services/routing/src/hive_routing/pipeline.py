@@ -94,19 +94,7 @@ class Pipeline:
         self, endpoint: Endpoint, body: bytes, caller: Caller, send: Send, target: Target | None = None
     ) -> None:
         """target: what the path says of the request, in dialects where it does."""
-        request, model = await self._admit(endpoint, body, caller, target)
-        if caller.idempotency_key is None:
-            await self._answer(request, model, caller, send)
-            return
-        path = endpoint.path if target is None else f"{endpoint.path}/{target.model}/{target.stream}"
-        async with self._once.claim(caller, path, body, send) as recorded:
-            if recorded is not None:
-                await self._answer(request, model, caller, recorded)
-
-    async def _admit(
-        self, endpoint: Endpoint, body: bytes, caller: Caller, target: Target | None
-    ) -> tuple[Request, Model]:
-        """Everything that can be refused without asking anybody, the model's name before the rest."""
+        # Everything that can be refused without asking anybody, the model's name before the rest.
         request = Request.parse(endpoint, body, target)
         model = self._catalogue.find(request.model, caller.allowed)
         if request.is_large:
@@ -116,17 +104,28 @@ class Pipeline:
         if model.mode == endpoint.refused_mode:
             raise invalid("model", f"The model `{model.id}` is for `{model.mode}`: use {endpoint.instead}.")
         attach_documents(request, body)
-        return request, model
+        if caller.idempotency_key is None:
+            await self._answer(request, model, caller, send)
+            return
+        path = endpoint.path if target is None else f"{endpoint.path}/{target.model}/{target.stream}"
+        async with self._once.claim(caller, path, body, send) as recorded:
+            if recorded is not None:
+                await self._answer(request, model, caller, recorded)
 
     async def _answer(self, request: Request, model: Model, caller: Caller, send: Send) -> None:
         said = request.fields  # as the caller said it: the guards may take something out
-        visit = await self._guard_in(request, model, caller, send)
-        tenant_id = caller.payer.tenant_id
+        payer, tenant_id = caller.payer, caller.payer.tenant_id
+        asker = Asker(caller.request_id, tenant_id, payer.key_id, model.id, caller.guard)
+        guarded = await guard(self._guards, request, asker)
+        visit = Visit(request, model, caller, guarded, send)
+        visit.note_guards()
+        guarded.refuse_blocked()
         terms = self._cache.terms.of(tenant_id)
         if not terms.ttl_seconds or request.size > MOST_ASKED:
             await self._call(visit, None)
             return
-        asked = Asked(tenant_id, model.id, request.endpoint.path, said, await self._circumstances(visit))
+        bound = 0 if request.output_bound is not None else await self._spending.added_bound(request, payer)
+        asked = Asked(tenant_id, model.id, request.endpoint.path, said, self._circumstances(visit, bound))
         key = self._cache.key(asked)
         if not caller.look_up:
             caller.handling.cache = CacheStatus.BYPASS
@@ -148,10 +147,9 @@ class Pipeline:
                     found.fail(error, shared=shared or None)
                     raise
 
-    async def _circumstances(self, visit: Visit) -> tuple[Any, ...]:
+    def _circumstances(self, visit: Visit, bound: int) -> tuple[Any, ...]:
         """What else an answer depends on: guards, the bound of the output that money adds, fallbacks, headers."""
         caller, model = visit.caller, visit.model
-        bound = await self._spending.added_bound(visit.request, caller.payer)
         others: list[str] = []
         if model.fallbacks or model.context_fallbacks:
             models = self._catalogue.with_fallbacks(model, caller.allowed)
@@ -159,15 +157,6 @@ class Pipeline:
             others = [each.id for each in models]
         headers = sorted(caller.headers.items()) if caller.headers else ()
         return visit.guarded.policy, bound, others, headers, visit.request.stream, caller.wishes.region
-
-    async def _guard_in(self, request: Request, model: Model, caller: Caller, send: Send) -> Visit:
-        """Raises HiveError `blocked` for what a guard refuses, `invalid`, `unavailable`."""
-        payer = caller.payer
-        asker = Asker(caller.request_id, payer.tenant_id, payer.key_id, model.id, caller.guard)
-        visit = Visit(request, model, caller, await guard(self._guards, request, asker), send)
-        visit.note_guards()
-        visit.guarded.refuse_blocked()
-        return visit
 
     async def _call(self, visit: Visit, keeping: Keeping | None) -> None:
         """Have a provider answer. keeping: what the cache keeps of it."""
@@ -179,17 +168,19 @@ class Pipeline:
             visit.request.let_go()
             await caller.go()
             served = await self._dispatch(visit, bill)
+            answer = served.answer
             if keeping is not None:
+                deployment = served.deployment
                 keeping.begin(
-                    kept_headers(served.answer.headers),
-                    streamed=isinstance(served.answer, StreamAnswer),
-                    provider=served.deployment.provider_id,
-                    deployment=served.deployment.id,
+                    kept_headers(answer.headers),
+                    streamed=isinstance(answer, StreamAnswer),
+                    provider=deployment.provider_id,
+                    deployment=deployment.id,
                 )
-            if isinstance(served.answer, StreamAnswer):
-                await self._answer_stream(served, served.answer, visit, bill, keeping)
+            if isinstance(answer, StreamAnswer):
+                await self._answer_stream(served, answer, visit, bill, keeping)
             else:
-                await self._answer_plain(served, served.answer, visit, bill, keeping)
+                await self._answer_plain(served, answer, visit, bill, keeping)
         finally:
             bill.close()
         self._mirrors.reflect(visit.model, partial(self._copy, visit, bill.calls))
@@ -289,16 +280,18 @@ class Pipeline:
     async def _answer_plain(
         self, served: _Served, answer: PlainAnswer, visit: Visit, bill: Bill, keeping: Keeping | None
     ) -> None:
+        guarded, body = visit.guarded, answer.body
         self._dispatcher.completed(served.deployment)
-        try:
-            body = await visit.guarded.check_answer(answer.body)
-        except BaseException as error:  # what the provider charges is paid all the same
-            label = error.kind.label if isinstance(error, HiveError) else ""
-            await self._settle(served, Outcome.ANSWERED, visit, bill, label)
-            raise
+        if guarded.reads_answers:
+            try:
+                body = await guarded.check_answer(body)
+            except BaseException as error:  # what the provider charges is paid all the same
+                label = error.kind.label if isinstance(error, HiveError) else ""
+                await self._settle(served, Outcome.ANSWERED, visit, bill, label)
+                raise
         usage = await self._settle(served, Outcome.ANSWERED, visit, bill)
         cost = bill.cost or 0
-        restored = visit.guarded.restored(body)
+        restored = guarded.restored(body)
         if keeping is not None:
             keeping.piece(body)
             await keeping.finish(served.model.id, b"", usage, cost)
@@ -350,11 +343,12 @@ class Pipeline:
     ) -> Usage:
         """Note what was spent: the provider's figures, else our own count."""
         deployment, caller = served.deployment, visit.caller
-        visit.guarded.note_output()
-        visit.note_guards()
+        if visit.guarded.reads_answers:
+            visit.guarded.note_output()
+            visit.note_guards()
         if served.attempt.span.is_recording:
             served.answer.describe(served.attempt.span)
-        usage = await self._used(served, visit.request)
+        usage = served.answer.stated or await self._used(served, visit.request)
         self._dispatcher.used(deployment, usage.completion_tokens)
         bill.settle(served.attempt, outcome, usage, error)
         caller.spent = Spent(

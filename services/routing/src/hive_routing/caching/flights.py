@@ -55,17 +55,16 @@ class Flights:
         """Lead, where nobody does; else follow. Whoever joins has to leave."""
         if (found := self._flights.get(key)) is not None:
             return Following(found)
-        flight = self._flights[key] = _Flight(self._max_bytes, partial(self._flights.pop, key))
+        flight = self._flights[key] = _Flight(self._max_bytes, partial(self._flights.pop, key), self._max_bytes)
         return flight.lead()
 
 
-class Leading:
+class Leading(msgspec.Struct, eq=False):
     """Tells the followers what the provider answers."""
 
-    def __init__(self, flight: _Flight, run: _Run) -> None:
-        self._flight = flight
-        self._run = run
-        self._left = False
+    _flight: _Flight
+    _run: _Run
+    _left: bool = False
 
     def begin(
         self,
@@ -98,7 +97,7 @@ class Leading:
 
     def finish(self, entry: Entry) -> None:
         """That was all. Where nothing was told before, the entry tells it."""
-        if self._run.opening is None:
+        if self._run.opening is None and self._flight.pending:
             self.begin(entry.headers, entry.streamed, entry.model_id, entry.provider, entry.deployment)
             for chunk in entry.chunks:
                 self.piece(chunk)
@@ -232,23 +231,20 @@ class Following:
             self._waiter = None
 
 
-class _Run:
+class _Run(msgspec.Struct, eq=False):
     """What one leader tells.
 
     pieces: those that somebody may still read, the first of them being number `first`. kept: their bytes.
     readers: the followers that have sent something of it.
     """
 
-    __slots__ = ("broken", "entry", "first", "kept", "opening", "pieces", "readers")
-
-    def __init__(self) -> None:
-        self.opening: Opening | None = None
-        self.pieces: list[bytes] = []
-        self.first = 0
-        self.kept = 0
-        self.entry: Entry | None = None
-        self.broken = False
-        self.readers: set[Following] = set()
+    opening: Opening | None = None
+    pieces: list[bytes] = []
+    first: int = 0
+    kept: int = 0
+    entry: Entry | None = None
+    broken: bool = False
+    readers: set[Following] = set()
 
     @property
     def end(self) -> int:
@@ -266,7 +262,7 @@ class _Run:
             reader.wake()
 
 
-class _Flight:
+class _Flight(msgspec.Struct, eq=False):
     """All that share one call.
 
     run: of the one who leads now, or has led to the end; None: somebody has to. error: what everybody shares.
@@ -274,15 +270,13 @@ class _Flight:
     `mind` is needed, which is for every piece once nobody can join any more.
     """
 
-    __slots__ = ("_close", "_open", "error", "max_bytes", "pending", "run", "unminded_bytes")
-
-    def __init__(self, max_bytes: int, close: Callable[[], object]) -> None:
-        self.run: _Run | None = None
-        self.error: HiveError | None = None
-        self.pending: dict[Following, None] = {}
-        self.max_bytes = self.unminded_bytes = max_bytes
-        self._open = True
-        self._close = close
+    max_bytes: int
+    _close: Callable[[], object]
+    unminded_bytes: int
+    _open: bool = True
+    run: _Run | None = None
+    error: HiveError | None = None
+    pending: dict[Following, None] = {}
 
     def lead(self) -> Leading:
         self.run = _Run()

@@ -32,32 +32,32 @@ class Asked(msgspec.Struct, frozen=True):
     circumstances: Any
 
 
-class Keeping:
+class Keeping(msgspec.Struct):
     """What is kept of one answer that comes; those that follow hear of it at the same time.
 
     Without anybody to follow it (`leading` is None) the answer is only kept.
     """
 
-    def __init__(
-        self, store: Port, clock: Clock, key: bytes, asked: Asked, ttl_seconds: float, leading: Leading | None
-    ) -> None:
-        self._store = store
-        self._clock = clock
-        self._key = key
-        self._asked = asked
-        self._ttl = ttl_seconds
-        self._leading = leading
-        self._told: Leading | None = None
-        self._chunks: list[bytes] = []
-        self._size = 0
-        self._streamed = False
+    _store: Port
+    _clock: Clock
+    _key: bytes
+    _asked: Asked
+    _ttl_seconds: float
+    _leading: Leading | None
+    _told: Leading | None = None
+    _chunks: list[bytes] = []
+    _size: int = 0
+    _streamed: bool = False
+    _headers: tuple[tuple[bytes, bytes], ...] = ()
+    _provider: str = ""
+    _deployment: str = ""
 
     def begin(
         self, headers: list[tuple[bytes, bytes]], *, streamed: bool, provider: str, deployment: str
     ) -> None:
         """An answer comes."""
         self._streamed = streamed
-        self._origin = provider, deployment
+        self._provider, self._deployment = provider, deployment
         self._headers = tuple(headers)
         if self._leading is not None and streamed:  # what is whole is told at its end, all at once
             self._told = self._leading
@@ -80,24 +80,27 @@ class Keeping:
 
         An answer of another model (a fallback's) is shared with those who wait, and not kept.
         """
-        provider, deployment = self._origin
+        asked = self._asked
         chunks = self._chunks if self._told is None else self._told.told
         is_whole = chunks is not None and self._size <= MOST_KEPT
         entry = Entry(
-            tenant_id=self._asked.tenant_id,
-            model_id=model_id,
-            provider=provider,
-            deployment=deployment,
-            chunks=(*(chunks or ()), closing) if self._streamed else tuple(self._chunks),
-            streamed=self._streamed,
-            headers=self._headers,
-            usage=usage.units,
-            estimated=usage.estimated,
-            cost=cost,
+            asked.tenant_id,
+            model_id,
+            self._provider,
+            self._deployment,
+            (*(chunks or ()), closing) if self._streamed else tuple(self._chunks),
+            self._streamed,
+            self._headers,
+            usage.units,
+            usage.estimated,
+            cost,
             stored_ms=round(self._clock.now() * 1000),
         )
-        if model_id == self._asked.model_id and is_whole:
-            await self._store.put(self._key, entry, self._ttl)
+        if model_id == asked.model_id and is_whole:
+            if (near := self._store.near) is not None:
+                near.put(self._key, entry, self._ttl_seconds)
+            else:
+                await self._store.put(self._key, entry, self._ttl_seconds)
         if self._leading is not None:
             self._leading.finish(entry)
 
@@ -126,7 +129,8 @@ class HiveCache:
 
     async def look_up(self, key: bytes) -> Entry | Leading | Following:
         """What is there: the whole answer, or a seat. A seat has to be left."""
-        entry = await self._store.get(key)
+        near = self._store.near
+        entry = near.get(key) if near is not None else await self._store.get(key)
         return self._flights.join(key) if entry is None else entry
 
     def keeping(self, key: bytes, asked: Asked, terms: Terms, leading: Leading | None) -> Keeping:

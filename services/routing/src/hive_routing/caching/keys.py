@@ -14,6 +14,9 @@ from msgspec import Raw
 KEY_BYTES = 32
 TENANT_BYTES = 16
 MOST_TAGS = 4_096
+MOST_NUMBERS = 4_096
+SHORT_NUMBER = 16
+"""Characters of numbers that are remembered: most requests name the same few, `0.2` or `0.95`."""
 LARGEST_POWER = 400
 """Of ten, up to which a whole number is written out: beyond every number that a double can hold."""
 
@@ -101,11 +104,16 @@ def _one_by_one(told: Mapping[str, Raw]) -> tuple[dict[str, Any], dict[str, str]
 
 def _number(text: str) -> int | Decimal:
     """The one spelling of a number with a fraction or an exponent; whole ones are integers."""
+    return _known_number(text) if len(text) <= SHORT_NUMBER else _exact_number(text)
+
+
+def _exact_number(text: str) -> int | Decimal:
     value = _EXACT.normalize(Decimal(text))
     if value == value.to_integral_value() and value.adjusted() <= LARGEST_POWER:
         return int(value)
     return value
 
 
+_known_number = lru_cache(maxsize=MOST_NUMBERS)(_exact_number)
 _decode = msgspec.json.Decoder(float_hook=_number).decode
 _encode = msgspec.json.Encoder(order="sorted", decimal_format="number").encode

@@ -66,9 +66,13 @@ class Port(Protocol):
     """A cache that may be in another process; keys begin with their `tenant_tag`.
 
     followers: misses here that got the answer of an equal request under way; whoever sees one counts it.
+    near: the cache itself, where it is in this process: it can be asked without a wait.
     """
 
     followers: int
+
+    @property
+    def near(self) -> Cache | None: ...
 
     async def get(self, key: bytes) -> Entry | None:
         """Raises nothing: a cache that is away has no entries."""
@@ -153,6 +157,10 @@ class Local:
 
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
+
+    @property
+    def near(self) -> Cache:
+        return self._cache
 
     @property
     def followers(self) -> int:

@@ -43,6 +43,8 @@ class Shared:
     The server needs a bound (`maxmemory`) and leave to make room among what has a time to live (`volatile-lru`).
     """
 
+    near = None
+
     def __init__(self, valkey: Valkey, clock: Clock, max_entry_bytes: int) -> None:
         self.followers = 0
         self._valkey = valkey

@@ -6,25 +6,28 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from hive_routing.guarding.port import Origin
+from hive_routing.guarding.port import Origin, Text
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-class Slot(NamedTuple):
-    """A text, and the place where another one can be put. is_json: it is JSON source, and has to stay so."""
+class Slot(Text):
+    """A text as guards read it, and the place where another one can be put: `place[key]`.
 
-    place: Any
-    key: Any
-    origin: Origin
+    is_json: it is JSON source, and has to stay so.
+    """
+
+    place: Any = None
+    key: Any = None
     is_json: bool = False
 
-    @property
-    def text(self) -> str:
-        return str(self.place[self.key])
+    @classmethod
+    def at(cls, place: Any, key: Any, origin: Origin, is_json: bool = False) -> Slot:
+        """The text that stands there."""
+        return cls(str(place[key]), origin, 0, place, key, is_json)
 
     def put(self, text: str) -> None:
-        self.place[self.key] = text
+        self.place[self.key] = self.text = text
 
 
 class Document(NamedTuple):

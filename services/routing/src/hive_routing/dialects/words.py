@@ -25,7 +25,7 @@ def words(spot: Spot) -> Iterator[Slot]:
         place, key, origin, within = waiting.pop()
         value = place[key]
         if isinstance(value, str):
-            yield Slot(place, key, origin)
+            yield Slot.at(place, key, origin)
         elif isinstance(value, list):
             waiting += [Spot(value, number, origin, within) for number in reversed(range(len(value)))]
         elif isinstance(value, dict):

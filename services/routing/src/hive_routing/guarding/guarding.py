@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 
 import msgspec
 from msgspec import Raw
 
-from hive_routing.dialects.places import Document
+from hive_routing.dialects.places import Document, Slot
 from hive_routing.endpoints import Endpoint
 from hive_routing.guarding.gates import (
     OutputGate,
@@ -21,7 +21,7 @@ from hive_routing.guarding.gates import (
     require_policy,
 )
 from hive_routing.guarding.holding import Texts, forget_logprobs
-from hive_routing.guarding.port import Asker, Decision, Guards, Text, Verdict
+from hive_routing.guarding.port import Asker, Decision, Guards, Verdict
 from hive_routing.guarding.redaction import Redaction, Span
 from hive_routing.guarding.texts import answer_texts, request_texts
 from hive_routing.request import Request
@@ -31,14 +31,13 @@ _UNTOUCHED = Redaction()
 """Of a request that nothing is taken out of."""
 
 
-@dataclass(slots=True)
-class Guarded:
+class Guarded(msgspec.Struct):
     """What was decided about a request. `redaction` has what was taken out of it.
 
     guards: all that ran so far. verdict: the heaviest so far.
     """
 
-    guards: list[str]
+    guards: Sequence[str]
     verdict: Verdict
     policy: str
     _port: Guards
@@ -56,10 +55,13 @@ class Guarded:
     @property
     def header(self) -> bytes:
         """The value of `x-hive-guard` in the answer."""
-        if self._decision.locked:
-            return f"locked:{','.join(self._decision.locked)}".encode()
-        names = dict.fromkeys((*self._decision.ran, *self._decision.output))
-        return ",".join(names).encode() or NOTHING
+        decision = self._decision
+        return _header(tuple(decision.locked), tuple(decision.ran), tuple(decision.output))
+
+    @property
+    def reads_answers(self) -> bool:
+        """Whether a whole answer has to pass `check_answer`."""
+        return bool(self._decision.output)
 
     def gates(self, keep: Callable[[bytes], None] | None) -> StreamGates | None:
         """What a stream passes; None where nothing has to be done. keep: gets what the cache keeps."""
@@ -95,8 +97,7 @@ class Guarded:
         if not self._decision.output:
             return body
         document = answer_texts(self._endpoint, body)
-        texts = [Text(slot.text, slot.origin) for slot in document.slots]
-        decision = await self._port.on_output(self._asker, texts, more=False)
+        decision = await self._port.on_output(self._asker, document.slots, more=False)
         require_policy(decision, self.policy)
         self.verdict = max(self.verdict, decision.verdict)
         if decision.verdict is Verdict.BLOCKED:
@@ -136,10 +137,12 @@ async def guard(port: Guards, request: Request, asker: Asker) -> Guarded:
         documents = await asyncio.to_thread(_documents, request)
     else:
         documents = _documents(request)
-    slots = [slot for document in documents.values() for slot in document.slots]
-    decision = await port.on_input(asker, [Text(place[key], origin) for place, key, origin, _ in slots])
+    slots: list[Slot] = []
+    for document in documents.values():
+        slots += document.slots
+    decision = await port.on_input(asker, slots)
     guarded = Guarded(
-        list(decision.ran), decision.verdict, decision.policy, port, asker, decision, request.endpoint
+        decision.ran, decision.verdict, decision.policy, port, asker, decision, request.endpoint
     )
     if decision.found and decision.verdict is not Verdict.BLOCKED:
         spans = [Span(each.text, each.start, each.end, each.category) for each in decision.found]
@@ -152,11 +155,18 @@ async def guard(port: Guards, request: Request, asker: Asker) -> Guarded:
             {name: Raw(msgspec.json.encode(document.value[name])) for name, document in documents.items()}
         )
     if request.endpoint.fields:  # other prompts are read in their own way
-        request.decoded = {
-            name: document.value[name] for name, document in documents.items() if name != "messages"
-        }
+        for name, document in documents.items():
+            if name != "messages":
+                request.decoded[name] = document.value[name]
     return guarded
 
 
 def _documents(request: Request) -> Mapping[str, Document]:
     return request_texts(request.endpoint, request.fields, request.messages)
+
+
+@lru_cache(maxsize=1024)
+def _header(locked: tuple[str, ...], ran: tuple[str, ...], output: tuple[str, ...]) -> bytes:
+    if locked:
+        return f"locked:{','.join(locked)}".encode()
+    return ",".join(dict.fromkeys((*ran, *output))).encode() or NOTHING

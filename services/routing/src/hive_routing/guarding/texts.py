@@ -57,17 +57,17 @@ def _choices(value: Any) -> Iterator[Slot]:
     choices = value.get("choices") if isinstance(value, dict) else None
     for choice in choices if isinstance(choices, list) else ():
         if isinstance(choice, dict) and isinstance(choice.get("text"), str):
-            yield Slot(choice, "text", Origin.MODEL)
+            yield Slot.at(choice, "text", Origin.MODEL)
 
 
 def _inputs(origin: Origin) -> Callable[[dict[str, Any], str], Iterator[Slot]]:
     def slots(holder: dict[str, Any], name: str) -> Iterator[Slot]:
         value = holder[name]
         if isinstance(value, str):
-            yield Slot(holder, name, origin)
+            yield Slot.at(holder, name, origin)
         elif isinstance(value, list):
             yield from (
-                Slot(value, place, origin) for place, each in enumerate(value) if isinstance(each, str)
+                Slot.at(value, place, origin) for place, each in enumerate(value) if isinstance(each, str)
             )
 
     return slots
@@ -88,7 +88,7 @@ def _all_strings(place: Any, key: Any) -> Iterator[Slot]:
     """Every text in a value, however deep."""
     value = place[key]
     if isinstance(value, str):
-        yield Slot(place, key, Origin.APPLICATION)
+        yield Slot.at(place, key, Origin.APPLICATION)
     elif isinstance(value, list):
         for number in range(len(value)):
             yield from _all_strings(value, number)

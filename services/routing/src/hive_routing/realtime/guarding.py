@@ -65,7 +65,7 @@ class SessionGuard:
         slots = list(texts(value))
         if not slots:
             return data
-        decision = await self._guards.on_input(self._asker, [Text(slot.text, slot.origin) for slot in slots])
+        decision = await self._guards.on_input(self._asker, slots)
         self._learn(decision)
         if decision.verdict is Verdict.BLOCKED:
             raise blocked(decision, "event")

@@ -33,7 +33,7 @@ def _item(value: Any) -> Iterator[Slot]:
     origin = Origin.TOOL if kind in _TOOL_ITEMS else _ROLES.get(str(value.get("role")), Origin.USER)
     yield from _strings(value, ("output",), Origin.TOOL)
     if isinstance(value.get("arguments"), str):
-        yield Slot(value, "arguments", Origin.MODEL, is_json=True)
+        yield Slot.at(value, "arguments", Origin.MODEL, is_json=True)
     for part in _objects(value.get("content")):
         yield from _strings(part, ("text", "transcript"), origin)
 
@@ -50,7 +50,7 @@ SPOKEN: Mapping[str, tuple[str, Callable[[Any], Iterator[Slot]]]] = {
 def _strings(holder: dict[str, Any], names: tuple[str, ...], origin: Origin) -> Iterator[Slot]:
     for name in names:
         if isinstance(holder.get(name), str) and holder[name]:
-            yield Slot(holder, name, origin)
+            yield Slot.at(holder, name, origin)
 
 
 def _objects(value: Any) -> Iterator[dict[str, Any]]:

@@ -28,6 +28,8 @@ def prompt_texts(fields: Mapping[str, Raw], messages: list[Any] | None = None) -
     found = {}
     if messages is not None:
         found["messages"] = Document({"messages": messages}, _messages(messages))
+        if _BESIDE.isdisjoint(fields):
+            return found
     for name, slots in _READERS.items():
         if name not in fields or name in found:
             continue
@@ -92,10 +94,13 @@ def spoken(said: dict[str, Any], origin: Origin) -> Iterator[Slot]:
 
 def _messages(value: Any) -> list[Slot]:
     found = []
-    for message in _objects(value):
-        origin = _ROLES.get(str(message.get("role")), Origin.USER)
-        if len(message) == 2 and "role" in message and isinstance(message.get("content"), str):
-            found.append(Slot(message, "content", origin))  # as nearly all are
+    for message in value if isinstance(value, list) else ():
+        if not isinstance(message, dict):
+            continue
+        role, content = message.get("role"), message.get("content")
+        origin = _ROLES.get(role, Origin.USER) if isinstance(role, str) else Origin.USER
+        if len(message) == 2 and isinstance(content, str) and role is not None:  # as nearly all are
+            found.append(Slot(content, origin, 0, message, "content"))
         else:
             found += spoken(message, origin)
     return found
@@ -110,7 +115,7 @@ def _tools(value: Any) -> Iterator[Slot]:
     for tool in _objects(value):
         for holder in (tool, tool.get("function"), tool.get("custom")):
             if isinstance(holder, dict) and isinstance(holder.get("description"), str):
-                yield Slot(holder, "description", Origin.APPLICATION)
+                yield Slot.at(holder, "description", Origin.APPLICATION)
 
 
 _READERS: Mapping[str, Callable[[Any], Iterable[Slot]]] = {
@@ -119,15 +124,16 @@ _READERS: Mapping[str, Callable[[Any], Iterable[Slot]]] = {
     "tools": _tools,
     "functions": _tools,
 }
+_BESIDE = frozenset(_READERS) - {"messages"}
 
 
 def _arguments(function: Any) -> Iterator[Slot]:
     if isinstance(function, dict) and isinstance(function.get("arguments"), str):
-        yield Slot(function, "arguments", Origin.MODEL, is_json=True)
+        yield Slot.at(function, "arguments", Origin.MODEL, is_json=True)
 
 
 def _strings(place: dict[str, Any], names: Sequence[str], origin: Origin) -> Iterator[Slot]:
-    yield from (Slot(place, name, origin) for name in names if isinstance(place.get(name), str))
+    yield from (Slot.at(place, name, origin) for name in names if isinstance(place.get(name), str))
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:

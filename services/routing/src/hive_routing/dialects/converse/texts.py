@@ -98,7 +98,7 @@ def _within(place: Any, key: str, origin: Origin) -> Iterator[Slot]:
 def _deep(place: Any, key: Any, origin: Origin) -> Iterator[Slot]:
     match place[key]:
         case str():
-            yield Slot(place, key, origin)
+            yield Slot.at(place, key, origin)
         case dict() as members:
             for name in members:
                 yield from _deep(members, name, origin)
@@ -109,7 +109,7 @@ def _deep(place: Any, key: Any, origin: Origin) -> Iterator[Slot]:
 
 def _string(place: Any, key: str, origin: Origin) -> Iterator[Slot]:
     if isinstance(_member(place, key), str):
-        yield Slot(place, key, origin)
+        yield Slot.at(place, key, origin)
 
 
 def _member(value: Any, name: str) -> Any:

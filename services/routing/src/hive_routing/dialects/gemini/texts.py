@@ -136,7 +136,7 @@ def _tools(holder: dict[str, Any], name: str) -> Iterator[Slot]:
 def _description(function: dict[str, Any]) -> Iterator[Slot]:
     for name, each in function.items():
         if camel(name) == "description" and isinstance(each, str):
-            yield Slot(function, name, Origin.APPLICATION)
+            yield Slot.at(function, name, Origin.APPLICATION)
 
 
 _READERS: Mapping[str, Callable[[dict[str, Any], str], Iterator[Slot]]] = {

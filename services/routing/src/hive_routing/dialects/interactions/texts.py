@@ -117,7 +117,7 @@ def _instruction(holder: Any, key: Any) -> Iterator[Slot]:
 def _tools(holder: Any, key: Any) -> Iterator[Slot]:
     for tool in objects(listed(holder[key])):
         if isinstance(tool.get("description"), str):
-            yield Slot(tool, "description", Origin.APPLICATION)
+            yield Slot.at(tool, "description", Origin.APPLICATION)
 
 
 _READERS: Mapping[str, Callable[[Any, Any], Iterator[Slot]]] = {

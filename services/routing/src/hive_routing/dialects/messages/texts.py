@@ -107,7 +107,7 @@ def _messages(holder: dict[str, Any], name: str) -> Iterator[Slot]:
 def _tools(holder: dict[str, Any], name: str) -> Iterator[Slot]:
     for tool in _objects(holder[name]):
         if isinstance(tool.get("description"), str):
-            yield Slot(tool, "description", Origin.APPLICATION)
+            yield Slot.at(tool, "description", Origin.APPLICATION)
         if "input_examples" in tool:
             yield from words(Spot(tool, "input_examples", Origin.APPLICATION, everywhere))
 

@@ -238,17 +238,17 @@ def _members(value: dict[str, Any], origin: Origin, path: Path) -> Iterator[_Spo
 
 
 def _slots(texts: Iterable[_Said]) -> Iterator[Slot]:
-    return (Slot(said.place, said.key, said.origin, said.is_json) for said in texts)
+    return (Slot.at(said.place, said.key, said.origin, said.is_json) for said in texts)
 
 
 def _instructions(holder: dict[str, Any], name: str) -> Iterator[Slot]:
     if isinstance(holder[name], str):
-        yield Slot(holder, name, Origin.APPLICATION)
+        yield Slot.at(holder, name, Origin.APPLICATION)
 
 
 def _input(holder: dict[str, Any], name: str) -> Iterator[Slot]:
     if isinstance(holder[name], str):
-        yield Slot(holder, name, Origin.USER)
+        yield Slot.at(holder, name, Origin.USER)
     for item in _objects(holder[name]):
         yield from _slots(_item(item))
 
@@ -264,7 +264,7 @@ def _variables(holder: dict[str, Any], name: str) -> Iterator[Slot]:
     variables = prompt.get("variables") if isinstance(prompt, dict) else None
     for key, value in variables.items() if isinstance(variables, dict) else ():
         if isinstance(value, str):
-            yield Slot(variables, key, Origin.USER)
+            yield Slot.at(variables, key, Origin.USER)
         elif isinstance(value, dict):
             yield from _slots(_walk(value, Origin.USER, ()))
 
