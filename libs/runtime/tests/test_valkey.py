@@ -15,7 +15,7 @@ from hive_runtime.clock import SystemClock
 from hive_runtime.errors import HiveError, Kind
 from hive_runtime.valkey import Script
 from hive_runtime.valkey.circuit import FAILURES, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Circuit
-from hive_runtime.valkey.client import Address, BadAddress, GlideValkey
+from hive_runtime.valkey.client import Address, BadAddress, NetworkValkey
 from hive_testing.servers.ports import free_port
 from hive_testing.servers.proxy import TcpProxy
 
@@ -25,14 +25,14 @@ BOUND = 20
 
 
 @pytest.fixture
-async def valkey(redis: Any) -> AsyncIterator[GlideValkey]:
-    client = GlideValkey(redis.url, SystemClock(), call_seconds=BOUND)
+async def valkey(redis: Any) -> AsyncIterator[NetworkValkey]:
+    client = NetworkValkey(redis.url, SystemClock(), call_seconds=BOUND)
     await client.ask("FLUSHDB")
     yield client
     await client.close()
 
 
-async def answers(client: GlideValkey) -> bool:
+async def answers(client: NetworkValkey) -> bool:
     try:
         await client.ask("PING")
     except HiveError:
@@ -40,19 +40,19 @@ async def answers(client: GlideValkey) -> bool:
     return True
 
 
-async def until_it_answers(client: GlideValkey) -> None:
+async def until_it_answers(client: NetworkValkey) -> None:
     async with asyncio.timeout(BOUND):
         while not await answers(client):
             await asyncio.sleep(0.01)
 
 
-async def refusal(client: GlideValkey) -> HiveError:
+async def refusal(client: NetworkValkey) -> HiveError:
     with pytest.raises(HiveError) as raised:
         await client.get("key")
     return raised.value
 
 
-async def test_what_is_put_is_there_until_its_time_is_over(valkey: GlideValkey) -> None:
+async def test_what_is_put_is_there_until_its_time_is_over(valkey: NetworkValkey) -> None:
     await valkey.put("key", b"\x00\xff", 60)
     assert await valkey.get(b"key") == b"\x00\xff"
     assert 59_000 < await valkey.ask("PTTL", "key") <= 60_000
@@ -60,7 +60,7 @@ async def test_what_is_put_is_there_until_its_time_is_over(valkey: GlideValkey) 
     assert (await valkey.delete("key", "none"), await valkey.get("key")) == (1, None)
 
 
-async def test_a_script_gets_keys_and_arguments_and_gives_numbers_and_bytes(valkey: GlideValkey) -> None:
+async def test_a_script_gets_keys_and_arguments_and_gives_numbers_and_bytes(valkey: NetworkValkey) -> None:
     script = Script("return {KEYS[1], ARGV[1], 9007199254740991, {}, false}")
     assert await valkey.run(script, ["key"], [b"\x00"]) == [b"key", b"\x00", 2**53 - 1, [], None]
     await valkey.ask("SCRIPT", "FLUSH")
@@ -68,7 +68,7 @@ async def test_a_script_gets_keys_and_arguments_and_gives_numbers_and_bytes(valk
 
 
 async def test_what_the_server_refuses_is_unavailable_and_does_not_mean_that_it_is_away(
-    valkey: GlideValkey,
+    valkey: NetworkValkey,
 ) -> None:
     for _ in range(2 * FAILURES):
         with pytest.raises(HiveError) as raised:
@@ -81,7 +81,7 @@ async def test_what_the_server_refuses_is_unavailable_and_does_not_mean_that_it_
 async def test_it_fails_at_once_while_the_server_is_away_and_works_when_it_is_back(
     redis: Any, how: str
 ) -> None:
-    client = GlideValkey(redis.url, SystemClock())
+    client = NetworkValkey(redis.url, SystemClock())
     try:
         await until_it_answers(client)
         getattr(redis, how)()
@@ -97,7 +97,7 @@ async def test_it_fails_at_once_while_the_server_is_away_and_works_when_it_is_ba
 
 
 async def test_a_server_may_come_later(redis: Any) -> None:
-    client = GlideValkey(redis.url, SystemClock())
+    client = NetworkValkey(redis.url, SystemClock())
     redis.stop()
     try:
         for _ in range(FAILURES):
@@ -108,9 +108,9 @@ async def test_a_server_may_come_later(redis: Any) -> None:
         await client.close()
 
 
-async def test_a_call_whose_answer_is_lost_happens_once(redis: Any, valkey: GlideValkey) -> None:
+async def test_a_call_whose_answer_is_lost_happens_once(redis: Any, valkey: NetworkValkey) -> None:
     with TcpProxy(redis.address) as proxy:
-        client = GlideValkey(f"redis://{proxy.address}/0", SystemClock())
+        client = NetworkValkey(f"redis://{proxy.address}/0", SystemClock())
         await until_it_answers(client)
         proxy.stall()
         with pytest.raises(HiveError):
@@ -124,7 +124,7 @@ async def test_a_call_whose_answer_is_lost_happens_once(redis: Any, valkey: Glid
 
 
 async def test_many_calls_under_way_all_end_when_the_server_goes(redis: Any) -> None:
-    client = GlideValkey(redis.url, SystemClock())
+    client = NetworkValkey(redis.url, SystemClock())
     await until_it_answers(client)
     redis.pause()
     async with asyncio.timeout(BOUND):
@@ -134,10 +134,10 @@ async def test_many_calls_under_way_all_end_when_the_server_goes(redis: Any) -> 
 
 
 async def test_a_client_that_is_closed_refuses(redis: Any) -> None:
-    client = GlideValkey(redis.url, SystemClock())
+    client = NetworkValkey(redis.url, SystemClock())
     await client.close()
     assert (await refusal(client)).kind is Kind.UNAVAILABLE
-    client = GlideValkey(redis.url, SystemClock())
+    client = NetworkValkey(redis.url, SystemClock())
     await until_it_answers(client)
     await client.close()
     await client.close()
@@ -145,7 +145,7 @@ async def test_a_client_that_is_closed_refuses(redis: Any) -> None:
 
 
 async def test_a_wrong_password_is_unavailable_and_not_shown(redis: Any) -> None:
-    client = GlideValkey(redis.url.replace("//", "//somebody:pa55word@"), SystemClock())
+    client = NetworkValkey(redis.url.replace("//", "//somebody:pa55word@"), SystemClock())
     for _ in range(FAILURES):
         error = await refusal(client)
     assert "pa55word" not in error.message + (client.trouble or "")
@@ -156,11 +156,11 @@ SILENT = """
 import asyncio, sys, uvloop
 from hive_runtime.clock import SystemClock
 from hive_runtime.errors import HiveError
-from hive_runtime.valkey.client import GlideValkey
+from hive_runtime.valkey.client import NetworkValkey
 
 async def main(url, nowhere):
     for each in (url, nowhere):
-        client = GlideValkey(each, SystemClock(), call_seconds=2 if each == url else 0.1)
+        client = NetworkValkey(each, SystemClock(), call_seconds=2 if each == url else 0.1)
         try:
             assert await client.ask("PING") == b"PONG" and each == url
         except HiveError:

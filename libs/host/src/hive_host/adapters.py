@@ -136,10 +136,10 @@ def valkey_of(around: Surroundings) -> Valkey | None:
     url = around.settings.cache_url
     if one_of(url, "HIVE_CACHE_URL", "memory", "redis", "rediss") == "memory":
         return None
-    from hive_runtime.valkey.client import BadAddress, GlideValkey
+    from hive_runtime.valkey.client import BadAddress, NetworkValkey
 
     try:
-        return GlideValkey(url, around.clock)
+        return NetworkValkey(url, around.clock)
     except BadAddress as error:
         raise CannotStart(f"HIVE_CACHE_URL: {error}") from None
 

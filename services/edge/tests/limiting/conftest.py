@@ -15,7 +15,7 @@ from hive_edge.valkey import ValkeyLimiter
 from hive_edge.valkey.scripts import Scripts
 from hive_runtime.clock import SystemClock
 from hive_runtime.valkey import Argument, Reply, Script, Valkey
-from hive_runtime.valkey.client import GlideValkey
+from hive_runtime.valkey.client import NetworkValkey
 
 NOW = "hive:test:now"
 HELD = f"local function clock() return tonumber(redis.call('GET', '{NOW}')) end"
@@ -70,7 +70,7 @@ def fail(name: str, error: BaseException) -> None:
 @asynccontextmanager
 async def shared(url: str, clock: HeldClock) -> AsyncIterator[tuple[ValkeyLimiter, Held]]:
     """One process's limiter, with a connection of its own."""
-    held = Held(GlideValkey(url, clock, call_seconds=PATIENT), clock)
+    held = Held(NetworkValkey(url, clock, call_seconds=PATIENT), clock)
     limiter = ValkeyLimiter(held, SystemClock(), fail, scripts=Scripts(HELD, spare_seconds=600))
     try:
         yield limiter, held

@@ -15,7 +15,7 @@ from hive_edge.limits import Limiter, Limits, Rate, Refused
 from hive_edge.valkey import ValkeyLimiter
 from hive_runtime.clock import SystemClock
 from hive_runtime.errors import HiveError, Kind
-from hive_runtime.valkey.client import GlideValkey
+from hive_runtime.valkey.client import NetworkValkey
 
 LIMITED = Limits(requests=10, tokens=1000, concurrency=2)
 BOUND = 20
@@ -28,7 +28,7 @@ def fail(name: str, error: BaseException) -> None:
 
 @asynccontextmanager
 async def limiting(url: str, instead: Limiter | None = None) -> AsyncIterator[ValkeyLimiter]:
-    valkey = GlideValkey(url, SystemClock())
+    valkey = NetworkValkey(url, SystemClock())
     limiter = ValkeyLimiter(valkey, SystemClock(), fail, instead)
     try:
         yield limiter
@@ -121,7 +121,7 @@ async def test_a_body_that_is_weighed_while_it_is_away_goes_on_where_each_counts
 
 async def test_a_full_server_still_counts(redis: Any, key_of: Any) -> None:
     async with limiting(redis.url) as limiter:
-        valkey = GlideValkey(redis.url, SystemClock(), call_seconds=BOUND)
+        valkey = NetworkValkey(redis.url, SystemClock(), call_seconds=BOUND)
         await valkey.ask("CONFIG", "SET", "maxmemory", "1")
         try:
             with pytest.raises(HiveError):

@@ -18,7 +18,7 @@ from hive_edge.limits import Entry, Limits, Rate, Refused, Standing
 from hive_edge.valkey import ValkeyLimiter
 from hive_edge.valkey.entries import Unlimited
 from hive_runtime.clock import SystemClock
-from hive_runtime.valkey.client import GlideValkey
+from hive_runtime.valkey.client import NetworkValkey
 
 RATES = st.integers(1, 9) | st.integers(50, 5000) | st.just(10**10)
 LIMITS = st.builds(Limits, st.none() | RATES, st.none() | RATES | RATES, st.none() | st.integers(2, 4))
@@ -149,13 +149,13 @@ import asyncio, sys
 from hive_edge.limits import Limits, Refused
 from hive_edge.valkey import ValkeyLimiter
 from hive_runtime.clock import SystemClock
-from hive_runtime.valkey.client import GlideValkey
+from hive_runtime.valkey.client import NetworkValkey
 
 def fail(name, error):
     raise error
 
 async def main(url, key):
-    valkey = GlideValkey(url, SystemClock(), call_seconds=30)
+    valkey = NetworkValkey(url, SystemClock(), call_seconds=30)
     limiter = ValkeyLimiter(valkey, SystemClock(), fail)
     limits = Limits(requests=200, tokens=100_000_000, concurrency=5)
     admitted = most = 0
@@ -183,7 +183,7 @@ asyncio.run(main(*sys.argv[1:]))
 
 async def test_processes_that_hammer_one_key_never_get_more_than_it_may(redis: Any, key_of: Any) -> None:
     clock = SystemClock()
-    valkey = GlideValkey(redis.url, clock, call_seconds=30)
+    valkey = NetworkValkey(redis.url, clock, call_seconds=30)
     key = key_of(None, Limits()).name
 
     async def server_seconds() -> Fraction:
@@ -293,7 +293,7 @@ async def test_buckets_that_are_free_again_are_kept_by_nobody(redis: Any, key_of
     def fail(name: str, error: BaseException) -> None:
         raise AssertionError(name) from error
 
-    valkey = GlideValkey(redis.url, SystemClock(), call_seconds=30)
+    valkey = NetworkValkey(redis.url, SystemClock(), call_seconds=30)
     limiter = ValkeyLimiter(valkey, SystemClock(), fail)
     key = key_of(limiter, Limits(requests=60, tokens=60, concurrency=1))
     await key.run(4, used=30)

@@ -8,7 +8,7 @@ import pytest
 
 from hive_routing.caching import Cache, Local, Port, Shared
 from hive_runtime.clock import SystemClock
-from hive_runtime.valkey.client import GlideValkey
+from hive_runtime.valkey.client import NetworkValkey
 
 PATIENT = 30.0
 """Seconds: the machine may be busy."""
@@ -20,7 +20,7 @@ async def answers(request: pytest.FixtureRequest) -> AsyncIterator[Port]:
     if request.param == "memory":
         yield Local(Cache(clock, 1 << 24, 1 << 20))
         return
-    valkey = GlideValkey(request.getfixturevalue("redis").url, clock, call_seconds=PATIENT)
+    valkey = NetworkValkey(request.getfixturevalue("redis").url, clock, call_seconds=PATIENT)
     await valkey.ask("FLUSHDB")
     yield Shared(valkey, clock, 1 << 20)
     await valkey.close()

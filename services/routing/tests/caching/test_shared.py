@@ -16,7 +16,7 @@ from hive_routing.caching.keys import tenant_tag
 from hive_routing.caching.valkey import FORM, _decoded, _encode
 from hive_runtime.clock import SystemClock
 from hive_runtime.errors import HiveError, Kind
-from hive_runtime.valkey.client import GlideValkey
+from hive_runtime.valkey.client import NetworkValkey
 
 ENTRY = Entry("t", "m", "p", "p/m", (b"x" * 100,), False, ((b"a", b"b"),), {"prompt": 1}, False, 7, 1000)
 OTHER = replace(ENTRY, tenant_id="*")
@@ -76,8 +76,8 @@ async def test_a_tenant_is_cleared_alone(answers: Port) -> None:
 
 
 @pytest.fixture
-async def valkey(redis: Any) -> AsyncIterator[GlideValkey]:
-    client = GlideValkey(redis.url, SystemClock(), call_seconds=BOUND)
+async def valkey(redis: Any) -> AsyncIterator[NetworkValkey]:
+    client = NetworkValkey(redis.url, SystemClock(), call_seconds=BOUND)
     await client.ask("FLUSHDB")
     yield client
     await client.close()
@@ -113,7 +113,7 @@ def test_what_was_damaged_is_no_answer_or_the_whole_one(position: int, byte: int
     _decoded(bytes(value), key(ENTRY))  # raises nothing
 
 
-async def test_processes_share_answers_and_figures(valkey: GlideValkey) -> None:
+async def test_processes_share_answers_and_figures(valkey: NetworkValkey) -> None:
     one, other = [Shared(valkey, SystemClock(), 1 << 20) for _ in range(2)]
     await one.put(key(ENTRY), ENTRY, 60)
     assert await other.get(key(ENTRY)) == ENTRY
@@ -124,13 +124,13 @@ async def test_processes_share_answers_and_figures(valkey: GlideValkey) -> None:
     assert (stats.entries, stats.hits, stats.misses) == (1, 2, 1)
 
 
-async def test_nobody_gets_what_stands_under_the_key_of_another_tenant(valkey: GlideValkey) -> None:
+async def test_nobody_gets_what_stands_under_the_key_of_another_tenant(valkey: NetworkValkey) -> None:
     store = Shared(valkey, SystemClock(), 1 << 20)
     await store.put(key(OTHER), ENTRY, 60)
     assert await store.get(key(OTHER)) is None
 
 
-async def test_the_form_of_another_release_is_no_answer(valkey: GlideValkey) -> None:
+async def test_the_form_of_another_release_is_no_answer(valkey: NetworkValkey) -> None:
     store = Shared(valkey, SystemClock(), 1 << 20)
     await store.put(key(ENTRY), ENTRY, 60)
     (name,) = (await valkey.ask("SCAN", "0", "MATCH", "hive:cache:*:*", "COUNT", "1000"))[1]
@@ -141,7 +141,7 @@ async def test_the_form_of_another_release_is_no_answer(valkey: GlideValkey) -> 
 
 @pytest.mark.parametrize("how", ["kill", "pause"])
 async def test_one_that_is_away_has_no_answers_and_stops_nobody(redis: Any, how: str) -> None:
-    client = GlideValkey(redis.url, SystemClock())
+    client = NetworkValkey(redis.url, SystemClock())
     store = Shared(client, SystemClock(), 1 << 20)
     getattr(redis, how)()
     async with asyncio.timeout(BOUND):

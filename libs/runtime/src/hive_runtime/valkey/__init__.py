@@ -1,7 +1,7 @@
 """A Valkey or Redis server, which the processes of a cluster share: counters, and what may be forgotten.
 
 `port.py` says what it is asked, `circuit.py` keeps callers from waiting for one that is away, `client.py` is the
-network client: the one file that needs the extra `valkey`.
+network client, over `connection.py` and `resp.py`.
 """
 
 from hive_runtime.valkey.port import Argument, Reply, Script, Valkey

@@ -1,39 +1,30 @@
-"""The network client: valkey-glide behind the port. It connects at its first call, and again whenever it has to.
-
-The library is imported then too: it is 10 MB of a process, and not every one has a limit to count or an answer to keep.
-"""
+"""The network client behind the port. It connects at its first call, and again whenever it has to."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import Awaitable, Sequence
+import ssl
+from collections.abc import Sequence
+from contextvars import Context
 from dataclasses import dataclass
+from hashlib import sha1
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import structlog
 
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError, Kind
-from hive_runtime.imports import without
 from hive_runtime.valkey.circuit import Circuit
+from hive_runtime.valkey.connection import Connection
 from hive_runtime.valkey.port import Argument, Reply, Script
-
-if TYPE_CHECKING:
-    import glide
+from hive_runtime.valkey.resp import Refusal
 
 log = structlog.get_logger(__name__)
-T = TypeVar("T")
 
 CALL_SECONDS = 0.25
-SPARE_SECONDS = 0.25
-"""After which a call is given up whose end the client library does not tell."""
 RETRY_SECONDS = 1.0
 PORT = 6379
-UNREACHED = ("Standalone connect failed", "Received connection error", "Reached maximum inflight")
-"""How the library words that a call has not come to the server, where it has no class for it."""
 
 
 class BadAddress(ValueError):
@@ -84,17 +75,21 @@ class Address:
         return f"{self.host}:{self.port}/{self.database}"
 
 
-class GlideValkey:
-    """`Valkey` over the network. Nothing is opened before the first call, so that a server may come later."""
+class NetworkValkey:
+    """`Valkey` over the network. Nothing is opened before the first call, so that a server may come later.
+
+    All calls share one connection. call_seconds: that connecting may take, and that a call may take then.
+    """
 
     def __init__(self, url: str, clock: Clock, *, call_seconds: float = CALL_SECONDS) -> None:
         """Raises BadAddress."""
         self._address = Address.of(url)
         self._circuit = Circuit(self._address.name, clock)
         self._call_seconds = call_seconds
-        self._client: glide.GlideClient | None = None
-        self._connecting = asyncio.Lock()
-        self._scripts: dict[Script, glide.Script] = {}
+        self._connection: Connection | None = None
+        self._opening: asyncio.Task[Connection | Exception] | None = None
+        self._tls: ssl.SSLContext | None = None
+        self._digests: dict[Script, str] = {}
         self._refusal = ""
         self._closed = False
 
@@ -103,116 +98,121 @@ class GlideValkey:
         return self._circuit.trouble
 
     async def run(self, script: Script, keys: Sequence[Argument], arguments: Sequence[Argument]) -> Reply:
-        client = await self._ready()
-        loaded = self._scripts.get(script)
-        if loaded is None:
-            loaded = self._scripts[script] = _loaded(script)
-        return await self._done(client.invoke_script(loaded, list(keys), list(arguments)))
+        digest = self._digests.get(script)
+        if digest is None:
+            digest = self._digests[script] = sha1(script.source.encode(), usedforsecurity=False).hexdigest()
+        rest = str(len(keys)), *keys, *arguments
+        try:
+            return await self._done("EVALSHA", digest, *rest)
+        except HiveError as error:
+            if not str(error.__cause__).startswith("NOSCRIPT"):
+                raise
+        return await self._done("EVAL", script.source, *rest)
 
     async def get(self, key: Argument) -> bytes | None:
-        client = await self._ready()
-        return await self._done(client.get(key))
+        found: bytes | None = await self._done("GET", key)
+        return found
 
     async def put(self, key: Argument, value: bytes, ttl_seconds: float) -> None:
-        client = await self._ready()
         milliseconds = max(1, round(ttl_seconds * 1000))
-        expiry = glide.ExpirySet(glide.ExpiryType.MILLSEC, milliseconds)
-        await self._done(client.set(key, value, expiry=expiry))
+        await self._done("SET", key, value, "PX", str(milliseconds))
 
     async def delete(self, *keys: Argument) -> int:
-        client = await self._ready()
-        return await self._done(client.unlink(list(keys)))
+        count: int = await self._done("UNLINK", *keys)
+        return count
 
     async def ask(self, *command: Argument) -> Reply:
-        client = await self._ready()
-        return await self._done(client.custom_command(list(command)))
+        return await self._done(*command)
 
     async def close(self) -> None:
         self._closed = True
-        client, self._client = self._client, None
-        self._scripts.clear()
-        if client is not None:
-            await client.close()
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.wait([self._opening])
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
 
-    async def _ready(self) -> glide.GlideClient:
+    async def _done(self, *command: Argument) -> Reply:
         if self._closed or not self._circuit.lets_through():
             raise self._away()
-        if self._client is not None:
-            return self._client
-        async with self._connecting:
-            if self._client is None:
-                self._client = await self._connected()
-            return self._client
-
-    async def _done(self, call: Awaitable[T]) -> T:
         try:
-            async with asyncio.timeout(self._call_seconds + SPARE_SECONDS):
-                result = await call
-        except (glide.TimeoutError, glide.ConnectionError, glide.ClosingError, TimeoutError) as error:
-            self._circuit.failed(str(error).strip() or "no answer in time")
+            connection = self._connection
+            if connection is None or not connection.is_open:
+                connection = await self._opened()
+            reply = await connection.call(*command)
+        except Refusal as error:
+            self._refused(str(error))
             raise self._away() from error
-        except glide.RequestError as error:
-            if str(error).startswith(UNREACHED):
-                self._circuit.failed(str(error).strip())
-            else:
-                self._refused(str(error))
+        except OSError as error:  # what is lost, and what comes too late
+            self._circuit.failed(str(error) or type(error).__name__)
             raise self._away() from error
         self._circuit.succeeded()
-        return result
+        return reply
 
     def _refused(self, reason: str) -> None:
         """The server answered that it will not, as one does that is full, or read-only: said once for each reason."""
         self._circuit.succeeded()
-        if reason != self._refusal:
+        if reason != self._refusal and not reason.startswith("NOSCRIPT"):
             log.error("the server refuses", server=self._address.name, reason=reason)
-        self._refusal = reason
+            self._refusal = reason
 
     def _away(self) -> HiveError:
         message = "A part of this service is away for a moment. Try again."
         return HiveError(Kind.UNAVAILABLE, message, retry_after=RETRY_SECONDS)
 
-    async def _connected(self) -> glide.GlideClient:
-        await asyncio.to_thread(_import_library)
-        glide.Logger.set_logger_config(glide.LogLevel.OFF)  # it would write to the standard output
+    async def _opened(self) -> Connection:
+        """The new connection, which is opened once for all who wait for it. Raises OSError."""
+        if self._opening is None:
+            # Nobody's: whoever needs it first may give up.
+            self._opening = asyncio.get_running_loop().create_task(self._open(), context=Context())
+        opening = self._opening
+        await asyncio.wait([opening])
+        if opening.cancelled():
+            raise ConnectionError("the client is closed")
+        found = opening.result()
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    async def _open(self) -> Connection | Exception:
+        connection: Connection | None = None
         try:
-            return await glide.GlideClient.create(self._configuration())
-        except glide.GlideError as error:
-            self._circuit.failed(str(error))
-            raise self._away() from error
+            async with asyncio.timeout(self._call_seconds):
+                connection = await self._connected()
+                await connection.introduce(self._introduction())
+        except OSError as error:
+            if connection is not None:
+                connection.abort()
+            return error
+        except asyncio.CancelledError:
+            if connection is not None:
+                connection.abort()
+            raise
+        else:
+            self._connection = connection
+            return connection
+        finally:
+            self._opening = None
 
-    def _configuration(self) -> glide.GlideClientConfiguration:
-        address, milliseconds = self._address, round(self._call_seconds * 1000)
-        credentials = None
-        if address.password is not None:
-            credentials = glide.ServerCredentials(address.password, address.user)
-        return glide.GlideClientConfiguration(
-            [glide.NodeAddress(address.host, address.port)],
-            use_tls=address.tls,
-            credentials=credentials,
-            request_timeout=milliseconds,
-            reconnect_strategy=glide.BackoffStrategy(num_of_retries=3, factor=50, exponent_base=2),
-            database_id=address.database,
-            client_name="modelhive",
-            lazy_connect=True,
-            advanced_config=glide.AdvancedGlideClientConfiguration(
-                connection_timeout=milliseconds,
-                tls_config=glide.TlsAdvancedConfiguration(root_pem_cacerts=address.roots),
-            ),
+    async def _connected(self) -> Connection:
+        address = self._address
+        if address.tls and self._tls is None:
+            roots = None if address.roots is None else address.roots.decode("ascii", "replace")
+            self._tls = ssl.create_default_context(cadata=roots)
+        _, connection = await asyncio.get_running_loop().create_connection(
+            lambda: Connection(self._call_seconds), address.host, address.port, ssl=self._tls
         )
+        return connection
 
-
-def _import_library() -> None:
-    global glide  # of this module, as if it had been imported above
-    with without("trio", "opentelemetry"):  # another event loop, and spans of its own
-        import glide
-    for name, module in list(sys.modules.items()):
-        # Stand-ins for names of old releases: they warn whoever only looks at all modules, as test libraries do.
-        if name.startswith("glide.") and type(module).__name__ == "_LegacyModule":
-            del sys.modules[name]
-
-
-def _loaded(script: Script) -> glide.Script:
-    return glide.Script(script.source)  # type: ignore[no-untyped-call]
+    def _introduction(self) -> list[tuple[Argument, ...]]:
+        address = self._address
+        said: list[tuple[Argument, ...]] = []
+        if address.password is not None:
+            said.append(("AUTH", *([address.user] if address.user else []), address.password))
+        if address.database:
+            said.append(("SELECT", str(address.database)))
+        return [*said, ("CLIENT", "SETNAME", "modelhive")]
 
 
 def _read(path: str) -> bytes:
