@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
+
+import pytest
 
 from hive_bus import Batch, Options, Retry
 from hive_bus.conformance.kafka.rig import (
@@ -26,6 +29,7 @@ from hive_bus.conformance.kafka.rig import (
 from hive_bus.conformance.suite import Listener, eventually, unique
 from hive_bus.kafka import Hooks
 from hive_bus.kafka.hooks import Headers
+from hive_bus.kafka.member import Member
 from hive_bus.topics import route_of
 from hive_testing.servers.kafka import Kafka
 from modelhive.events.v1.dead_letter_pb2 import DeadLetter
@@ -123,6 +127,75 @@ async def test_a_process_that_slept_through_its_session_handles_no_request_twice
                 await bus.publish(request(lane, number))
             await eventually(lambda: len(listener.done) + len(member.began()) >= 40, "all are handled")
             assert sorted(ids(listener.got) + member.began()) == list(range(40))
+
+
+@pytest.mark.parametrize("bears_it_twice", [True, False])
+async def test_only_what_is_borne_twice_begins_before_it_is_noted(
+    kafka: Kafka, monkeypatch: pytest.MonkeyPatch, bears_it_twice: bool
+) -> None:
+    lane, group = unique("lane"), unique("group")
+    listener, again = Listener[ProbeRequest](), Listener[ProbeRequest]()
+    asked, may_note = asyncio.Event(), asyncio.Event()
+    commit = Member.commit
+
+    async def held(member: Member, offsets: Mapping[Any, int]) -> bool:
+        asked.set()
+        await may_note.wait()
+        return await commit(member, offsets)
+
+    async with opened(kafka.url + SESSION) as bus:
+        options = Options(fields={"lane": lane}, again=again if bears_it_twice else None)
+        await bus.subscribe_requests(ProbeRequest, group, listener, options)
+        monkeypatch.setattr(Member, "commit", held)
+        await bus.publish(request(lane, 0))
+        if bears_it_twice:
+            await listener.until_done(1)
+        await asked.wait()
+        assert len(listener.got) == bears_it_twice
+        may_note.set()
+        await listener.until_done(1)
+        await bus.publish(request(lane, 1))
+        await listener.until_done(2)
+        assert await bus.drain(30)
+        assert (ids(listener.got), again.got) == ([0, 1], [])
+
+
+async def test_what_was_begun_and_not_noted_comes_again_as_such_and_once(
+    kafka: Kafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lane, group = unique("lane"), unique("group")
+    first, second, again = Listener[ProbeRequest](), Listener[ProbeRequest](), Listener[ProbeRequest]()
+
+    async def lost(member: Member, offsets: Mapping[Any, int]) -> bool:
+        return False
+
+    async def none(record: ProbeRequest) -> None:
+        raise AssertionError(record)
+
+    with monkeypatch.context() as patched:
+        async with opened(kafka.url + SESSION) as bus:
+            await bus.subscribe_requests(
+                ProbeRequest, group, first, Options(fields={"lane": lane}, again=none)
+            )
+            patched.setattr(Member, "commit", lost)
+            for number in range(6):
+                await bus.publish(request(lane, number))
+            await first.until_done(6)
+            assert await bus.drain(30)
+            assert ids(first.got) == [*range(6)]
+    async with opened(kafka.url + SESSION) as bus:
+        options = Options(fields={"lane": lane}, again=again)
+        subscription = await bus.subscribe_requests(ProbeRequest, group, second, options)
+        await again.until_done(6)
+        for number in range(6, 9):
+            await bus.publish(request(lane, number))
+        await second.until_done(3)
+        assert (ids(again.got), ids(second.got)) == ([*range(6)], [6, 7, 8])
+        await subscription.close()
+        await bus.subscribe_requests(ProbeRequest, group, first, options)
+        await bus.publish(request(lane, 9))
+        await first.until_done(7)
+        assert len(again.got) == 6
 
 
 async def test_a_long_call_delays_no_other_key_and_nothing_runs_twice(kafka: Kafka) -> None:

@@ -854,3 +854,51 @@ async def test_requests_beyond_the_bound_wait_for_their_turn(tmp_path: Path) -> 
         assert {body for _, body in answered} == {b"x"} and most == 2
         await until(lambda: instance.responder.in_flight == 0)
         assert instance.responder._places == 2
+
+
+async def test_what_another_process_may_have_begun_with_runs_only_where_its_caller_wants_it(
+    tmp_path: Path,
+) -> None:
+    begun: list[str] = []
+    release = asyncio.Event()
+
+    async def before(scope: Scope) -> None:
+        begun.append(exchange_of(scope).request_id)
+        await release.wait()
+
+    async with rig_of(tmp_path) as rig:
+        first, second = [await rig.instance(answers(b"x", before=before), queue=False) for _ in range(2)]
+        taken: list[RequestEnvelope] = []
+
+        def take(envelope: RequestEnvelope) -> None:
+            taken.append(envelope)
+            first.responder.begin(envelope)
+
+        await rig.bus.subscribe_requests(RequestEnvelope, "work", take, Options(fields={"service": "work"}))
+        asked = request()
+        answering = asyncio.ensure_future(whole(rig, asked))
+        await until(lambda: begun == [asked.request_id])
+        second.responder.begin_again(taken[0])
+        await until(lambda: second.responder.in_flight == 0)
+        assert begun == [asked.request_id]
+        release.set()
+        assert await answering == (200, b"x")
+
+        wanted = request()
+        second.responder._places = 0  # as many run as may: it waits for its turn, and for its caller then
+        waiting: list[Awaitable[None] | None] = []
+        async with asyncio.timeout(10):
+            envelopes = len(taken)
+            calling = asyncio.ensure_future(rig.caller.call(wanted))
+            first.responder.begin = lambda envelope: waiting.append(  # type: ignore[method-assign]
+                second.responder.begin_again(envelope)
+            )
+            call = await calling
+            assert len(taken) == envelopes + 1 and waiting[0] is not None
+            later = asyncio.ensure_future(waiting[0])
+            await asyncio.sleep(0)
+            second.responder._free_place()
+            await later
+            assert (await call.head())[0] == 200
+            call.close()
+        assert begun == [asked.request_id, wanted.request_id]

@@ -4,7 +4,8 @@ Which topic a message travels on, its key and its delivery are options of the pr
 (`modelhive.options.v1.topic`), so nobody repeats them. A `{field}` in a topic's name is filled from
 the message when publishing, and from `fields` when subscribing.
 
-REQUEST  at most once: a record is committed when fetched. A handler's failure is reported, never retried.
+REQUEST  at most once: a record is committed when fetched (but see `Options.again`). A handler's failure is
+         reported, never retried.
          Each group gets a record once; handlers run concurrently up to the bound. A new group starts at the
          end, and what is published while a group has no subscription may be lost, or refused. A handler that
          needs no task, since it returns at once, is a plain function: it may run while `publish` does.
@@ -31,7 +32,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from google.protobuf.message import Message
 
@@ -109,6 +110,8 @@ class Options:
     grace: seconds that `close` gives the handlers that run before it cancels them.
     takes_stand_ins: REQUEST: the handler also takes what a publisher in this process gives it in place of a message
         (`Bus.beside`).
+    again: REQUEST: handles a record that another process may have begun with. Where it is given, a broker need not have
+        noted a record that is surely new before its handler runs: both have to bear that one comes twice.
     """
 
     concurrency: int = 256
@@ -117,6 +120,7 @@ class Options:
     dead_letters: DeadLetterLimit = DeadLetterLimit()
     grace: float = 10.0
     takes_stand_ins: bool = False
+    again: Handler[Any] | None = None
 
     def __post_init__(self) -> None:
         if self.concurrency < 1:

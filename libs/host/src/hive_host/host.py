@@ -152,7 +152,9 @@ class Host:
             self._process.callers[self.address] = self._caller
         responder, subscription = self._responder, None
         if responder is not None:
-            options = Options(fields={"service": self.service}, takes_stand_ins=True)
+            options = Options(
+                fields={"service": self.service}, takes_stand_ins=True, again=responder.begin_again
+            )
             subscription = await self.bus.subscribe_requests(
                 RequestEnvelope, self.service, responder.begin, options
             )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from google.protobuf.message import Message
@@ -54,7 +56,7 @@ class MeasuredBus:
         watched = self._watched(topic, group, _await)
         handled, monotonic = self._handled.handled, self._clock.monotonic
 
-        def run(message: M) -> Awaitable[None] | None:
+        def run(handler: Handler[M], message: M) -> Awaitable[None] | None:
             began = monotonic()
             try:
                 rest = handler(message)
@@ -66,7 +68,9 @@ class MeasuredBus:
             handled(topic, group, 1, monotonic() - began)
             return None
 
-        return await self._bus.subscribe_requests(kind, group, run, options)
+        if options.again is not None:
+            options = replace(options, again=partial(run, options.again))
+        return await self._bus.subscribe_requests(kind, group, partial(run, handler), options)
 
     async def subscribe_events(
         self, kind: type[M], group: str, handler: Callable[[M], Awaitable[None]], options: Options = Options()

@@ -13,9 +13,10 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from hive_relay.asgi import App
+from hive_relay.asgi import App, Receive, Scope, Send
 from hive_relay.beside import LinkBeside, RepliesBeside
 from hive_relay.caller import Caller
+from hive_relay.exchange import exchange_of
 from hive_relay.replies import Key, Replies, StreamReplies
 from hive_relay.request import Request, request_of
 from hive_relay.run import Run, going_down
@@ -62,7 +63,7 @@ class Asker:
 
 
 class Responder(GatewayServicer):
-    """Runs requests through `app`; subscribe `begin` to the request topic, `attach` it to `server`."""
+    """Runs requests through `app`. Subscribe `begin` and `begin_again` to their topic, `attach` it to `server`."""
 
     attach = staticmethod(add_GatewayServicer_to_server)
 
@@ -117,15 +118,28 @@ class Responder(GatewayServicer):
         self._begin_in_place(request)
         return None
 
+    def begin_again(self, envelope: RequestEnvelope) -> Awaitable[None] | None:
+        """The same for what another process may have begun with, and not survived: its caller has to want it first."""
+        request = request_of(envelope, self._clock)
+        if not self._places:
+            return self._begin_later(request, self._once_wanted)
+        self._places -= 1
+        self._begin_in_place(request, self._once_wanted)
+        return None
+
+    async def _once_wanted(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await exchange_of(scope).go()
+        await self._app(scope, receive, send)
+
     async def take(self, asked: RequestEnvelope | Request) -> None:
         """The same; returns once it is answered."""
         if (later := self.begin(asked)) is not None:
             await later
 
-    async def _begin_later(self, request: Request) -> None:
+    async def _begin_later(self, request: Request, app: App | None = None) -> None:
         if self._places:  # one was given back since
             self._places -= 1
-            self._begin_in_place(request)
+            self._begin_in_place(request, app)
             return
         turn = asyncio.get_running_loop().create_future()
         self._queue.append(turn)
@@ -135,7 +149,7 @@ class Responder(GatewayServicer):
             if not turn.cancelled():
                 self._free_place()
             raise
-        self._begin_in_place(request)
+        self._begin_in_place(request, app)
 
     def _free_place(self) -> None:
         """Give the place to who waits longest."""
@@ -146,7 +160,7 @@ class Responder(GatewayServicer):
                 return
         self._places += 1
 
-    def _begin_in_place(self, request: Request) -> None:
+    def _begin_in_place(self, request: Request, app: App | None = None) -> None:
         try:
             asker = self._asker(request.reply_to)
             run = self._admit(request, asker)
@@ -160,7 +174,7 @@ class Responder(GatewayServicer):
         self._running.add(run)
         done = partial(self._done, run, asker)
         try:
-            run.task = self._tasks.spawn(run.execute(self._app), "run", done)
+            run.task = self._tasks.spawn(run.execute(app or self._app), "run", done)
         except BaseException:
             run.is_owed = False
             done()

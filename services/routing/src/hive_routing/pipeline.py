@@ -294,7 +294,7 @@ class Pipeline:
         restored = guarded.restored(body)
         if keeping is not None:
             keeping.piece(body)
-            await keeping.finish(served.model.id, b"", usage, cost)
+            keeping.finish(served.model.id, b"", usage, cost)
         told = (b"x-hive-cost", format_usd(cost).encode())
         await send_whole(visit.send, restored, [*answer.headers, *visit.own_headers(), told])
 
@@ -331,7 +331,7 @@ class Pipeline:
             cost = bill.cost or 0
             closing = answer.closing(usage if usage.estimated else None)
             if keeping is not None and complete:
-                await keeping.finish(served.model.id, closing, usage, cost)
+                keeping.finish(served.model.id, closing, usage, cost)
             await answer.finish(
                 visit.send, visit.request.endpoint.ending(closing, {"cost": format_usd(cost)})
             )

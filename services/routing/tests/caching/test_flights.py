@@ -443,6 +443,6 @@ async def test_followers_get_all_of_an_answer_that_is_too_large_to_be_kept() -> 
     keeping = Keeping(Local(kept), clock, b"k", Asked("t", "m", "chat/completions", {}, None), 10, first)
     keeping.begin([(b"x-a", b"b")], streamed=False, provider="p", deployment="p/m")
     keeping.piece(body)
-    await keeping.finish("m", b"", Usage.counted(1, 1), 7)
+    keeping.finish("m", b"", Usage.counted(1, 1), 7)
     assert (await waits)[0] == body
     assert kept.get(b"k") is None

@@ -157,3 +157,20 @@ async def test_one_that_is_away_has_no_answers_and_stops_nobody(redis: Any, how:
             await store.put(key(ENTRY), ENTRY, 60)
             await asyncio.sleep(0.01)
     await client.close()
+
+
+async def test_nobody_waits_until_an_answer_is_kept(answers: Port) -> None:
+    answers.keep(key(ENTRY), ENTRY, 60)
+    async with asyncio.timeout(BOUND):
+        while await answers.get(key(ENTRY)) != ENTRY:
+            await asyncio.sleep(0.001)
+
+
+async def test_what_cannot_be_kept_is_nobodys_failure(redis: Any) -> None:
+    client = NetworkValkey(redis.url, SystemClock())
+    store = Shared(client, SystemClock(), 1 << 20)
+    await client.close()
+    store.keep(key(ENTRY), ENTRY, 60)
+    async with asyncio.timeout(BOUND):
+        while store._keeping:
+            await asyncio.sleep(0.001)

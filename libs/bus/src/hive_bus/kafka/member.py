@@ -83,6 +83,9 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
         self.entered = asyncio.Event()
         """Set while the member has its share."""
         self.overslept = False
+        self.entered_at: dict[Any, int] = {}
+        """Where each partition's end was when the share was made, of a member that starts there: what comes after it
+        is nobody else's."""
         self._topic = topic
         self._group = group
         self._intake = intake
@@ -242,10 +245,13 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
         answers = await asyncio.gather(*(consumer.committed(partition) for partition in assigned))
         committed: dict[Any, int | None] = dict(zip(assigned, answers, strict=True))
         unknown = [partition for partition, offset in committed.items() if offset is None]
-        starts = await (consumer.end_offsets if self._from_end else consumer.beginning_offsets)(unknown)
+        if self._from_end:
+            starts = self.entered_at = await consumer.end_offsets(assigned)
+        else:
+            starts = await consumer.beginning_offsets(unknown)
         if unknown and self._from_end:
             # Noted at once: whoever gets the partition next must not start at a later end.
-            await commit_once(consumer, starts)
+            await commit_once(consumer, {partition: starts[partition] for partition in unknown})
         positions = {
             partition: starts[partition] if offset is None else offset
             for partition, offset in committed.items()

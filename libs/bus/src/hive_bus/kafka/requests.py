@@ -1,10 +1,18 @@
-"""REQUEST on a broker: noted as taken before the handler runs, so that nothing is ever handled twice."""
+"""REQUEST on a broker: noted as taken before the handler runs, so that nothing is ever handled twice.
+
+Handlers that bear a record twice (`Options.again`) do not wait for that, as far as it is surely new: it came when the
+partition was this process's already. What lies there from before may have been begun with by another process, which
+perhaps did not survive it: that is noted first, so that no record is the end of one process after the other.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from contextlib import suppress
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import partial
+from itertools import chain
 from typing import Any
 
 from google.protobuf.message import DecodeError, Message
@@ -16,6 +24,9 @@ from hive_bus.kafka.subscribed import Consuming
 from hive_bus.port import Handler, Options
 
 AGAIN_SECONDS = 0.1
+
+Around = Callable[[], AbstractContextManager[Any]]
+"""The trace that a record belongs to."""
 
 
 class KafkaRequests(RunningSubscription):
@@ -90,20 +101,34 @@ class KafkaRequests(RunningSubscription):
             if self.stopped:
                 return
             share = self._positions
-            ends = {partition: records[-1].offset + 1 for partition, records in fetched.items()}
-            noted = await self._member.commit(ends)
+            new, rest = self._parted(fetched)
+            share |= _ends(new)
+            for record in chain.from_iterable(new.values()):
+                self._start(record, self._handler)
+            noted = await self._member.commit(_ends(fetched))
             if share is not self._positions:
                 # Another has the partitions. What was noted is lost: whoever waits for it sends it again.
                 return
             if not noted:
-                # Nothing was handled, so trying again is not twice.
-                self._member.go_back({partition: records[0].offset for partition, records in fetched.items()})
+                # Nothing of the rest was handled, so trying again is not twice.
+                self._member.go_back({partition: records[0].offset for partition, records in rest.items()})
                 await self._clock.sleep(AGAIN_SECONDS)
                 return
-            share |= ends
-            for records in fetched.values():
-                for record in records:
-                    self._start(record)
+            share |= _ends(rest)
+            for record in chain.from_iterable(rest.values()):
+                self._start(record, self._options.again or self._handler)
+
+    def _parted(self, fetched: Fetched) -> tuple[Fetched, Fetched]:
+        """What may begin at once, and what has to be noted first."""
+        if self._options.again is None or not self._member.is_awake():
+            return {}, fetched
+        new: dict[Any, Sequence[Any]] = {}
+        rest: dict[Any, Sequence[Any]] = {}
+        for partition, records in fetched.items():
+            since = self._member.entered_at.get(partition, sys.maxsize)
+            # A mixture counts as old: there is one at most, in each partition of a new share.
+            (new if records[0].offset >= since else rest)[partition] = records
+        return new, rest
 
     async def leaving(self, lost: bool) -> None:
         with suppress(TimeoutError):
@@ -124,26 +149,35 @@ class KafkaRequests(RunningSubscription):
     def _leave(self) -> None:
         self._freed.set()
 
-    def _start(self, record: Any) -> None:
+    def _start(self, record: Any, handler: Handler[Any]) -> None:
         try:
             message = self._kind.FromString(record.value or b"")
         except DecodeError as error:
             self._report(f"{self.name}, offset {record.offset} of partition {record.partition}", error)
             return
-        self._free -= 1
-        self._spawn(self._run(message, record.headers))
-
-    async def _run(self, message: Message, headers: Any) -> None:
+        around = partial(self._client.hooks.context_of, record.headers) if record.headers else nullcontext
         try:
-            if headers:
-                with self._client.hooks.context_of(headers):
-                    await self._handle(message)
-            else:
-                await self._handle(message)
+            waiting = self._context.copy().run(_handled, handler, message, around)
+        except Exception as error:
+            self._report(self.name, error)
+            return
+        if waiting is not None:
+            self._free -= 1
+            self._spawn(self._run(waiting, around))
+
+    async def _run(self, waiting: Awaitable[None], around: Around) -> None:
+        try:
+            with around():
+                await waiting
         finally:
             self._free += 1
             self._freed.set()
 
-    async def _handle(self, message: Message) -> None:
-        if (rest := self._handler(message)) is not None:
-            await rest
+
+def _handled(handler: Handler[Any], message: Message, around: Around) -> Awaitable[None] | None:
+    with around():
+        return handler(message)
+
+
+def _ends(fetched: Fetched) -> dict[Any, int]:
+    return {partition: records[-1].offset + 1 for partition, records in fetched.items()}

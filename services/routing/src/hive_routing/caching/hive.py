@@ -75,7 +75,7 @@ class Keeping(msgspec.Struct):
         else:
             self._chunks.clear()
 
-    async def finish(self, model_id: str, closing: bytes, usage: Usage, cost: int) -> None:
+    def finish(self, model_id: str, closing: bytes, usage: Usage, cost: int) -> None:
         """It is whole. closing: what a stream says at its end, without the caller's own costs.
 
         An answer of another model (a fallback's) is shared with those who wait, and not kept.
@@ -97,10 +97,7 @@ class Keeping(msgspec.Struct):
             stored_ms=round(self._clock.now() * 1000),
         )
         if model_id == asked.model_id and is_whole:
-            if (near := self._store.near) is not None:
-                near.put(self._key, entry, self._ttl_seconds)
-            else:
-                await self._store.put(self._key, entry, self._ttl_seconds)
+            self._store.keep(self._key, entry, self._ttl_seconds)
         if self._leading is not None:
             self._leading.finish(entry)
 

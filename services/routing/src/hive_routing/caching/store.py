@@ -82,6 +82,10 @@ class Port(Protocol):
         """Keep it for so long, if possible; raises nothing."""
         ...
 
+    def keep(self, key: bytes, entry: Entry, ttl_seconds: float) -> None:
+        """Begin to `put` it: nobody waits for that."""
+        ...
+
     async def clear(self, tenant_id: str = "") -> int:
         """Forget the entries of a tenant, or all; gives how many. HiveError `unavailable` where it is away."""
         ...
@@ -174,6 +178,9 @@ class Local:
         return self._cache.get(key)
 
     async def put(self, key: bytes, entry: Entry, ttl_seconds: float) -> None:
+        self._cache.put(key, entry, ttl_seconds)
+
+    def keep(self, key: bytes, entry: Entry, ttl_seconds: float) -> None:
         self._cache.put(key, entry, ttl_seconds)
 
     async def clear(self, tenant_id: str = "") -> int:

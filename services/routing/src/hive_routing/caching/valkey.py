@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextvars import Context
+
 import msgspec
 
 from hive_routing.caching.keys import TENANT_BYTES, tenant_tag
@@ -53,6 +56,7 @@ class Shared:
         self._hits = self._misses = 0
         self._told = (0, 0, 0)
         self._tell_at = clock.monotonic() + TELL_SECONDS
+        self._keeping: set[asyncio.Task[None]] = set()
 
     async def get(self, key: bytes) -> Entry | None:
         try:
@@ -74,6 +78,12 @@ class Shared:
                 await self._valkey.put(_name(key), FORM + _encode(entry), ttl_seconds)
         except HiveError:
             return
+
+    def keep(self, key: bytes, entry: Entry, ttl_seconds: float) -> None:
+        putting = self.put(key, entry, ttl_seconds)
+        task = asyncio.get_running_loop().create_task(putting, name="keep an answer", context=Context())
+        self._keeping.add(task)
+        task.add_done_callback(self._keeping.discard)
 
     async def clear(self, tenant_id: str = "") -> int:
         gone, _ = await self._walk(_CLEAR, _pattern(tenant_id))
