@@ -121,28 +121,25 @@ class KafkaBus:
         return found
 
     async def publish(self, message: Message) -> None:
+        route = route_of(type(message))
+        record = self._record(message)
+        if route.delivery == DELIVERY_REQUEST:
+            await self._requests.publish(*record, ordered=False)
+        else:
+            await self._durable.publish(*record, ordered=True)
+
+    async def publish_all(self, messages: Sequence[Message]) -> int:
+        return await self._durable.publish_all(map(self._record, messages))
+
+    def _record(self, message: Message) -> tuple[str, bytes, bytes, list[tuple[str, bytes]]]:
+        """Topic, key, value and headers."""
         self._require_open()
         route = route_of(type(message))
         topic = self._known(route.topic_of(message), route)
-        key, value = route.key_of(message).encode(), message.SerializeToString()
-        headers = self._headers(message)
-        if route.delivery == DELIVERY_REQUEST:
-            await self._requests.publish(topic, key, value, headers, ordered=False)
-        else:
-            await self._durable.publish(topic, key, value, headers, ordered=True)
+        return topic, route.key_of(message).encode(), message.SerializeToString(), self._headers(message)
 
     def beside(self, kind: type[Message], fields: Mapping[str, str]) -> Callable[[object], bool]:
         return _nobody
-
-    async def publish_all(self, messages: Sequence[Message]) -> int:
-        # They are handed to the producer in this order before the first of them is acknowledged.
-        done = await asyncio.gather(*map(self.publish, messages), return_exceptions=True)
-        for taken, error in enumerate(done):
-            if isinstance(error, BaseException):
-                if not taken:
-                    raise error
-                return taken
-        return len(done)
 
     def _headers(self, message: Message) -> list[tuple[str, bytes]]:
         """Of a message that says itself which trace it belongs to, that one: whoever publishes may be in none."""

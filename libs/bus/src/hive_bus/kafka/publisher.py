@@ -8,6 +8,8 @@ the same, and no client can know. A new producer is made in the background.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from collections.abc import Iterable
 from contextlib import suppress
 from itertools import count
 from typing import Any
@@ -41,10 +43,26 @@ MOST_MISSING = 1_000
 MADE_SECONDS = 10.0
 
 
+Headers = list[tuple[str, bytes]]
+
+
 class GivenUp(KafkaError):  # type: ignore[misc]
     """The producer was given up with what it held."""
 
     retriable = False
+
+
+class _Sent:
+    """A record that a producer has. delivered: a future, until the broker has it too."""
+
+    __slots__ = ("delivered", "number", "producer", "size", "topic")
+
+    def __init__(self, number: int, producer: Any, topic: str, size: int) -> None:
+        self.number = number
+        self.producer = producer
+        self.topic = topic
+        self.size = size
+        self.delivered: Any = None
 
 
 class Publisher:
@@ -96,13 +114,50 @@ class Publisher:
             await to_the_end(abandon(producer, sending, GivenUp("the bus is closed")))
 
     async def publish(
-        self, topic: str, key: bytes, value: bytes | None, headers: list[tuple[str, bytes]], ordered: bool
+        self, topic: str, key: bytes, value: bytes | None, headers: Headers, ordered: bool
     ) -> None:
         """Returns when the broker has it. ordered: the key decides where it goes, else it goes where it is quiet.
 
         Raises HiveError: `unavailable` with `retry_after` where too much waits, without it where the broker
         cannot be reached or has no such topic; `too_large`.
         """
+        await self._acknowledged(await self._handed(topic, key, value, headers, ordered))
+
+    async def publish_all(self, records: Iterable[tuple[str, bytes, bytes, Headers]]) -> int:
+        """How many of the first ones the broker has; each by its key. Raises as `publish` does where it has none."""
+        sent: deque[_Sent] = deque()
+        taken = 0
+        try:
+            refusal = await self._all_handed(records, sent)
+            while sent:
+                await self._acknowledged(sent.popleft())
+                taken += 1
+            if refusal is not None:
+                raise refusal
+        except Exception:
+            if not taken:
+                raise
+        finally:
+            for one in sent:  # nobody waits for these
+                one.delivered.cancel()
+                self._settled(one)
+        return taken
+
+    async def _all_handed(
+        self, records: Iterable[tuple[str, bytes, bytes, Headers]], sent: deque[_Sent]
+    ) -> Exception | None:
+        """Hand them to the producer, in their order, up to the first that is refused; gives why that is."""
+        try:
+            for topic, key, value, headers in records:
+                sent.append(await self._handed(topic, key, value, headers, ordered=True))
+        except Exception as error:
+            return error
+        return None
+
+    async def _handed(
+        self, topic: str, key: bytes, value: bytes | None, headers: Headers, ordered: bool
+    ) -> _Sent:
+        """Give it to the producer; it has to be `_settled`."""
         producer = self._producer
         if producer is None:
             raise self._reach.error()
@@ -112,33 +167,38 @@ class Publisher:
         size = len(key) + len(value or b"") + 100
         self._require_room(size)
         partition = (crc32(key) if ordered else next(self._turn)) % len(partitions)
-        number = next(self._numbers)
-        self._pending[number] = self._clock.monotonic()
+        sent = _Sent(next(self._numbers), producer, topic, size)
+        self._pending[sent.number] = self._clock.monotonic()
         self._some.set()
         self._bytes += size
         try:
-            delivered = await producer.send(topic, value, key, partition, None, headers)
-        except KafkaError as error:
-            raise self._refusal(topic, size, error) from error
-        else:
-            await self._acknowledged(delivered, producer, topic, size)
-        finally:
-            del self._pending[number]
-            self._bytes -= size
+            sent.delivered = await producer.send(topic, value, key, partition, None, headers)
+        except BaseException as error:
+            self._settled(sent)
+            if isinstance(error, KafkaError):
+                raise self._refusal(topic, size, error) from error
+            raise
+        return sent
 
-    async def _acknowledged(self, delivered: Any, producer: Any, topic: str, size: int) -> None:
+    def _settled(self, sent: _Sent) -> None:
+        del self._pending[sent.number]
+        self._bytes -= sent.size
+
+    async def _acknowledged(self, sent: _Sent) -> None:
         try:
-            await delivered
+            await sent.delivered
         except KafkaError as error:
-            if producer is self._producer and not isinstance(error, TopicAuthorizationFailedError):
+            if sent.producer is self._producer and not isinstance(error, TopicAuthorizationFailedError):
                 # The broker counts records per producer: after one that failed, none is in order.
                 self._give_up()
-            raise self._refusal(topic, size, error) from error
+            raise self._refusal(sent.topic, sent.size, error) from error
         except RuntimeError as error:
             if not is_absence(error):
                 raise
             self._give_up()
             raise self._reach.error() from error
+        finally:
+            self._settled(sent)
 
     def _refusal(self, topic: str, size: int, error: KafkaError) -> HiveError:
         if isinstance(error, MessageSizeTooLargeError | RecordListTooLargeError):

@@ -44,6 +44,8 @@ class SnapshotBus:
         patience: Patience = Patience(),
     ) -> None:
         self._inner = inner
+        self.publish = inner.publish
+        self.publish_all = inner.publish_all
         self._folder = folder
         self._sources = sources
         self._clock = clock
@@ -64,12 +66,6 @@ class SnapshotBus:
         """By topic, what an operator should know: no fault of this process."""
         ages = {name: snapshot.stale_since for name, snapshot in self._snapshots.items()}
         return {name: f"stale snapshot of {_words(age)}" for name, age in ages.items() if age is not None}
-
-    async def publish(self, message: Message) -> None:
-        await self._inner.publish(message)
-
-    async def publish_all(self, messages: Sequence[Message]) -> int:
-        return await self._inner.publish_all(messages)
 
     def beside(self, kind: type[Message], fields: Mapping[str, str]) -> Callable[[object], bool]:
         return self._inner.beside(kind, fields)

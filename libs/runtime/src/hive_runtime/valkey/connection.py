@@ -27,6 +27,7 @@ class Connection(asyncio.Protocol):
         self._replies = Replies()
         self._under_way: deque[tuple[asyncio.Future[Reply], float]] = deque()
         """Each with the moment at which it is overdue, in the event loop's time."""
+        self._unsent: list[bytes] = []
         self._alarm = Alarm(self._look)
         self._lost: asyncio.Future[None] = self._loop.create_future()
 
@@ -41,8 +42,16 @@ class Connection(asyncio.Protocol):
             overdue = self._loop.time() + self._seconds
             self._under_way.append((reply, overdue))
             self._alarm.at(overdue)
-            self._transport.write(command(arguments))
+            if not self._unsent:
+                self._loop.call_soon(self._send)
+            self._unsent.append(command(arguments))
         return reply
+
+    def _send(self) -> None:
+        """What was said within one turn of the event loop leaves together: a write costs more than a command."""
+        if self._transport is not None and self.is_open:
+            self._transport.write(b"".join(self._unsent))
+        self._unsent.clear()
 
     async def introduce(self, commands: Sequence[Sequence[Argument]]) -> None:
         """Say first what every connection has to. Raises ConnectionError, TimeoutError."""
