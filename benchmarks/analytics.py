@@ -28,6 +28,7 @@ from hive_analytics.grains import DAY
 from hive_analytics.intake import Intake
 from hive_analytics.olap.process import ProcessOlap
 from hive_analytics.questions import QUESTIONS, Folded, Lines
+from hive_analytics.rollups import Waiting
 from hive_analytics.store import Store
 from hive_bus import Batch
 from hive_runtime.clock import SystemClock
@@ -233,13 +234,14 @@ class Worker:
 async def opened(folder: Path) -> AsyncIterator[tuple[Store, Intake, Worker]]:
     tasks = Tasks(report_lost_task)
     olap = ProcessOlap(folder, MEMORY_MB, 2, SystemClock(), tasks)
+    clock = SystemClock()
     store = Store(olap, 60.0)
     began = time.perf_counter()
     await store.refresh(1)
     worker = Worker(olap)
     print(f"opened in {time.perf_counter() - began:.2f} s; resident {worker.rss_mb():.0f} MB")
     try:
-        yield store, Intake(store, SystemClock()), worker
+        yield store, Intake(store, Waiting(clock), clock), worker
     finally:
         await olap.close()
         await tasks.close()

@@ -887,12 +887,15 @@ async def test_what_another_process_may_have_begun_with_runs_only_where_its_call
         wanted = request()
         second.responder._places = 0  # as many run as may: it waits for its turn, and for its caller then
         waiting: list[Awaitable[None] | None] = []
+
+        def again(asked: RequestEnvelope | Request) -> None:
+            assert isinstance(asked, RequestEnvelope)
+            waiting.append(second.responder.begin_again(asked))
+
         async with asyncio.timeout(10):
             envelopes = len(taken)
             calling = asyncio.ensure_future(rig.caller.call(wanted))
-            first.responder.begin = lambda envelope: waiting.append(  # type: ignore[method-assign]
-                second.responder.begin_again(envelope)
-            )
+            first.responder.begin = again  # type: ignore[method-assign]
             call = await calling
             assert len(taken) == envelopes + 1 and waiting[0] is not None
             later = asyncio.ensure_future(waiting[0])

@@ -55,7 +55,9 @@ class Flights:
         """Lead, where nobody does; else follow. Whoever joins has to leave."""
         if (found := self._flights.get(key)) is not None:
             return Following(found)
-        flight = self._flights[key] = _Flight(self._max_bytes, partial(self._flights.pop, key), self._max_bytes)
+        flight = self._flights[key] = _Flight(
+            self._max_bytes, partial(self._flights.pop, key), self._max_bytes
+        )
         return flight.lead()
 
 
