@@ -278,6 +278,30 @@ async def test_headers_are_written_in_lower_case_and_each_as_often_as_it_was_sen
 
 
 @both_loops
+async def test_headers_that_http_forbids_are_not_written_though_their_names_are_known() -> None:
+    sent = [
+        [(b"x-a", b"b"), (b"content-length", b"2")],
+        [(b"X-A", b"b"), (b"x-a", b"c"), (b"connection", b"keep-alive"), (b"content-length", b"2")],
+        [(b"x-a", b"b\r\nx-c: d"), (b"content-length", b"2")],
+        [(b"x-a", b"b"), (b"x a", b"b"), (b"content-length", b"2")],
+    ]
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": sent.pop(0)})
+        await chunk(send, b"ok", more=False)
+
+    async with listening(app) as listener:
+        heads = []
+        for _ in range(4):
+            async with client(listener) as c:
+                await c.send(request())
+                heads.append(await c.reader.readuntil(b"\r\n\r\n"))
+    assert heads[0].endswith(b"\r\nx-a: b\r\ncontent-length: 2\r\n\r\n")
+    assert heads[1].endswith(b"\r\nx-a: b\r\nx-a: c\r\ncontent-length: 2\r\n\r\n")
+    assert all(head.startswith(b"HTTP/1.1 500 ") and b"x-c" not in head for head in heads[2:])
+
+
+@both_loops
 async def test_an_app_may_take_a_body_and_answer_without_waiting() -> None:
     bodies: list[bytes | None] = []
 

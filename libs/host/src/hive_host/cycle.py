@@ -10,7 +10,7 @@ import structlog
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HEADER_RE, HEADER_VALUE_RE, STATUS_LINE
 
-from hive_host.protocol import Shared
+from hive_host.protocol import KIB, Shared
 from hive_relay.asgi import AnswerCut, App, Message, Scope
 from hive_runtime.errors import HiveError, Kind
 
@@ -19,6 +19,9 @@ log = structlog.get_logger(__name__)
 _NAME_BYTES = bytes(byte for byte in range(256) if not HEADER_RE.match(bytes([byte])))
 _VALUE_BYTES = bytes(byte for byte in range(256) if not HEADER_VALUE_RE.match(bytes([byte])))
 """What may be in the name and in the value of a header that an app sends."""
+_FRAMING = frozenset({b"connection", b"transfer-encoding"})
+_MOST_KNOWN = 500
+"""Names that are remembered: an app has a few of them, unless it makes some up."""
 _END_OF_HEAD = (b"", b"")
 """Lines."""
 
@@ -186,7 +189,8 @@ class Cycle:
         if self.disconnected:
             return
         fields = dict(headers)
-        if len(fields) < len(headers) or not _is_plain(fields):
+        shared = self._wire.shared
+        if len(fields) < len(headers) or not _is_plain(fields, shared.plain_names):
             headers = self._normal(headers)
             fields = dict(headers)
         lines = [*map(b": ".join, headers)]
@@ -203,7 +207,7 @@ class Cycle:
         if not self.keep_alive:
             lines.append(b"connection: close")
         lines += _END_OF_HEAD
-        self._head = STATUS_LINE[status] + self._wire.shared.date + b"\r\n".join(lines)
+        self._head = STATUS_LINE[status] + shared.date + b"\r\n".join(lines)
 
     def write(self, body: bytes, more_body: bool) -> None:
         if self.disconnected:
@@ -256,16 +260,15 @@ class Cycle:
         self._finish()
 
 
-def _is_plain(fields: Mapping[bytes, bytes]) -> bool:
-    """Whether these headers can be written as they are."""
-    names = b"".join(fields)
-    return (
-        names.islower()
-        and not names.translate(None, _NAME_BYTES)
-        and not b"".join(fields.values()).translate(None, _VALUE_BYTES)
-        and b"connection" not in fields
-        and b"transfer-encoding" not in fields
-    )
+def _is_plain(fields: Mapping[bytes, bytes], known: set[bytes]) -> bool:
+    """Whether these headers can be written as they are. known: names that can, which grows by those that are found."""
+    if not known.issuperset(fields):
+        names = b"".join(fields)
+        if not names.islower() or names.translate(None, _NAME_BYTES) or not _FRAMING.isdisjoint(fields):
+            return False
+        if len(known) < _MOST_KNOWN and len(names) < KIB:
+            known.update(fields)
+    return not b"".join(fields.values()).translate(None, _VALUE_BYTES)
 
 
 def _left(left: int, more_body: bool) -> int:

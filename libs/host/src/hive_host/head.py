@@ -46,7 +46,7 @@ class Head:
         count = len(new)
         self._weighed += count
         self._count += count
-        self._size += sum(map(len, chain.from_iterable(new))) + 4 * count
+        self._size += len(b"".join(chain.from_iterable(new))) + 4 * count
         if self._size > limits.head_bytes or self._count > limits.header_fields:
             raise self.too_large()
 

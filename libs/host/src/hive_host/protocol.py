@@ -120,6 +120,8 @@ class Shared(ServerState):
         self.sockets: set[Open] = set()
         self.limits = limits
         self.answering = tasks
+        self.plain_names: set[bytes] = set()
+        """Of headers that apps send: they need no look any more."""
         self.draining = False
         self.empty = asyncio.Event()
         self.empty.set()
