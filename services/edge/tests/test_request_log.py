@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
+from hive_edge.request_log import RequestLog
+from hive_runtime.clock import SystemClock
+from hive_runtime.telemetry import Metrics
 from modelhive.common.v1.common_pb2 import UsageSummary
 from modelhive.events.v1.guard_pb2 import GuardVerdict
-from modelhive.events.v1.usage_pb2 import CacheStatus
+from modelhive.events.v1.usage_pb2 import CacheStatus, RequestLogged
 
 
 async def test_a_line_says_who_asked_what_and_what_came_back(door: Any) -> None:
@@ -68,3 +72,31 @@ async def test_a_refusal_by_the_service_says_what_led_to_it(door: Any) -> None:
     (line,) = await door.lines(1)
     assert (line.status, line.error, line.model, line.calls) == (403, "blocked", "m", 0)
     assert (list(line.guards), line.guard_verdict) == (["secrets"], GuardVerdict.GUARD_VERDICT_BLOCKED)
+
+
+async def test_lines_that_come_while_others_are_published_are_not_left_behind() -> None:
+    published: list[str] = []
+    lines = [RequestLogged(request_id=f"req_{number}") for number in range(4)]
+
+    class Bus:
+        async def publish_all(self, messages: Sequence[RequestLogged]) -> int:
+            if not published:
+                log.add(lines[1])
+            await asyncio.sleep(0)
+            published.extend(each.request_id for each in messages)
+            return len(messages)
+
+    async def until(count: int) -> None:
+        async with asyncio.timeout(5):
+            while len(published) < count:
+                await asyncio.sleep(0.001)
+
+    log = RequestLog(Bus(), SystemClock(), Metrics().counter("dropped", "Lines."))  # type: ignore[arg-type]
+    running = asyncio.create_task(log.run())
+    log.add(lines[0])
+    await until(2)
+    log.add(lines[2])
+    log.add(lines[3])
+    await until(4)
+    running.cancel()
+    assert published == [line.request_id for line in lines]

@@ -41,11 +41,13 @@ class RequestLog:
         self._more = asyncio.Event()
 
     def add(self, line: RequestLogged) -> None:
-        if len(self._waiting) >= MAX_WAITING:
+        waiting = self._waiting
+        if not waiting:
+            self._more.set()
+        elif len(waiting) >= MAX_WAITING:
             self._dropped.inc()
             return
-        self._waiting.append(line)
-        self._more.set()
+        waiting.append(line)
 
     async def run(self) -> None:
         """Publish until cancelled."""
