@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
-from hive_bus import Bus, StateChange
+from hive_bus import Bus, Options, StateChange
 from hive_bus.conformance.kafka.rig import (
     SESSION,
     event,
@@ -259,5 +259,21 @@ async def test_a_record_that_is_too_large_is_refused_with_its_size(kafka: Kafka)
         with pytest.raises(HiveError, match=r"A record of 1500\d\d\d bytes is too large") as caught:
             await bus.publish(request(lane, 2, size=1_500_000))
         assert caught.value.kind is Kind.TOO_LARGE
+
+
+async def test_of_many_records_those_before_a_refused_one_are_taken(kafka: Kafka) -> None:
+    lane = unique("lane")
+    listener = Listener[ProbeEvent]()
+    small, large = event(lane, "key", 0), event(lane, "k" * 1_500_000, 1)
+    async with opened(kafka.url + SESSION) as bus:
+        await bus.subscribe_events(ProbeEvent, unique("group"), listener, Options(fields={"lane": lane}))
+        assert await bus.publish_all([small, event(lane, "key", 1), large, small]) == 2
+        with pytest.raises(HiveError) as caught:
+            await bus.publish_all([large, small])
+        assert caught.value.kind is Kind.TOO_LARGE
+        assert (bus._durable._pending, bus._durable._bytes) == ({}, 0)
+        await bus.publish(event(lane, "key", 2))
+        await listener.until_done(3)
+        assert [record.sequence for record in listener.done] == [0, 1, 2]
         await bus.publish(request(lane, 3))
         assert events_topic(lane)

@@ -12,9 +12,7 @@ from modelhive.relay.v1.relay_pb2 import (
     CallerFrame,
     Cancel,
     CancelReason,
-    Chunk,
     Credit,
-    End,
     Go,
     Goodbye,
     Head,
@@ -51,7 +49,10 @@ def head(request_id: str, attempt: int, status: int, headers: Iterable[tuple[byt
 
 
 def chunk(request_id: str, attempt: int, data: bytes, content: bool) -> ReplyFrame:
-    return ReplyFrame(request_id=request_id, attempt=attempt, chunk=Chunk(data=data, content=content))
+    frame = ReplyFrame(request_id=request_id, attempt=attempt)
+    part = frame.chunk  # written where it stays: a message copies what it is given
+    part.data, part.content = data, content
+    return frame
 
 
 def end(
@@ -61,9 +62,16 @@ def end(
     usage: UsageSummary | None,
     given_back: bool = False,
 ) -> ReplyFrame:
-    failure = None if error is None else failure_of(error)
-    ending = End(failure=failure, usage=usage, given_back=given_back)
-    return ReplyFrame(request_id=request_id, attempt=attempt, end=ending)
+    frame = ReplyFrame(request_id=request_id, attempt=attempt)
+    ending = frame.end
+    ending.SetInParent()
+    if error is not None:
+        ending.failure.CopyFrom(failure_of(error))
+    if usage is not None:
+        ending.usage.CopyFrom(usage)
+    if given_back:
+        ending.given_back = True
+    return frame
 
 
 def goodbye() -> ReplyFrame:
