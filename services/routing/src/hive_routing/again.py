@@ -6,7 +6,7 @@ What was taken out of this request is put back, as it is in an answer of a provi
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Iterable
 
 from hive_routing.answers import Headers, send_whole, start_stream, stream_part
 from hive_routing.attempts import CacheStatus
@@ -29,14 +29,13 @@ class Again:
     async def give(self, entry: Entry, visit: Visit, terms: Terms) -> None:
         """What was kept."""
         cost = terms.price(entry.cost)
-        bill = await self._hold(cost, visit, terms)
+        bill = await self._reserve(cost, visit)
         try:
             await visit.caller.go()
-            self._settle(
-                entry, visit, cost, bill
-            )  # before anything is sent: who leaves has had it all the same
+            # Before anything is sent: who leaves has had it all the same.
+            self._settle(entry, visit, cost, bill)
             if entry.streamed:
-                last = await self._send(entry.headers, _each(entry.chunks[:-1]), visit)
+                last = await self._stream(entry.headers, _each(entry.chunks[:-1]), visit)
             else:
                 last = b"".join(entry.chunks)
             await self._end(entry, last, visit, bill)
@@ -49,11 +48,11 @@ class Again:
             begun = await seat.start()
             if isinstance(begun, Leading):
                 return begun
-            bill = await self._hold(None, visit, terms)
+            bill = await self._reserve_share(visit, terms)
             try:
                 await visit.caller.go()
                 if begun.streamed:
-                    last = await self._send(begun.headers, seat, visit)
+                    last = await self._stream(begun.headers, seat, visit)
                 else:
                     last = b"".join([piece async for piece in seat])
                 assert seat.entry is not None, "it is known once all pieces are"
@@ -63,16 +62,37 @@ class Again:
                 bill.close()
         return None
 
-    async def _hold(self, amount: int | None, visit: Visit, terms: Terms) -> Bill:
-        """amount: nano-dollars; None where it is not known yet."""
+    def _reserve(self, amount: int, visit: Visit) -> Awaitable[Bill]:
+        """amount: nano-dollars."""
         caller = visit.caller
         caller.handling.cache = CacheStatus.HIT
-        about = visit.request, caller.payer, caller.request_id, caller.attempt, visit.model
-        if amount is None and terms.price_percent:
-            return await self._spending.reserve(*about, caller.handling, terms.price_percent)
-        return await self._spending.reserve_again(*about, amount or 0, caller.handling)
+        return self._spending.reserve_again(
+            visit.request,
+            caller.payer,
+            caller.request_id,
+            caller.attempt,
+            visit.model,
+            amount,
+            caller.handling,
+        )
 
-    async def _send(
+    def _reserve_share(self, visit: Visit, terms: Terms) -> Awaitable[Bill]:
+        """The tenant's part of what a call may cost, where it is not known yet what it does."""
+        if not terms.price_percent:
+            return self._reserve(0, visit)
+        caller = visit.caller
+        caller.handling.cache = CacheStatus.HIT
+        return self._spending.reserve(
+            visit.request,
+            caller.payer,
+            caller.request_id,
+            caller.attempt,
+            visit.model,
+            caller.handling,
+            terms.price_percent,
+        )
+
+    async def _stream(
         self, headers: Iterable[tuple[bytes, bytes]], pieces: AsyncIterator[bytes], visit: Visit
     ) -> bytes:
         """Send a stream up to its last events; gives what is left of it to send."""
@@ -84,6 +104,7 @@ class Again:
         return await gates.end() if gates else b""
 
     def _settle(self, entry: Entry, visit: Visit, cost: int, bill: Bill) -> None:
+        """cost: nano-dollars."""
         bill.again(visit.model, cost, entry.streamed)
         visit.caller.spent = Spent(entry.model_id, CACHE, CACHE, Usage(0, 0, {}), cost, 0)
 

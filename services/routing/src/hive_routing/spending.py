@@ -93,9 +93,19 @@ class Spending:
         """
         price = self.prices.known(model.declared) or await self.prices.of_model(model.declared)
         terms = self.purse.known_terms(payer.key_id) or await self._terms(payer)
-        bill = Bill(self, request, payer, request_id, number, terms, handling)
-        await bill.cover_again(model, price, amount)
-        return bill
+        hold = await self.purse.hold(payer.tenant_id, payer.key_id, terms, amount if terms.scopes else 0)
+        return Bill(
+            self,
+            request,
+            payer,
+            request_id,
+            number,
+            terms,
+            handling,
+            _hold=hold,
+            _model=model.id,
+            _price=price,
+        )
 
     async def copy(
         self,
@@ -194,14 +204,6 @@ class Bill(msgspec.Struct):
         """No other call is under way any more: hold what this one needs."""
         if self._hold is not None:
             self._hold.lower_to(attempt.held)
-
-    async def cover_again(self, model: Model, price: PriceTag, amount: int) -> None:
-        """Hold so much, and no more."""
-        payer, terms = self._payer, self._terms
-        self._hold = await self._spending.purse.hold(
-            payer.tenant_id, payer.key_id, terms, amount if terms.scopes else 0
-        )
-        self._model, self._price = model.id, price
 
     @property
     def output_bound(self) -> int | None:
