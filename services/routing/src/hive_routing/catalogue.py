@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from hive_routing.choosing.limits import Limit
 from hive_routing.choosing.memory import make_room
-from hive_routing.choosing.terms import PLAIN, Region, Routing
+from hive_routing.choosing.terms import PLAIN, Region, Routing, RoutingPolicy
 from hive_routing.providers.port import Provider, Timeouts
 from hive_routing.tokens import is_exact
 from hive_runtime.errors import HiveError, Kind
@@ -63,6 +63,7 @@ class Model:
     declared: `id` as operators wrote it, with a `*` where they wrote one: prices and allow-lists go by it.
     groups: the deployments in the order in which they are asked. sole: the one that there is, where it has no limit.
     counted_as: a provider's own name of it, by which prompts are counted that any of its deployments may get.
+    is_simple: nothing that a request says has any say in who is asked, but for its caller's wishes.
     """
 
     id: str
@@ -80,6 +81,7 @@ class Model:
     headers: Headers = field(init=False)
     groups: Groups = field(init=False, repr=False, compare=False)
     sole: Deployment | None = field(init=False, repr=False, compare=False)
+    is_simple: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "headers", ((b"x-hive-model", _header(self.id)),))
@@ -90,6 +92,10 @@ class Model:
         object.__setattr__(self, "groups", self._grouped(self.routing.region, None))
         every = [each for group in self.groups for each in group]
         object.__setattr__(self, "sole", every[0] if len(every) == 1 and every[0].limit is None else None)
+        weighed = self.routing.policy in (RoutingPolicy.STICKY, RoutingPolicy.CHEAPEST)
+        has_others = bool(self.fallbacks or self.context_fallbacks)
+        limited = any(each.limit is not None for each in self.deployments)
+        object.__setattr__(self, "is_simple", not (weighed or has_others or limited))
 
     def groups_for(self, region: Region | None) -> Groups:
         """The deployments as a caller with this wish gets them asked; the model's own wish binds all the same."""

@@ -83,10 +83,10 @@ class Leading(msgspec.Struct, eq=False):
     def piece(self, data: bytes) -> None:
         """The next bytes of the body."""
         run, flight = self._run, self._flight
-        assert run.opening is not None and not self._left
+        assert not self._left
         run.pieces.append(data)
-        run.kept += len(data)
-        if run.kept > flight.unminded_bytes:
+        run.kept = kept = run.kept + len(data)
+        if kept > flight.unminded_bytes:
             flight.mind(run, len(data))
         if run.readers or flight.pending:
             flight.tell()

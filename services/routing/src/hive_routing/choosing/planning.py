@@ -47,6 +47,16 @@ class Planner:
         wishes: Wishes = NO_WISHES,
     ) -> Plan[T]:
         """allowed: names of the models that the caller may ask; None: all. afford, discard: as of `Route`."""
+        if model.is_simple:
+            route: Route[T] = Route(
+                region=wishes.region,
+                is_streamed=request.stream,
+                longer=[],
+                hedge_seconds=wishes.hedge_seconds,
+                afford=afford,
+                discard=discard,
+            )
+            return Plan((model,), route)
         models = self._catalogue.with_fallbacks(model, allowed)
         longer = self._catalogue.context_fallbacks(model, allowed)
         return Plan(
