@@ -289,7 +289,7 @@ class StreamAnswer:
             else:
                 try:
                     await self._pass_on(forward)
-                except _ENDS as end:
+                except _ENDS as end:  # what `forward` raised comes out again: nothing is answered then
                     ready = self._ended(end)
                 except BaseException:
                     if isinstance(sending, Coroutine):
