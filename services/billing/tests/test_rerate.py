@@ -10,7 +10,7 @@ from hive_billing.accounts import Accounts, ApiKey, Tenant
 from hive_billing.books import Books
 from hive_billing.ledger import Posting, PostingKind, Usage, wallet
 from hive_billing.rerate import Report, Repricing, Span, StoredUsage, rerate
-from hive_billing.settlement import Request, reprice, settle
+from hive_billing.settlement import reprice, settle
 from hive_billing.store import Store
 from hive_runtime.errors import HiveError, Kind
 from hive_runtime.money import Tariff
@@ -80,7 +80,7 @@ class Ledger:
 
     def use(self, request_id: str, cost: int, provider_cost: int = 0, call: int = 1, **fields: Any) -> None:
         usage = usage_of(request_id, cost, provider_cost, **{"call": call, "scopes": self.scopes, **fields})
-        settle(self.books, usage, Request.of(self._of(request_id)))
+        settle(self.books, usage, self._of(request_id))
         self._keep()
 
     async def usage(self, span: Span, after: int, limit: int) -> Sequence[Posting]:
@@ -104,11 +104,11 @@ class Ledger:
     def _reprice(self, change: Repricing) -> Posting | None:
         if any(each.cause == change.cause for each in self.postings):
             return None
-        request = Request.of(self._of(change.posting.request_id))
+        known = self._of(change.posting.request_id)
         posting = reprice(
             self.books,
             change.posting,
-            request,
+            known,
             change.cost,
             change.provider_cost,
             change.cause,
@@ -286,16 +286,16 @@ async def test_it_reads_the_tables_and_leaves_its_corrections_there(tmp_path: Pa
                 of = await store.of_requests([each.posting.request_id for each in repricings])
             posted: list[Posting | None] = []
             for each in repricings:
-                request = Request.of(p for p in of if p.request_id == each.posting.request_id)
+                of_request = [p for p in of if p.request_id == each.posting.request_id]
                 arguments = (each.cost, each.provider_cost, each.cause, each.price_version)
                 posted.append(
-                    None if each.cause in known else reprice(books, each.posting, request, *arguments)
+                    None if each.cause in known else reprice(books, each.posting, of_request, *arguments)
                 )
             await keep()
             return posted
 
         for number in range(5):
-            settle(books, usage_of(f"r{number}", 2_800_000, 1_400_000, units=UNITS), Request())
+            settle(books, usage_of(f"r{number}", 2_800_000, 1_400_000, units=UNITS), [])
         await keep()
         per_million("model/m", prices, 2, 3, 8)
         stored = StoredUsage(database, post)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 from uuid import uuid4
 
@@ -13,7 +14,7 @@ from hive_billing.books import Balance, Books
 from hive_billing.ledger import Posting, Usage
 from hive_billing.loading import Found
 from hive_billing.rerate import Repricing
-from hive_billing.settlement import Request, reprice, settle
+from hive_billing.settlement import reprice, settle
 from hive_billing.writer import Writer
 
 Recall = Callable[[str, int], Awaitable[int]]
@@ -60,16 +61,19 @@ class Bookkeeper:
     async def settle(self, usages: Sequence[Usage]) -> None:
         """Post each attempt once; returns when all of them are written."""
 
-        def decide(books: Books, found: Found) -> None:
-            for usage in usages:
-                request = found.requests.get(usage.request_id)
-                if request is None:
-                    request = found.requests[usage.request_id] = Request()
-                settle(books, usage, request)
+        named = set(chain.from_iterable([usage.scopes for usage in usages]))
 
         def scopes(found: Found) -> Collection[str]:
-            named = {scope for usage in usages for scope in usage.scopes}
             return named | _scopes_of(found)
+
+        def decide(books: Books, found: Found) -> None:
+            books.require(scopes(found))
+            requests = found.requests
+            for usage in usages:
+                known = requests.get(usage.request_id)
+                if known is None:
+                    known = requests[usage.request_id] = []
+                settle(books, usage, known)
 
         ids = [usage.request_id for usage in usages if usage.cost or usage.provider_cost]
         await self.writer.ask(decide, requests=ids, scopes=scopes, durable=True, weight=len(usages))
@@ -77,17 +81,21 @@ class Bookkeeper:
     async def reprice(self, repricings: Sequence[Repricing]) -> Sequence[Posting | None]:
         """Post corrections; None for each whose cause stands in the ledger already, or that changes nothing."""
 
+        def scopes(found: Found) -> Collection[str]:
+            return {scope for each in repricings for scope in each.posting.scopes} | _scopes_of(found)
+
         def decide(books: Books, found: Found) -> list[Posting | None]:
+            books.require(scopes(found))
             done: list[Posting | None] = []
             for each in repricings:
                 if each.cause in found.causes:
                     done.append(None)
                     continue
-                request = found.requests[each.posting.request_id]
+                known = found.requests[each.posting.request_id]
                 found.causes[each.cause] = correction = reprice(
                     books,
                     each.posting,
-                    request,
+                    known,
                     each.cost,
                     each.provider_cost,
                     each.cause,
@@ -95,9 +103,6 @@ class Bookkeeper:
                 )
                 done.append(correction)
             return done
-
-        def scopes(found: Found) -> Collection[str]:
-            return {scope for each in repricings for scope in each.posting.scopes} | _scopes_of(found)
 
         return await self.writer.ask(
             decide,
@@ -179,8 +184,7 @@ class Bookkeeper:
 
 
 def _scopes_of(found: Found) -> set[str]:
-    highest = (request.highest for request in found.requests.values())
-    return {scope for posting in highest if posting is not None for scope in posting.scopes}
+    return {scope for known in found.requests.values() for posting in known for scope in posting.scopes}
 
 
 def _leased(books: Books, scope: str) -> int:

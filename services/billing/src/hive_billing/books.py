@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import chain
 from operator import attrgetter, itemgetter
 from typing import Any, Final, NamedTuple
 
@@ -20,7 +21,7 @@ from hive_billing.ledger import Entries, Posting, PostingKind, is_own, total
 UNBOUNDED: Final = 2**62
 REMEMBERED: Final = 8192
 """Requests that are remembered one by one."""
-_account, _request_id = itemgetter(0), attrgetter("request_id")
+_account, _entries, _request_id = itemgetter(0), attrgetter("entries"), attrgetter("request_id")
 
 
 class Why(StrEnum):
@@ -136,6 +137,7 @@ class Draft:
 
     postings: list[Posting] = field(default_factory=list)
     balances: set[str] = field(default_factory=set)
+    """Accounts whose balance changed; those of its postings are among them when the draft is taken."""
     days: dict[tuple[str, str, int], list[int]] = field(default_factory=dict)
     leases: set[tuple[str, str]] = field(default_factory=set)
     lease_changes: list[LeaseChange] = field(default_factory=list)
@@ -190,6 +192,7 @@ class Books:
 
     def take_draft(self) -> Draft:
         draft, self.draft = self.draft, Draft()
+        draft.balances.update(map(_account, chain.from_iterable(map(_entries, draft.postings))))
         self.posted.add(map(_request_id, draft.postings))
         return draft
 
@@ -200,17 +203,28 @@ class Books:
         return 0 if found is None else found.amount
 
     def post(self, kind: PostingKind, cause: str, entries: Entries, **fields: Any) -> Posting:
-        """Append one posting. ValueError where its entries do not sum to zero."""
-        if rest := total(entries):
-            raise ValueError(f"the entries of {cause} sum to {rest}")
-        self.sequence += 1
+        """Append one posting, of this moment where nothing else is said; see `append`."""
         fields.setdefault("occurred_ms", self.now_ms)
         posting = Posting(
-            sequence=self.sequence, cause=cause, kind=kind, entries=entries, posted_ms=self.now_ms, **fields
+            sequence=self.sequence + 1,
+            cause=cause,
+            kind=kind,
+            entries=entries,
+            posted_ms=self.now_ms,
+            **fields,
         )
+        self.append(posting)
+        return posting
+
+    def append(self, posting: Posting) -> None:
+        """The next posting, by its sequence. ValueError where its entries do not sum to zero."""
+        if rest := total(posting.entries):
+            raise ValueError(f"the entries of {posting.cause} sum to {rest}")
+        if posting.sequence != self.sequence + 1:
+            raise ValueError(f"{posting.cause} is posting {posting.sequence} behind {self.sequence}")
+        self.sequence = posting.sequence
         self._apply(posting)
         self.draft.postings.append(posting)
-        return posting
 
     def _apply(self, posting: Posting) -> None:
         balances, spends = self.balances, posting.kind.is_spending
@@ -224,7 +238,6 @@ class Books:
                 balance.used -= amount
             else:
                 balance.funded += amount
-        self.draft.balances.update(map(_account, posting.entries))
         if spends:
             self._count(posting)
 
@@ -289,13 +302,8 @@ class Books:
             scope: each.by_holder[holder] for scope, each in self.leased.items() if holder in each.by_holder
         }
 
-    def change_lease(self, holder: str, scope: str, change: int, why: Why) -> None:
-        """Let a lease grow or shrink, and write down why."""
-        self.move_lease(holder, scope, change)
-        self._note(holder, scope, change, why)
-
-    def move_lease(self, holder: str, scope: str, change: int) -> None:
-        """Let a lease grow or shrink where the posting that follows says so itself."""
+    def change_lease(self, holder: str, scope: str, change: int, why: Why | None) -> None:
+        """Let a lease grow or shrink, and write down why. why: None where the posting that follows says it."""
         leased = self.leased.get(scope)
         if leased is None:
             leased = self.leased[scope] = Leased()
@@ -311,6 +319,8 @@ class Books:
             if not leased.by_holder:
                 del self.leased[scope]
         self.draft.leases.add((holder, scope))
+        if why is not None:
+            self._note(holder, scope, change, why)
 
     def _note(self, holder: str, scope: str, change: int, why: Why) -> None:
         cap = self.caps.get(scope)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 import structlog
 
 from hive_billing.books import Books, Draft
-from hive_billing.ledger import OVERRUN
 from hive_runtime.telemetry import Metrics
 
+_kind = attrgetter("kind")
 log = structlog.get_logger(__name__)
 
 
@@ -25,17 +27,14 @@ class Figures:
 
     def note(self, draft: Draft, books: Books) -> None:
         """What was written just now."""
-        counts: dict[str, int] = {}
-        overrun = 0
-        for posting in draft.postings:
-            name = posting.kind.name.lower()
-            counts[name] = counts.get(name, 0) + 1
-            for account, amount in posting.entries:
-                if account == OVERRUN and amount < 0:
-                    overrun -= amount
-        for name, count in counts.items():
-            self._postings.labels(name).inc(count)
-        if overrun:
+        postings = draft.postings
+        kinds = [*map(_kind, postings)]
+        while kinds:
+            kind, count = kinds[-1], len(kinds)
+            kinds = [each for each in kinds if each is not kind]
+            self._postings.labels(kind.name.lower()).inc(count - len(kinds))
+        # What of the cost the tenant did not pay, or got back.
+        if overrun := sum([each.cost - each.spent for each in postings if each.cost > each.spent]):
             self._overrun.inc(overrun)
         if draft.leases:
             self._lent.set(sum(len(each.by_holder) for each in books.leased.values()))

@@ -41,7 +41,8 @@ class PostingKind(IntEnum):
         return self in _SPENDING
 
 
-_SPENDING = frozenset({PostingKind.USAGE, PostingKind.CORRECTION, PostingKind.REFUND})
+# No set: the hash of an enum's member is a call of Python's.
+_SPENDING = (PostingKind.USAGE, PostingKind.CORRECTION, PostingKind.REFUND)
 
 
 class Posting(msgspec.Struct, frozen=True, gc=False, kw_only=True):

@@ -13,7 +13,6 @@ from hive_billing.books import Balance, Books, Leased, Posted, Recharge
 from hive_billing.leases import Spans
 from hive_billing.ledger import Posting
 from hive_billing.rows import encode, holder_of, posting_of
-from hive_billing.settlement import Request
 from hive_billing.tables import balances, days, holders, leases, postings, recharges
 from hive_billing.windows import day_of
 from hive_sql import driver_of
@@ -26,7 +25,7 @@ _AMONG = f"SELECT {_COLUMNS} FROM postings WHERE {{}} IN (SELECT value FROM json
 class Found:
     """What of the ledger was looked up for a batch, and what it has added since."""
 
-    requests: dict[str, Request] = field(default_factory=dict)
+    requests: dict[str, list[Posting]] = field(default_factory=dict)
     causes: dict[str, Posting] = field(default_factory=dict)
 
 
@@ -65,7 +64,7 @@ def find(connection: Connection, requests: Collection[str], causes: Collection[s
     """What is posted of these requests, and under these causes."""
     found = Found()
     for posting in _postings(connection, "request_id", requests) if requests else ():
-        found.requests.setdefault(posting.request_id, Request()).add(posting)
+        found.requests.setdefault(posting.request_id, []).append(posting)
     for posting in _postings(connection, "cause", causes) if causes else ():
         found.causes[posting.cause] = posting
     return found

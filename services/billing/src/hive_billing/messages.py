@@ -10,7 +10,8 @@ from modelhive.events.v1.usage_pb2 import UsageRecorded
 
 
 def usage_of(event: UsageRecorded) -> Usage:
-    units, tags, scopes = event.units, event.tags, event.scopes
+    # A slice of what is repeated is made at once, where a loop asks for each.
+    units, tags, scopes = event.units, event.tags[:], event.scopes[:]
     return Usage(
         request_id=event.request_id,
         attempt=event.attempt,
@@ -26,11 +27,11 @@ def usage_of(event: UsageRecorded) -> Usage:
         price_version=event.price_version,
         estimated=event.estimated,
         units={unit: units[unit] for unit in units},
-        scopes=tuple(scopes) if scopes else (),
+        scopes=tuple(scopes),
         holder=event.holder,
         sequence=event.sequence,
         carried=event.carried_nanos,
-        tags=tuple(tags) if tags else (),
+        tags=tuple(tags),
     )
 
 

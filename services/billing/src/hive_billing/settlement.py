@@ -7,20 +7,19 @@ min(cost of the highest, what was carried by all of them + what is free) in the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+import msgspec
 
 from hive_billing import ledger
 from hive_billing.books import UNBOUNDED, Books, Why
 from hive_billing.ledger import Posting, PostingKind, Usage
 
 
-@dataclass(slots=True, eq=False)
-class Request:
-    """What is posted of one request: `highest` attempt that costs, its cost now, and what the tenant paid."""
+class Request(msgspec.Struct, eq=False):
+    """What its postings come to: `highest` attempt that costs, its cost now, and what the tenant paid."""
 
-    amounts: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """Cost and provider cost by the cause of each attempt, as it was posted first."""
     highest: Posting | None = None
     cost: int = 0
     paid: int = 0
@@ -30,20 +29,20 @@ class Request:
         """From all postings of the request, in their order."""
         request = cls()
         for posting in postings:
-            request.add(posting)
+            request._add(posting)
         return request
 
-    def add(self, posting: Posting) -> None:
+    def _add(self, posting: Posting) -> None:
         self.paid += posting.spent
         if posting.kind is PostingKind.USAGE:
-            self.amounts[posting.cause] = (posting.cost, posting.provider_cost)
             if posting.cost and (self.highest is None or _place(posting) > _place(self.highest)):
                 self.highest, self.cost = posting, posting.cost
         elif self.highest is not None and posting.corrects == self.highest.cause:
             self.cost += posting.cost
 
 
-def payer_of(tenant_id: str, scopes: Iterable[str]) -> str:
+@lru_cache(maxsize=4096)
+def payer_of(tenant_id: str, scopes: Sequence[str]) -> str:
     """The account that pays for usage that was held in these scopes."""
     payer = ledger.receivable(tenant_id)
     for scope in scopes:
@@ -54,15 +53,19 @@ def payer_of(tenant_id: str, scopes: Iterable[str]) -> str:
     return payer
 
 
-def settle(books: Books, usage: Usage, request: Request) -> None:
-    """Post one attempt, unless its cause stands in the ledger. CapsNotOpen before anything has changed."""
-    _require(books, usage.scopes, request)
-    known = request.amounts.get(usage.cause) if request.amounts else None
-    if known is not None:
-        if known != (usage.cost, usage.provider_cost):
-            books.draft.conflicts.append(usage.cause)
+def settle(books: Books, usage: Usage, known: list[Posting]) -> None:
+    """Post one attempt, unless its cause stands in the ledger.
+
+    known: all postings of its request, in order; what is posted is added. The caps among its scopes, and among those
+    of `known`, are open.
+    """
+    cause = usage.cause
+    before = next((posting for posting in known if posting.cause == cause), None) if known else None
+    if before is not None:
+        if (before.cost, before.provider_cost) != (usage.cost, usage.provider_cost):
+            books.draft.conflicts.append(cause)
     elif usage.cost or usage.provider_cost:
-        _post(books, usage, request)
+        _post(books, usage, cause, known)
     elif usage.carried and not _is_kept(books, usage):
         _release(books, usage, Why.SETTLED)
     if usage.sequence:
@@ -73,7 +76,7 @@ def settle(books: Books, usage: Usage, request: Request) -> None:
 def reprice(
     books: Books,
     posting: Posting,
-    request: Request,
+    known: list[Posting],
     cost: int,
     provider_cost: int,
     cause: str,
@@ -81,10 +84,11 @@ def reprice(
 ) -> Posting:
     """Correct the posting of an attempt by these differences; `cause` must be new.
 
-    posting: of kind usage. A higher price is paid as far as money is free, a lower one gives back what the new
-    cost does not need. CapsNotOpen before anything has changed.
+    posting: of kind usage. known: all postings of its request, in order; the correction is added. A higher price is
+    paid as far as money is free, a lower one gives back what the new cost does not need. The caps among the scopes
+    of `known` are open.
     """
-    _require(books, posting.scopes, request)
+    request = Request.of(known)
     paid = 0
     if request.highest is not None and request.highest.cause == posting.cause:
         target = min(request.paid, request.cost + cost)
@@ -92,24 +96,27 @@ def reprice(
             target = request.paid + min(cost, _free(books, posting.scopes))
         paid = target - request.paid
     entries = ledger.spending(posting.account, paid, cost, posting.provider, provider_cost)
-    return _correct(books, posting, request, cause, entries, paid, cost, provider_cost, price_version)
+    return _correct(books, posting, known, cause, entries, paid, cost, provider_cost, price_version)
 
 
-def _post(books: Books, usage: Usage, request: Request) -> None:
+def _post(books: Books, usage: Usage, cause: str, known: list[Posting]) -> None:
     taken = _release(books, usage, None)
+    request = Request.of(known)
     highest = request.highest
     pays = bool(usage.cost) and (highest is None or _place(usage) > _place(highest))
     if pays and highest is not None and request.paid:
         entries = ledger.spending(highest.account, -request.paid, 0, "", 0)
-        _correct(books, highest, request, f"correction:{highest.cause}", entries, -request.paid)
+        _correct(books, highest, known, f"correction:{highest.cause}", entries, -request.paid)
     payer = payer_of(usage.tenant_id, usage.scopes)
     paid = min(usage.cost, _available(books, usage.scopes, taken)) if pays else 0
     entries = ledger.spending(payer, paid, usage.cost, usage.provider, usage.provider_cost)
-    posting = books.post(
-        PostingKind.USAGE,
-        usage.cause,
-        entries,
+    posting = Posting(
+        sequence=books.sequence + 1,
+        cause=cause,
+        kind=PostingKind.USAGE,
         occurred_ms=usage.occurred_ms,
+        posted_ms=books.now_ms,
+        entries=entries,
         tenant_id=usage.tenant_id,
         key_id=usage.key_id,
         request_id=usage.request_id,
@@ -130,24 +137,25 @@ def _post(books: Books, usage: Usage, request: Request) -> None:
         carried=usage.carried,
         tags=usage.tags,
     )
-    request.add(posting)
+    books.append(posting)
+    known.append(posting)
     if not pays and highest is not None and request.paid < request.cost:
-        _pay_the_rest(books, highest, request, usage)
+        _pay_the_rest(books, highest, request.cost - request.paid, known, usage)
 
 
-def _pay_the_rest(books: Books, highest: Posting, request: Request, usage: Usage) -> None:
+def _pay_the_rest(books: Books, highest: Posting, lacks: int, known: list[Posting], usage: Usage) -> None:
     """What a lower attempt had carried is free now: the highest, where it was short, is paid from it."""
-    more = min(request.cost - request.paid, _free(books, highest.scopes))
+    more = min(lacks, _free(books, highest.scopes))
     if more > 0:
         cause = f"correction:{highest.cause}:{usage.attempt}.{usage.call}"
         entries = ledger.spending(highest.account, more, 0, "", 0)
-        _correct(books, highest, request, cause, entries, more)
+        _correct(books, highest, known, cause, entries, more)
 
 
 def _correct(
     books: Books,
     posting: Posting,
-    request: Request,
+    known: list[Posting],
     cause: str,
     entries: ledger.Entries,
     spent: int,
@@ -178,19 +186,18 @@ def _correct(
         scopes=posting.scopes,
         tags=posting.tags,
     )
-    request.add(correction)
+    known.append(correction)
     return correction
 
 
 def _release(books: Books, usage: Usage, why: Why | None) -> list[int]:
     """Shrink the holder's leases by what they carry; how much each scope gave. why: None where a posting says it."""
     given = []
+    holder, carried = usage.holder, usage.carried
     for scope in usage.scopes:
-        taken = min(usage.carried, books.lease(usage.holder, scope)) if usage.carried else 0
-        if taken and why is None:
-            books.move_lease(usage.holder, scope, -taken)
-        elif taken and why is not None:
-            books.change_lease(usage.holder, scope, -taken, why)
+        taken = min(carried, books.lease(holder, scope)) if carried else 0
+        if taken:
+            books.change_lease(holder, scope, -taken, why)
         given.append(taken)
     return given
 
@@ -199,18 +206,16 @@ def _available(books: Books, scopes: tuple[str, ...], taken: list[int]) -> int:
     """What the tenant can pay now. The leases are free already: where that left a cap exceeded, they count still."""
     least = UNBOUNDED
     for scope, given in zip(scopes, taken, strict=True):
-        least = min(least, max(given, books.free(scope)))
+        free = books.free(scope)
+        if free < given:
+            free = given
+        if free < least:
+            least = free
     return least
 
 
 def _free(books: Books, scopes: Iterable[str]) -> int:
     return max(0, min((books.free(scope) for scope in scopes), default=UNBOUNDED))
-
-
-def _require(books: Books, scopes: Iterable[str], request: Request) -> None:
-    books.require(scopes)
-    if request.highest is not None:
-        books.require(request.highest.scopes)
 
 
 def _is_kept(books: Books, usage: Usage) -> bool:
