@@ -6,18 +6,18 @@ import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from itertools import chain
 from operator import attrgetter
 from typing import Any, Protocol
+
+import msgspec
 
 from hive_bus.handling.room import Room
 
 _number, _size, _records = attrgetter("number"), attrgetter("size"), attrgetter("records")
 
 
-@dataclass(slots=True, eq=False)
-class Record:
+class Record(msgspec.Struct, eq=False):
     """One published message: `number` grows with each of the topic, `since` is when, in monotonic seconds.
 
     unreadable: why there is no message but only its `payload`, None where there is one.
@@ -49,15 +49,12 @@ class Member(Protocol):
         ...
 
 
-class Lane:
+class Lane(msgspec.Struct, eq=False):
     """The unfinished records of one key, oldest first; the first `taken` of them are with one member."""
 
-    __slots__ = ("records", "taken")
-
-    def __init__(self, record: Record) -> None:
-        # A list and no deque: most keys have one record, and an empty deque is ten times as large.
-        self.records = [record]
-        self.taken = 0
+    # A list and no deque: most keys have one record, and an empty deque is ten times as large.
+    records: list[Record]
+    taken: int = 0
 
 
 class EventGroup:
@@ -100,7 +97,7 @@ class EventGroup:
         for record in records:
             lane = lanes.get(record.key)
             if lane is None:
-                lanes[record.key] = lane = Lane(record)
+                lanes[record.key] = lane = Lane([record])
                 idle.append(lane)
             else:
                 lane.records.append(record)
@@ -144,10 +141,9 @@ class EventGroup:
         """These are done with: each of them, in this order, is the first of its lane."""
         lanes = self._lanes
         for record in records:
-            lane = lanes[record.key]
-            if len(lane.records) == 1:
-                del lanes[record.key]
-            else:
+            lane = lanes.pop(record.key)
+            if len(lane.records) > 1:
+                lanes[record.key] = lane
                 del lane.records[0]
                 self._give_back(lane, record.key)
         self.taken -= len(records)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import Any
 
 from hive_bus.handling.group import Record
@@ -48,8 +47,7 @@ class Partition:
         self.base = self._order[0] if self._order else self.next
 
 
-@dataclass(slots=True, eq=False)
-class Fetched(Record):
+class Fetched(Record, eq=False):
     """A record with its place on the broker."""
 
     partition: Partition | None = None
