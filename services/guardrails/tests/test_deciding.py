@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection
 from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 
@@ -12,7 +13,9 @@ from hive_guardrails import policies as module
 from hive_guardrails.checks.port import Finding
 from hive_guardrails.deciding import Memory, Outcome, decide
 from hive_guardrails.policies import Action, Line, Policies, Policy, Rule
-from hive_runtime.guarding import Found, Origin, Text, Verdict
+from hive_guardrails.telling import TOGETHER, Teller
+from hive_runtime.clock import SystemClock
+from hive_runtime.guarding import Asker, Found, Origin, Question, Stage, Text, Verdict
 
 
 class Words:
@@ -155,3 +158,32 @@ def test_texts_that_go_on_have_an_open_end(policies: Policies, memory: Memory) -
 
 def test_half_of_a_surrogate_pair_stops_nothing(line: Line, memory: Memory) -> None:
     assert of(line, memory, "a \ud800 key").decision.verdict is Verdict.REDACTED
+
+
+async def test_decisions_are_summed_up_though_some_guards_did_not_run(policies: Policies) -> None:
+    rules = Rule("prompt-injection", Action.BLOCK), Rule("secrets", Action.REDACT)
+    policies.put("t", "", Policy(rules, denied=("bear",)))
+    line = policies.plan("t", "k", None).input
+    told: list[Any] = []
+
+    class Bus:
+        async def publish(self, event: Any) -> None:
+            told.append(event)
+
+    teller = Teller(cast(Any, Bus()), SystemClock(), lambda: "sum_1")
+    question = Question(Asker("r", "t", "k", "m", None), Stage.INPUT, ())
+    found = [(0, Finding("a-key", 0, 2))]
+    blocked = replace(line.allowed, verdict=Verdict.BLOCKED)
+    for _ in range(TOGETHER + 1):
+        teller.note(question, line, Outcome(blocked, [0, 0, 5, 0, 0], [0.25, 0.25], {1: found}))
+        teller.note(
+            question, line, Outcome(line.allowed, [0, 1, 2, 0, 0], [0.5, 0.5, 0.5], {1: found, 2: found})
+        )
+    await teller.flush()
+    (event,) = told
+    assert (event.guard, event.decisions, event.scanned) == (
+        "prompt-injection",
+        2 * (TOGETHER + 1),
+        7 * (TOGETHER + 1),
+    )
+    assert event.duration_us == 750_000 * (TOGETHER + 1)

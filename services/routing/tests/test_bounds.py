@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hive_routing.bounds import IMAGE_MOST, SMALL_MODEL_IMAGE_MOST, WINDOW_MOST, Bound, bound_of, worst_cost
 from hive_routing.endpoints import CHAT, COMPLETIONS, EMBEDDINGS, GENERATE, MESSAGES, Endpoint
 from hive_routing.estimates import prompt_of
+from hive_routing.guarding.texts import request_texts
 from hive_routing.request import Request
 from hive_routing.splice import attach_documents
 from hive_routing.tokens import TokenCounter
@@ -26,7 +27,7 @@ def request(endpoint: Endpoint = CHAT, **fields: Any) -> Request:
     body = msgspec.json.encode({"model": "m"} | fields)
     made = Request.parse(endpoint, body)
     made.check()
-    attach_documents(made, body)
+    attach_documents(made)
     return made
 
 
@@ -169,3 +170,31 @@ def test_the_price_is_told_by_words_that_stand_beside_large_images() -> None:
     silent = request(messages=[{"role": "user", "content": [image, image]}])
     heard = request(messages=[{"role": "user", "content": [image, sound, image]}])
     assert worst_cost(tariff, bound, heard) == 5 * worst_cost(tariff, bound, silent)
+
+
+@pytest.mark.parametrize(
+    ("told", "is_plain"),
+    [
+        ([{"role": "system", "content": "ö"}, {"content": "role", "role": "user"}], True),
+        ([*HELLO, {"role": "user", "content": [{"type": "text", "text": "hi"}]}], False),
+        ([*HELLO, {"role": "user", "content": "hi", "name": "bee"}], False),
+        ([*HELLO, {"content": "hi", "name": "bee"}], False),
+        ([*HELLO, {"role": None, "content": "hi"}], False),
+    ],
+)
+def test_what_the_guards_have_read_is_counted_as_it_stands_in_the_body(
+    told: list[dict[str, Any]], is_plain: bool
+) -> None:
+    made = request(messages=told)
+    counted = prompt_of(made)
+    document = request_texts(CHAT, made.fields, made.messages)["messages"]
+    assert document.is_plain == is_plain
+    if is_plain:
+        made.spoken = document.slots
+        made.let_go()
+        assert made.spoken is None and prompt_of(made) == counted
+        made.spoken = document.slots
+        assert prompt_of(made) == counted
+        document.slots[0].put("[X_1]")  # what was taken out is not counted
+        changed = request(messages=[{"role": "system", "content": "[X_1]"}, told[1]])
+        assert prompt_of(made) == prompt_of(changed)

@@ -29,7 +29,7 @@ bodies = st.dictionaries(st.text(), values, max_size=8)
 def spliced(body: bytes, model: str = "real", bound: str = "", endpoint: Any = CHAT) -> bytes:
     request = Request.parse(endpoint, body)
     request.check()
-    attach_documents(request, body)
+    attach_documents(request)
     return splice(request, model, bound)
 
 

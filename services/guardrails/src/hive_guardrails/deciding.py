@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from hashlib import blake2b
 
@@ -53,15 +53,15 @@ class Memory:
     def __init__(self, most: int = 10_000) -> None:
         """most: texts; beyond that the oldest goes, and is looked at anew where it is still said."""
         self._most = most
-        self._known: dict[bytes, Findings] = {}
+        # Of a plain dict, the first entry is the dearer to find the more have been taken out before it.
+        self._known: OrderedDict[bytes, Findings] = OrderedDict()
         self.recall = self._known.get
         """What was found in the text of a digest; None where it is not known."""
 
     def keep(self, digest: bytes, found: Findings) -> None:
         self._known[digest] = found
         if len(self._known) > self._most:
-            with suppress(StopIteration, KeyError, RuntimeError):  # another thread was faster
-                del self._known[next(iter(self._known))]
+            self._known.popitem(last=False)
 
 
 class _Unread(msgspec.Struct):

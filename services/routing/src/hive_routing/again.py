@@ -17,7 +17,7 @@ from hive_routing.usage import Usage
 from hive_routing.visit import Spent, Visit
 from hive_runtime.money import format_usd
 
-_OF_A_CALL = frozenset({b"x-hive-attempts", b"x-hive-upstream-request-id"})
+_OF_A_CALL = (b"x-hive-attempts", b"x-hive-upstream-request-id")
 
 
 class Again:
@@ -124,7 +124,10 @@ class Again:
 
 def kept_headers(headers: Headers) -> Headers:
     """Those of an answer that are true again when it is given again."""
-    return [each for each in headers if each[0] not in _OF_A_CALL]
+    kept = dict(headers)
+    for name in _OF_A_CALL:
+        kept.pop(name, None)
+    return list(kept.items())
 
 
 async def _each(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:

@@ -101,6 +101,8 @@ def _beside_texts(request: Request, counted: Countable, model: str) -> int:
 
 
 def _turns(request: Request) -> int:
+    if request.spoken is not None:
+        return len(request.spoken)
     if not request.endpoint.fields:
         return sum(max(1, len(turn.parts)) for turn in request.prompt().turns)
     return request.outline("messages").count(b'"role"') if "messages" in request.fields else 0

@@ -207,7 +207,8 @@ _EMBEDDING_FIELDS = {
 def _read_chat(values: Mapping[str, Any], fields: Mapping[str, Raw]) -> int:
     if values.get("messages") is None:
         raise invalid("messages", "`messages` is missing: it must be an array of at least one message.")
-    _check_stream_options(values)
+    if values.get("stream_options") is not None:
+        _check_stream_options(values)
     if values.get("top_logprobs") is not None and not values.get("logprobs"):
         raise invalid("top_logprobs", "`top_logprobs` needs `logprobs` to be true.")
     return values.get("n") or 1

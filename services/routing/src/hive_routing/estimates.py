@@ -45,7 +45,12 @@ def prompt_of(request: Request) -> Countable:
     for name in _AS_JSON if more else ():
         if name in fields:
             counted.add_json(_value(request, name))
-    if "messages" in fields:
+    if request.spoken is not None:
+        texts = counted.texts
+        for slot in request.spoken:
+            texts += (slot.place["role"], slot.text)
+        counted.extra += PER_REPLY + PER_MESSAGE * len(request.spoken)
+    elif "messages" in fields:
         counted.add_messages(request.messages or _value(request, "messages"))
     for name in _AS_TOKENS if more else ():
         if name in fields:

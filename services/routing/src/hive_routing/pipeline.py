@@ -103,7 +103,7 @@ class Pipeline:
             request.check()
         if model.mode == endpoint.refused_mode:
             raise invalid("model", f"The model `{model.id}` is for `{model.mode}`: use {endpoint.instead}.")
-        attach_documents(request, body)
+        attach_documents(request)
         if caller.idempotency_key is None:
             await self._answer(request, model, caller, send)
             return

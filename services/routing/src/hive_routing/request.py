@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Raw
 
 from hive_routing.dialects.form import Prompt
+from hive_routing.dialects.places import Slot
 from hive_routing.dialects.seals import are_in
 from hive_routing.endpoints import ACTED_ON, Endpoint, invalid, shown
 from hive_routing.outline import outline
@@ -27,6 +28,7 @@ def _spellings(names: Iterable[str]) -> Mapping[str, frozenset[str]]:
 
 
 _NULL = Raw(b"null")
+PDF_MARK = b"/pdf"
 LARGE_BYTES = 64 * 1024
 MANY_VALUES = 20_000
 """Looking at each of them in turn takes a few milliseconds."""
@@ -44,7 +46,9 @@ class Request(msgspec.Struct):
     usage_asked: the client wants the usage as a chunk of its stream.
     output_bound: tokens of a choice at the most, as the client said; None where it did not.
     carries_seals: something in it came from a provider of another dialect, and is meant for that one alone.
+    names_pdf: `/pdf` occurs where it may say what a part is.
     decoded: values of members beside `messages`, by whoever had to decode them; taken out by the first who needs them.
+    spoken: the messages of a chat in which each is a role and a text, as long as they lie in memory.
     is_large: it holds so many values that others would feel it on the event loop if all were looked at there. Bytes
     alone, such as an image's, do not make it so: they are passed over at some gigabytes a second.
     """
@@ -57,10 +61,12 @@ class Request(msgspec.Struct):
     usage_asked: bool = False
     choices: int = 1
     carries_seals: bool = False
+    names_pdf: bool = False
     is_large: bool = False
     values: dict[str, Any] = {}
     output_bound: int | None = None
     decoded: dict[str, Any] = {}
+    spoken: list[Slot] | None = None
     _body: bytes = b""
     _prompt: Prompt | None = None
     _messages: list[Any] | None = None
@@ -78,10 +84,17 @@ class Request(msgspec.Struct):
         else:
             name = model_name(fields, endpoint.default_model)
         stream = target is not None and target.stream
-        seals = are_in(outline(body))
-        is_large = len(body) > LARGE_BYTES and sum(map(body.count, _SIGNS)) > MANY_VALUES
+        words = outline(body)
         return cls(
-            endpoint, name, fields, len(body), stream, carries_seals=seals, is_large=is_large, _body=body
+            endpoint,
+            name,
+            fields,
+            len(body),
+            stream,
+            carries_seals=are_in(words),
+            names_pdf=PDF_MARK in words,
+            is_large=len(body) > LARGE_BYTES and sum(map(body.count, _SIGNS)) > MANY_VALUES,
+            _body=body,
         )
 
     def check(self) -> None:
@@ -113,7 +126,7 @@ class Request(msgspec.Struct):
 
     def let_go(self) -> None:
         """Keep nothing that can be read again: what is large lies in memory once while a provider is at work."""
-        self._messages = None
+        self._messages = self.spoken = None
         self.decoded.clear()
 
     @property
@@ -147,7 +160,7 @@ class Request(msgspec.Struct):
         self.fields = {**self.fields, **changed}
         self.decoded.clear()
         self._outlines.clear()
-        self._prompt = self._messages = None
+        self._prompt = self._messages = self.spoken = None
 
     def _output_bound(self) -> int | None:
         most: int | None = None

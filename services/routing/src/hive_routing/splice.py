@@ -15,8 +15,7 @@ import msgspec
 from msgspec import Raw
 
 from hive_routing.dialects.responses.prompt_writing import thinks
-from hive_routing.outline import outline
-from hive_routing.request import Request
+from hive_routing.request import PDF_MARK, Request
 from hive_routing.reranking import provider_fields
 
 DOCUMENT_NAME = b"document.pdf"
@@ -25,7 +24,6 @@ _TRUE = Raw(b"true")
 _NOTHING = Raw(b"null")
 _FILE = Raw(b'"file"')
 _ASK_FOR_USAGE = Raw(b'{"include_usage":true}')
-_MARK = b"/pdf"
 _PDF_URL = re.compile(rb'\s*"data:application\\?/pdf[;,]')
 
 _encode = msgspec.json.encode
@@ -97,10 +95,11 @@ def _splice_gemini(request: Request, model: str, bound_field: str, bound: int | 
     return _encode(fields)
 
 
-def attach_documents(request: Request, body: bytes) -> None:
+def attach_documents(request: Request) -> None:
     """Turn `image_url` parts that hold a PDF into file parts; looks closer only where `/pdf` occurs."""
-    messages = request.fields.get("messages")
-    if messages is not None and request.endpoint.operation == "chat" and _MARK in outline(body):
+    if not request.names_pdf or request.endpoint.operation != "chat":
+        return
+    if (messages := request.fields.get("messages")) is not None:
         request.replace({"messages": _each(messages, _message)})
 
 
@@ -124,7 +123,7 @@ def _each(array: Raw, change: Callable[[dict[str, Raw]], dict[str, Raw] | None])
         items = _array(array)
     except (msgspec.ValidationError, RecursionError):
         return array
-    changed = [_changed(item, change) if _MARK in bytes(item) else None for item in items]
+    changed = [_changed(item, change) if PDF_MARK in bytes(item) else None for item in items]
     if not any(changed):
         return array
     return Raw(_encode([new or old for old, new in zip(items, changed, strict=True)]))

@@ -313,11 +313,11 @@ def _strongest(sums: list[float], length: int, size: int) -> float:
     """
     if length <= size:
         return sums[-1] / _ROOTS[length]
-    step = size // 2
-    last = ((length - 1) // step - 1) * step
-    starts = slice(0, last // CELL, step // CELL)
-    whole: float = max(map(sub, sums[size // CELL :: step // CELL], sums[starts]))
-    return max(whole / _ROOTS[size], (sums[-1] - sums[last // CELL]) / _ROOTS[length - last])
+    width = size // CELL
+    step = width // 2
+    last = ((length - 1) // (step * CELL) - 1) * step
+    whole: float = max(map(sub, sums[width::step], sums[:last:step]))
+    return max(whole / _ROOTS[size], (sums[-1] - sums[last]) / _ROOTS[length - last * CELL])
 
 
 def version(content: bytes) -> str:

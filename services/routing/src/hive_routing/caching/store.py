@@ -40,9 +40,8 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     @property
     def size(self) -> int:
         """About how many bytes of memory it takes."""
-        body = sum(map(len, self.chunks)) + PIECE_OVERHEAD * len(self.chunks)
-        headers = sum(map(len, chain.from_iterable(self.headers))) + 3 * PIECE_OVERHEAD * len(self.headers)
-        return ENTRY_OVERHEAD + body + headers
+        held = sum(map(len, chain(self.chunks, *self.headers)))
+        return ENTRY_OVERHEAD + held + PIECE_OVERHEAD * (len(self.chunks) + 3 * len(self.headers))
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,10 +31,14 @@ class Slot(Text):
 
 
 class Document(NamedTuple):
-    """A decoded part of a body, and the slots in it."""
+    """A decoded part of a body, and the slots in it.
+
+    is_plain: it is a conversation of messages that have a role and a text each, and nothing else: the slots are they.
+    """
 
     value: Any
     slots: list[Slot]
+    is_plain: bool = False
 
     def encoded(self) -> bytes:
         return msgspec.json.encode(self.value)

@@ -158,6 +158,8 @@ async def guard(port: Guards, request: Request, asker: Asker) -> Guarded:
         for name, document in documents.items():
             if name != "messages":
                 request.decoded[name] = document.value[name]
+            elif document.is_plain:
+                request.spoken = document.slots
     return guarded
 
 

@@ -27,7 +27,7 @@ def prompt_texts(fields: Mapping[str, Raw], messages: list[Any] | None = None) -
     """What cannot be read holds none. messages: those of the fields, where they are decoded already."""
     found = {}
     if messages is not None:
-        found["messages"] = Document({"messages": messages}, _messages(messages))
+        found["messages"] = _conversation(messages)
         if _BESIDE.isdisjoint(fields):
             return found
     for name, slots in _READERS.items():
@@ -92,18 +92,24 @@ def spoken(said: dict[str, Any], origin: Origin) -> Iterator[Slot]:
     yield from _arguments(said.get("function_call"))
 
 
-def _messages(value: Any) -> list[Slot]:
-    found = []
-    for message in value if isinstance(value, list) else ():
+def _conversation(messages: list[Any]) -> Document:
+    found: list[Slot] = []
+    is_plain = True
+    for message in messages:
         if not isinstance(message, dict):
+            is_plain = False
             continue
         role, content = message.get("role"), message.get("content")
-        origin = _ROLES.get(role, Origin.USER) if isinstance(role, str) else Origin.USER
-        if len(message) == 2 and isinstance(content, str) and role is not None:  # as nearly all are
-            found.append(Slot(content, origin, 0, message, "content"))
+        if len(message) == 2 and isinstance(role, str) and isinstance(content, str):  # as nearly all are
+            found.append(Slot(content, _ROLES.get(role, Origin.USER), 0, message, "content"))
         else:
-            found += spoken(message, origin)
-    return found
+            found += spoken(message, _ROLES.get(str(role), Origin.USER))
+            is_plain = False
+    return Document({"messages": messages}, found, is_plain)
+
+
+def _messages(value: Any) -> list[Slot]:
+    return _conversation(value).slots if isinstance(value, list) else []
 
 
 def _prediction(value: Any) -> Iterator[Slot]:
