@@ -118,8 +118,10 @@ def _judge(text: str) -> tuple[str, float]:
     """The first signature that the text bears, else `model`, and how sure that is."""
     codes = fold(text)
     logit = _model().logit(codes)
-    score = sigmoid(logit - RESERVE * max(0.0, 1 - len(codes) / SHORT))
-    if sigmoid(logit) >= DOUBT:
+    score = sure = sigmoid(logit)
+    if len(codes) < SHORT:
+        score = sigmoid(logit - RESERVE * (1 - len(codes) / SHORT))
+    if sure >= DOUBT:
         plain = unfold(codes)
         for category in _SIGNATURES:
             if _bears(plain, category):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 import msgspec
@@ -37,7 +37,7 @@ class Guarded(msgspec.Struct):
     guards: all that ran so far. verdict: the heaviest so far.
     """
 
-    guards: Sequence[str]
+    guards: list[str]
     verdict: Verdict
     policy: str
     _port: Guards
@@ -142,7 +142,7 @@ async def guard(port: Guards, request: Request, asker: Asker) -> Guarded:
         slots += document.slots
     decision = await port.on_input(asker, slots)
     guarded = Guarded(
-        decision.ran, decision.verdict, decision.policy, port, asker, decision, request.endpoint
+        list(decision.ran), decision.verdict, decision.policy, port, asker, decision, request.endpoint
     )
     if decision.found and decision.verdict is not Verdict.BLOCKED:
         spans = [Span(each.text, each.start, each.end, each.category) for each in decision.found]
