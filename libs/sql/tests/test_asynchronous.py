@@ -21,16 +21,19 @@ LOADED = """
 import asyncio, sys
 from hive_sql import reader_engine
 asyncio.run(reader_engine("{url}").dispose())
-print([name for name in ("sqlalchemy.orm", "sqlalchemy.dialects.{other}") if name in sys.modules])
+print([name for name in ("sqlalchemy.orm", *{others}) if name in sys.modules])
 """
 
 
 @pytest.mark.parametrize(
-    ("url", "other"),
-    [("sqlite+aiosqlite:///here.db", "postgresql"), ("postgresql+asyncpg://here/db", "sqlite")],
+    ("url", "others"),
+    [
+        ("sqlite+aiosqlite:///here.db", ("sqlalchemy.dialects.postgresql", "asyncpg")),
+        ("postgresql+asyncpg://here/db", ("sqlalchemy.dialects.sqlite", "sqlite3")),
+    ],
 )
-def test_neither_the_orm_nor_the_other_kind_of_database(url: str, other: str) -> None:
-    assert run(LOADED.format(url=url, other=other)) == "[]"
+def test_neither_the_orm_nor_the_other_kind_of_database(url: str, others: tuple[str, ...]) -> None:
+    assert run(LOADED.format(url=url, others=others)) == "[]"
 
 
 WHOLE = """

@@ -232,7 +232,7 @@ class Process:
 
     @property
     def valkey(self) -> Valkey | None:
-        """Made for the first service that asks: most services do not, and its client brings 13 MB along."""
+        """Made for the first service that asks: what is wrong with its address stops no other. Raises CannotStart."""
         if self._valkey is None:
             self._valkey = valkey_of(self._around)
         return self._valkey
