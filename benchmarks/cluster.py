@@ -34,7 +34,7 @@ AFTERMATH = 1.5
 """Seconds after the last answer whose CPU time still counts: usage, ledger and rows are written behind it."""
 REST = 3.0
 ORDER = ("gateway", "edge", "routing", "guardrails", "billing", "analytics", "console")
-PACKAGES = ("aiokafka", "grpcio", "protobuf", "asyncpg", "valkey-glide", "clickhouse-connect")
+PACKAGES = ("aiokafka", "grpcio", "protobuf", "asyncpg", "clickhouse-connect")
 ROWS = (
     ("start", "start_s", "start, its servers running: until a caller is answered", "s"),
     ("idle", "cpu_percent", "idle: CPU of one processor", "%"),

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 LARGE = {
-    "aiokafka", "alembic", "asyncpg", "chdb", "clickhouse_connect", "cryptography", "fastapi", "glide", "nacl",
+    "aiokafka", "alembic", "asyncpg", "chdb", "clickhouse_connect", "cryptography", "fastapi", "nacl",
     "numpy", "obstore", "onnxruntime", "opentelemetry", "pyarrow", "rich.console", "sqlalchemy",
     "sqlalchemy.dialects.postgresql", "sqlalchemy.orm", "trio", "yaml",
 }  # fmt: skip

@@ -297,5 +297,5 @@ def test_a_later_start_imports_nothing_that_it_can_do_without(
         line.rpartition("|")[2].strip() for line in gateway.log.splitlines() if "import time:" in line
     }
     assert "hive_embedded.main" in imported
-    unwanted = {"aiokafka", "alembic", "asyncpg", "fastapi", "glide", "mako", "obstore", "opentelemetry"}
+    unwanted = {"aiokafka", "alembic", "asyncpg", "fastapi", "mako", "obstore", "opentelemetry"}
     assert imported & (unwanted | {"pygments", "rich.pretty", "sqlalchemy.orm"}) == set()

@@ -12,8 +12,8 @@ from typing import Any
 def without(*modules: str) -> Iterator[None]:
     """In here these modules cannot be imported, as if they were not installed. What has them already keeps them.
 
-    with without("trio"):
-        import glide
+    with without("rich"):
+        import structlog
     """
     loaded: dict[str, Any] = sys.modules
     hidden = [name for name in modules if name not in loaded]
