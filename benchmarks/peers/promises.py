@@ -60,7 +60,13 @@ PROMISES = (
     ),
     Promise(
         "embedded",
-        Row("hour", "growth_bytes", "an hour of mixed traffic: growth of memory per request", "B", 50),
+        Row(
+            "hour",
+            "growth_bytes",
+            "an hour of mixed traffic: growth per request, without the analytical store",
+            "B",
+            50,
+        ),
     ),
     Promise(
         "embedded", Row("start", "first_chat_s", "second start: exec to the first 200 of a chat", "s", 2.5)

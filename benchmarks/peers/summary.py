@@ -63,6 +63,7 @@ LINES = (
     Line("idle", "main_rss_mb", "idle: … without what they start beside them", "MB"),
     Line("soak", "rss_mb", "after mixed traffic: resident memory, all processes", "MB"),
     Line("hour", "rss_mb", "after an hour of mixed traffic: resident memory, all processes", "MB"),
+    Line("hour", "main_rss_mb", "after an hour of it: … without what they start beside them", "MB"),
     Line("hour", "slope_mb_per_hour", "an hour of mixed traffic: growth of memory", "MB/h"),
     Line("held", "kb_per_stream", "open streams: resident memory each", "KB"),
     Line("idle", "cpu_percent", "idle: CPU of one processor", "%"),

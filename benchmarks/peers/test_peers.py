@@ -167,7 +167,10 @@ def test_a_busy_machine_is_said(folder: RunFolder) -> None:
 def test_what_was_not_measured_is_not_called_kept(folder: RunFolder) -> None:
     keep(folder, 1, raw("embedded", "soak", {"growth_bytes": 1.0, "rss_mb": 100.0}))
     text = "\n\n".join(page(condensed(folder)))
-    assert "| an hour of mixed traffic: growth of memory per request | not measured |" in text
+    assert (
+        "| an hour of mixed traffic: growth per request, without the analytical store | not measured |"
+        in text
+    )
     assert "| met |" not in text
 
 
@@ -193,4 +196,7 @@ def test_all_pages_are_below_docs() -> None:
 def test_an_hour_is_judged_by_what_grew_meanwhile(folder: RunFolder) -> None:
     keep(folder, 1, raw("embedded", "hour", {"growth_bytes": 1.0, "rss_mb": 100.0}))
     text = "\n\n".join(page(condensed(folder)))
-    assert "an hour of mixed traffic: growth of memory per request | 1.00 B |  | ≤ 50 B |  | met |" in text
+    assert (
+        "an hour of mixed traffic: growth per request, without the analytical store | 1.00 B |  | ≤ 50 B |  | met |"
+        in text
+    )
