@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import sqrt
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,9 +19,9 @@ from hive_guardrails.checks.linear import (
     SIZES,
     Linear,
     fold,
-    meets,
     unfold,
 )
+from hive_guardrails.checks.words import Words, meets
 
 BITS = 64
 NARROW = 0x9E3779B1
@@ -145,4 +146,16 @@ RULES = st.sampled_from(
 def test_what_a_rule_matches_is_met(data: st.DataObject, before: str, behind: str) -> None:
     rule, starts = data.draw(RULES)
     text = before + data.draw(st.from_regex(rule, fullmatch=True)) + behind
-    assert meets(text, rule, starts) == bool(rule.search(text))
+    wide = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    assert meets(text, rule, starts, Words(starts).places(wide)) == bool(rule.search(text))
+
+
+@given(text=st.text(st.sampled_from("abé漢\ud800 "), max_size=60))
+def test_words_are_found_wherever_they_stand(text: str) -> None:
+    words = ("a", "ab", "b a", "aab")
+    wide = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    there = {word: [at for at in range(len(text)) if text.startswith(word, at)] for word in words}
+    places = {word: sorted(found) for word, found in Words(words).places(wide).items()}
+    assert places == {word: found for word, found in there.items() if found}
+    if text.isascii():
+        assert Words(words).places(text.encode()) == Words(words).places(wide)

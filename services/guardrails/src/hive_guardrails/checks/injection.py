@@ -11,8 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from hive_guardrails.checks.linear import LARGEST, SIZES, Linear, fold, meets, sigmoid, unfold
+from hive_guardrails.checks.linear import LARGEST, SIZES, Linear, fold, sigmoid, unfold
 from hive_guardrails.checks.port import Check, Finding, Origin
+from hive_guardrails.checks.words import Places, Words, meets
 
 DOUBT: Final = 0.1
 """Below this score of the model no signature is looked for: they are slower than the model."""
@@ -60,7 +61,7 @@ _NEEDED: Final = {
         *("restriction", "filter", "limitation", "censorship", "guideline"),
     ),
 }
-"""A text that bears a signature has one of these in it: they are looked for much faster."""
+"""A text that bears a signature has one of these in it: a few of its many starts stand in many texts."""
 
 _STARTS: Final = {
     "instruction-override": (
@@ -89,6 +90,11 @@ def _model() -> Linear:
 @cache
 def _signatures() -> dict[str, re.Pattern[str]]:
     return {category: re.compile(pattern) for category, pattern in _SIGNATURES.items()}
+
+
+@cache
+def _words() -> Words:
+    return Words(word for words in (*_NEEDED.values(), *_STARTS.values()) for word in words)
 
 
 class _PromptInjection:
@@ -121,20 +127,20 @@ def _judge(text: str) -> tuple[str, float]:
     score = sure = sigmoid(logit)
     if len(codes) < SHORT:
         score = sigmoid(logit - RESERVE * (1 - len(codes) / SHORT))
-    if sure >= DOUBT:
+    if sure >= DOUBT and (places := _words().places(codes)):
         plain = unfold(codes)
         for category in _SIGNATURES:
-            if _bears(plain, category):
+            if _bears(plain, category, places):
                 return category, max(score, SIGNED)
     return "model", score
 
 
-def _bears(plain: str, category: str) -> bool:
+def _bears(plain: str, category: str, places: Places) -> bool:
     """Whether a folded text bears a signature of a category."""
     needed = _NEEDED.get(category)
-    if needed and not any(plain.rfind(word) >= 0 for word in needed):
+    if needed and places.keys().isdisjoint(needed):
         return False
-    return meets(plain, _signatures()[category], _STARTS[category])
+    return meets(plain, _signatures()[category], _STARTS[category], places)
 
 
 def prompt_injection() -> Check:

@@ -22,13 +22,13 @@ from hive_guardrails.checks.linear import (
     Codes,
     Linear,
     fold,
-    meets,
     sigmoid,
     unfold,
     version,
     word_hashes,
 )
 from hive_guardrails.checks.port import Check, Finding, Origin
+from hive_guardrails.checks.words import Words, meets
 
 SPAN: Final = 24
 """Words judged at once: a swear word in a long letter counts as much as in a short one."""
@@ -214,6 +214,11 @@ def _rules() -> dict[str, re.Pattern[str]]:
     return {category: re.compile(pattern) for category, pattern in _RULES.items()}
 
 
+@cache
+def _words() -> Words:
+    return Words(word for words in _STARTS.values() for word in words)
+
+
 class _Toxicity:
     """One for the process: its numbers are read once."""
 
@@ -242,10 +247,11 @@ def _judge(text: str) -> tuple[str, float]:
     codes = fold(text)
     model = _model()
     score = sigmoid(max(model.words.logit(codes), model.phrases.logit(codes)))
-    plain = unfold(codes)
-    for category, pattern in _rules().items():
-        if meets(plain, pattern, _STARTS[category]):
-            return category, max(score, SPOKEN)
+    if places := _words().places(codes):
+        plain = unfold(codes)
+        for category, pattern in _rules().items():
+            if meets(plain, pattern, _STARTS[category], places):
+                return category, max(score, SPOKEN)
     return "abuse", score
 
 
