@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import ssl
 import subprocess
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -677,4 +678,63 @@ async def test_each_part_that_is_passed_on_gives_time_for_the_next() -> None:
         with pytest.raises(StopAsyncIteration):
             await response.pass_on(take)
         assert b"".join(took) == b"x" * 8
+        client.close()
+
+
+@pytest.mark.parametrize("ending", ["end", "cut"])
+async def test_an_end_that_came_before_it_was_asked_for_is_told_behind_what_is_passed_on(ending: str) -> None:
+    """Nothing more comes then that could wake who waits for it."""
+
+    async def handler(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(CHUNKED + part(b"01") + (b"0\r\n\r\n" if ending == "end" else b""))
+        if ending == "cut":
+            peer.cut()
+
+    took: list[bytes] = []
+
+    def take(data: bytes) -> bool:
+        took.append(data)
+        return True
+
+    async with serving(handler) as server:
+        client = Client("sim", "127.0.0.1", server.port)
+        response = await client.send(REQUEST, b"{}", PATIENT)
+        async with asyncio.timeout(2):
+            while not (response.has_ended or response.error):
+                await asyncio.sleep(0.001)
+            with pytest.raises(StopAsyncIteration if ending == "end" else HiveError):
+                await response.pass_on(take)
+        assert took == [b"01"]
+        client.close()
+
+
+async def test_a_long_compressed_stream_is_passed_on_whole() -> None:
+    """The bound is for what nobody has taken yet."""
+    heard = asyncio.Queue[bytes]()
+    packed = zlib.compressobj(wbits=31)
+
+    async def handler(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(CHUNKED.replace(b"\r\n\r\n", b"\r\ncontent-encoding: gzip\r\n\r\n"))
+        for _ in range(20):
+            await peer.say(part(packed.compress(bytes(1024 * 1024)) + packed.flush(zlib.Z_SYNC_FLUSH)))
+            await heard.get()
+        await peer.say(part(packed.flush()) + b"0\r\n\r\n")
+
+    size = 0
+
+    def take(data: bytes) -> bool:
+        nonlocal size
+        size += len(data)
+        if not size % (1024 * 1024):
+            heard.put_nowait(data)
+        return True
+
+    async with serving(handler) as server:
+        client = Client("sim", "127.0.0.1", server.port)
+        response = await client.send(REQUEST, b"{}", PATIENT)
+        with pytest.raises(StopAsyncIteration):
+            await response.pass_on(take)
+        assert size == 20 * 1024 * 1024 > MAX_INFLATED_BYTES
         client.close()

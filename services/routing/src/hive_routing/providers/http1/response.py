@@ -100,6 +100,8 @@ class Response:
     async def pass_on(self, take: Callable[[bytes], bool]) -> None:
         """Give `take` what comes, as `hive_routing.providers.port.PassOn` says, without waking anybody."""
         while take(await self.__anext__()):
+            if self.has_ended or self.error is not None:
+                continue  # the end came along: nothing would wake us, and asking for the next part tells
             self._take = take
             try:
                 await self._until_change()
@@ -221,6 +223,7 @@ class Response:
         if waiter is not None:
             if (take := self._take) is not None and self.parts and not waiter.done():
                 self._waits_since = self._loop.time()
+                self.buffered_bytes = 0
                 try:
                     if not take(self.parts.pop() if len(self.parts) == 1 else self._taken_out()):
                         self._take = None
