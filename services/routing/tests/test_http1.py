@@ -738,3 +738,19 @@ async def test_a_long_compressed_stream_is_passed_on_whole() -> None:
             await response.pass_on(take)
         assert size == 20 * 1024 * 1024 > MAX_INFLATED_BYTES
         client.close()
+
+
+async def test_headers_behind_an_interim_answer_are_those_of_the_answer() -> None:
+    """Without them half of a body would be taken for all of it, and nobody could tell what it is."""
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 4\r\n\r\n"
+
+    async def handler(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nlink: x\r\n\r\n")
+        await peer.say(head + b"ok")
+
+    async with serving(handler) as server:
+        response = await Client("sim", "127.0.0.1", server.port).send(REQUEST, b"{}", PATIENT)
+        assert response.headers == {"content-type": "text/event-stream", "content-length": "4"}
+        with pytest.raises(HiveError, match="in the middle"):
+            await read(response)

@@ -191,7 +191,8 @@ class Response:
         self.parts.append(data)
 
     def end(self) -> None:
-        if self.status < 200:
+        if self.status < 200:  # only an interim answer: the head of the final one is still to come
+            self.status = 0
             self.headers.clear()
             return
         self.has_ended = True
