@@ -319,6 +319,17 @@ def test_the_quick_look_at_a_usual_chunk_sees_what_the_long_one_sees(between: by
     assert told(apart=0) == told(apart=1)
 
 
+def test_calls_that_are_null_count_as_none_wherever_they_stand() -> None:
+    """So some providers say it in every chunk: these are usual ones too, and none of it is output."""
+    relay, null = StreamRelay("sim", 1, False), event({"content": "12345678", "tool_calls": None})
+    says = event({"content": "12345678"})
+    delivered = []
+    for data in (event(ROLE), null, null, says, null, null, event({"content": None, "tool_calls": None})):
+        relay.feed(data)
+        delivered.append(relay.delivered)
+    assert delivered == [1, 2, 4, 6, 8, 10, 10]
+
+
 def test_what_goes_on_is_content_and_no_end() -> None:
     relay = StreamRelay("sim", 1, False)
     seen = []

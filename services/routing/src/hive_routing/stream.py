@@ -288,7 +288,7 @@ class StreamRelay(ForwardedStream):
             if (delta := choice.delta) is not None:
                 if type(delta.content) is str:
                     self._output.add_text(delta.content)
-                if delta.tool_calls and delta.tool_calls != _NULL:
+                if _is_there(delta.tool_calls):
                     self._output.add_calls(delta.tool_calls)
 
     def _note_step(self, choice: _Choice) -> None:
@@ -309,8 +309,12 @@ def _is_usual(chunk: _Chunk, choices: list[_Choice]) -> bool:
         and (first.index, first.text, first.finish_reason) == (0, None, None)
         and delta is not None
         and type(delta.content) is str
-        and (not delta.tool_calls or delta.tool_calls == _NULL)
+        and not _is_there(delta.tool_calls)
     )
+
+
+def _is_there(value: Raw) -> bool:
+    return bool(value) and bytes(value) != _NULL  # a Raw is never equal to bytes
 
 
 def _has_content(data: bytes) -> bool:
