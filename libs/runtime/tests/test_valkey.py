@@ -182,9 +182,20 @@ def test_it_writes_nothing_to_the_standard_output_and_warns_of_nothing_on_uvloop
 def test_addresses(tmp_path: Path) -> None:
     assert Address.of("redis://cache") == Address("cache", 6379, 0)
     assert Address.of("redis://:p%40ss@10.0.0.1:7000/3") == Address("10.0.0.1", 7000, 3, None, "p@ss")
-    (tmp_path / "ca.pem").write_bytes(b"pem")
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=ca"]
+    command += ["-keyout", "/dev/null", "-out", str(tmp_path / "ca.pem")]
+    subprocess.run(command, check=True, capture_output=True)
     found = Address.of(f"rediss://u:p@cache/1?ca={tmp_path}/ca.pem")
-    assert found == Address("cache", 6379, 1, "u", "p", True, b"pem")
+    assert found == Address("cache", 6379, 1, "u", "p", True, (tmp_path / "ca.pem").read_text())
+
+
+@pytest.mark.parametrize(
+    "content", ["", "\n", "pem", "-----BEGIN CERTIFICATE-----\nAA\n-----END CERTIFICATE-----\n"]
+)
+def test_a_file_without_certificates_trusts_nobody_by_mistake(tmp_path: Path, content: str) -> None:
+    (tmp_path / "ca.pem").write_text(content)
+    with pytest.raises(BadAddress, match="no certificates"):
+        Address.of(f"rediss://cache?ca={tmp_path}/ca.pem")
 
 
 @pytest.mark.parametrize(

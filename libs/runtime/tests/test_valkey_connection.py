@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -21,7 +24,7 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @asynccontextmanager
-async def served(serve: Serve) -> AsyncIterator[str]:
+async def served(serve: Serve, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
     async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await serve(reader, writer)
@@ -30,7 +33,7 @@ async def served(serve: Serve) -> AsyncIterator[str]:
         finally:
             writer.close()
 
-    server = await asyncio.start_server(serve_one, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve_one, "127.0.0.1", 0, ssl=tls)
     try:
         yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
@@ -122,6 +125,91 @@ async def test_a_connection_that_says_nothing_more_is_replaced() -> None:
         assert await get(client, "key") is None
         assert number >= 2
         await client.close()
+
+
+async def test_an_answer_that_takes_long_to_come_does_not_end_the_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connection, "SILENT_SECONDS", 0.5)
+    connections = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await heard(reader)
+        writer.write(b"+OK\r\n")
+        await heard(reader)
+        writer.write(b"$20\r\n")
+        for _ in range(20):
+            await asyncio.sleep(0.05)
+            writer.write(b"x")
+        writer.write(b"\r\n")
+        while await heard(reader):
+            writer.write(b"$-1\r\n")
+
+    async with served(serve) as url:
+        client = NetworkValkey(url, SystemClock(), call_seconds=0.1)
+        with pytest.raises(HiveError):
+            await client.get("large")
+        assert await get(client, "key") is None
+        assert connections == 1
+        await client.close()
+
+
+async def test_what_cannot_be_said_takes_nobodys_answer() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await heard(reader)
+        writer.write(b"+OK\r\n")
+        while said := await heard(reader):
+            writer.write(b"$1\r\n" + said[1] + b"\r\n")
+
+    async with served(serve) as url:
+        client = NetworkValkey(url, SystemClock(), call_seconds=BOUND)
+        assert await client.get("a") == b"a"
+        keys = ("a", "\ud800", "b", "c")
+        a, error, b, c = await asyncio.gather(*map(client.get, keys), return_exceptions=True)
+        assert isinstance(error, UnicodeEncodeError)
+        assert (a, b, c) == (b"a", b"b", b"c")
+        await client.close()
+
+
+async def test_a_server_whose_certificate_a_private_authority_has_signed(tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "ca.pem"
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=localhost",
+    ]
+    command += ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate, key)
+    # As bundles of operating systems say whose each certificate is.
+    certificate.write_text("# Főtanúsítvány\n" + certificate.read_text(), encoding="utf-8")
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await heard(reader)
+        writer.write(b"+OK\r\n")
+        while await heard(reader):
+            writer.write(b"$-1\r\n")
+
+    async with served(serve, tls) as url:
+        url = url.replace("redis://127.0.0.1", "rediss://localhost")
+        client = NetworkValkey(f"{url}?ca={certificate}", SystemClock(), call_seconds=BOUND)
+        assert await client.get("key") is None
+        await client.close()
+        stranger = NetworkValkey(url, SystemClock(), call_seconds=BOUND)
+        with pytest.raises(HiveError) as raised:
+            await stranger.get("key")
+        assert isinstance(raised.value.__cause__, ssl.SSLCertVerificationError)
+        await stranger.close()
 
 
 async def test_what_makes_no_sense_ends_the_connection_and_what_is_under_way() -> None:

@@ -41,7 +41,7 @@ class Address:
     user: str | None = None
     password: str | None = None
     tls: bool = False
-    roots: bytes | None = None
+    roots: str | None = None
 
     @classmethod
     def of(cls, url: str) -> Address:
@@ -198,8 +198,7 @@ class NetworkValkey:
     async def _connected(self) -> Connection:
         address = self._address
         if address.tls and self._tls is None:
-            roots = None if address.roots is None else address.roots.decode("ascii", "replace")
-            self._tls = ssl.create_default_context(cadata=roots)
+            self._tls = ssl.create_default_context(cadata=address.roots)
         _, connection = await asyncio.get_running_loop().create_connection(
             lambda: Connection(self._call_seconds), address.host, address.port, ssl=self._tls
         )
@@ -215,8 +214,13 @@ class NetworkValkey:
         return [*said, ("CLIENT", "SETNAME", "modelhive")]
 
 
-def _read(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
+def _read(path: str) -> str:
+    try:  # what stands around certificates, as the names of their owners, may be in any language
+        read = Path(path).read_text("ascii", errors="ignore")
     except OSError as error:
         raise BadAddress(f"The certificates in {path} cannot be read: {error.strerror}.") from None
+    try:
+        ssl.create_default_context().load_verify_locations(cadata=read)
+    except (ssl.SSLError, ValueError):
+        raise BadAddress(f"There are no certificates (PEM) in {path}, or damaged ones.") from None
+    return read

@@ -13,7 +13,7 @@ from hive_runtime.valkey.resp import Malformed, Refusal, Replies, command
 
 MOST_UNDER_WAY = 10_000
 SILENT_SECONDS = 0.25
-"""How long a reply may be overdue until the connection is believed to be dead."""
+"""How long nothing may come while a reply is overdue until the connection is believed to be dead."""
 
 
 class Connection(asyncio.Protocol):
@@ -28,6 +28,7 @@ class Connection(asyncio.Protocol):
         self._under_way: deque[tuple[asyncio.Future[Reply], float]] = deque()
         """Each with the moment at which it is overdue, in the event loop's time."""
         self._unsent: list[bytes] = []
+        self._heard = self._loop.time()
         self._alarm = Alarm(self._look)
         self._lost: asyncio.Future[None] = self._loop.create_future()
 
@@ -39,12 +40,13 @@ class Connection(asyncio.Protocol):
         elif len(self._under_way) >= MOST_UNDER_WAY:
             reply.set_exception(ConnectionError(f"{MOST_UNDER_WAY} calls are under way already"))
         else:
+            said = command(arguments)  # what cannot be said has no place among those that wait for a reply
             overdue = self._loop.time() + self._seconds
             self._under_way.append((reply, overdue))
             self._alarm.at(overdue)
             if not self._unsent:
                 self._loop.call_soon(self._send)
-            self._unsent.append(command(arguments))
+            self._unsent.append(said)
         return reply
 
     def _send(self) -> None:
@@ -77,7 +79,7 @@ class Connection(asyncio.Protocol):
         """Fail what is overdue, and tell when the next call is."""
         if not self._under_way:
             return NEVER
-        dead = self._under_way[0][1] + SILENT_SECONDS
+        dead = max(self._under_way[0][1], self._heard) + SILENT_SECONDS
         if dead <= now:
             self.abort()
             return NEVER
@@ -94,6 +96,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one without saying so
 
     def data_received(self, data: bytes) -> None:
+        self._heard = self._loop.time()
         try:
             for found in self._replies.feed(data):
                 reply, _ = self._under_way.popleft()
