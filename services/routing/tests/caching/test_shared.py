@@ -166,6 +166,20 @@ async def test_nobody_waits_until_an_answer_is_kept(answers: Port) -> None:
             await asyncio.sleep(0.001)
 
 
+async def test_whoever_asks_while_an_answer_is_on_its_way_to_the_server_gets_it(
+    valkey: NetworkValkey,
+) -> None:
+    store, other = [Shared(valkey, SystemClock(), 1 << 20) for _ in range(2)]
+    before = asyncio.ensure_future(store.get(key(ENTRY)))
+    await asyncio.sleep(0)
+    store.keep(key(ENTRY), ENTRY, 60)
+    assert (await store.get(key(ENTRY)), await before) == (ENTRY, ENTRY)
+    async with asyncio.timeout(BOUND):
+        while store._keeping:
+            await asyncio.sleep(0.001)
+    assert await other.get(key(ENTRY)) == ENTRY
+
+
 async def test_what_cannot_be_kept_is_nobodys_failure(redis: Any) -> None:
     client = NetworkValkey(redis.url, SystemClock())
     store = Shared(client, SystemClock(), 1 << 20)

@@ -56,7 +56,9 @@ class Shared:
         self._hits = self._misses = 0
         self._told = (0, 0, 0)
         self._tell_at = clock.monotonic() + TELL_SECONDS
-        self._keeping: set[asyncio.Task[None]] = set()
+        self._keeping: dict[bytes, Entry] = {}
+        """What is on its way to the server: it is no miss for who has asked before it is there."""
+        self._putting: set[asyncio.Task[None]] = set()
 
     async def get(self, key: bytes) -> Entry | None:
         try:
@@ -65,7 +67,7 @@ class Shared:
                 await self._count()
         except HiveError:
             value = None
-        entry = None if value is None else _decoded(value, key)
+        entry = self._keeping.get(key) if value is None else _decoded(value, key)
         self._hits += entry is not None
         self._misses += entry is None
         return entry
@@ -80,10 +82,18 @@ class Shared:
             return
 
     def keep(self, key: bytes, entry: Entry, ttl_seconds: float) -> None:
-        putting = self.put(key, entry, ttl_seconds)
+        self._keeping[key] = entry
+        putting = self._kept(key, entry, ttl_seconds)
         task = asyncio.get_running_loop().create_task(putting, name="keep an answer", context=Context())
-        self._keeping.add(task)
-        task.add_done_callback(self._keeping.discard)
+        self._putting.add(task)
+        task.add_done_callback(self._putting.discard)
+
+    async def _kept(self, key: bytes, entry: Entry, ttl_seconds: float) -> None:
+        try:
+            await self.put(key, entry, ttl_seconds)
+        finally:
+            if self._keeping.get(key) is entry:
+                del self._keeping[key]
 
     async def clear(self, tenant_id: str = "") -> int:
         gone, _ = await self._walk(_CLEAR, _pattern(tenant_id))
