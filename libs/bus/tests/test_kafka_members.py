@@ -160,6 +160,38 @@ async def test_only_what_is_borne_twice_begins_before_it_is_noted(
         assert (ids(listener.got), again.got) == ([0, 1], [])
 
 
+async def test_a_process_that_slept_begins_nothing_until_it_knows_that_it_is_a_member_still(
+    kafka: Kafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lane, group = unique("lane"), unique("group")
+    listener, again = Listener[ProbeRequest](), Listener[ProbeRequest]()
+    members, commit = list[Member](), Member.commit
+    is_unknown = False
+
+    async def asked(member: Member, offsets: Mapping[Any, int]) -> bool:
+        members.append(member)
+        return not is_unknown and await commit(member, offsets)
+
+    monkeypatch.setattr(Member, "commit", asked)
+    async with opened(kafka.url + SESSION) as bus:
+        options = Options(fields={"lane": lane}, again=again)
+        await bus.subscribe_requests(ProbeRequest, group, listener, options)
+        await bus.publish(request(lane, 0))
+        await listener.until_done(1)
+        await eventually(lambda: bool(members), "it is noted")
+        is_unknown, members[0].overslept = True, True
+        known = len(members)
+        await bus.publish(request(lane, 1))
+        await eventually(lambda: len(members) > known + 3, "it is tried again")
+        assert (ids(listener.got), again.got) == ([0], [])
+        is_unknown = False
+        await eventually(lambda: ids(listener.done + again.done) == [0, 1], "it is handled")
+        await eventually(lambda: not members[0].overslept, "it knows")
+        await bus.publish(request(lane, 2))
+        await eventually(lambda: 2 in ids(listener.done), "it is new")
+        assert ids(listener.got + again.got) == [0, 1, 2]
+
+
 async def test_what_was_begun_and_not_noted_comes_again_as_such_and_once(
     kafka: Kafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:

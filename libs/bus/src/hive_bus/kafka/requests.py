@@ -141,7 +141,11 @@ class KafkaRequests(RunningSubscription):
         return positions
 
     async def verified(self) -> bool:
-        return True  # the broker is asked at each take
+        """The broker is asked at each take, but for what may begin before that."""
+        if self._options.again is None:
+            return True
+        async with self._noting:
+            return await self._member.commit(self._positions)
 
     def awake(self) -> None:
         pass
