@@ -115,6 +115,10 @@ class Call:
         """
         while not (self._parts or self.finished):
             await self._changed()
+        return self.ready()
+
+    def ready(self) -> tuple[bytes, bool]:
+        """What `read` gives where it has nothing to wait for, as right after `head`."""
         data = self._taken_out()
         if self._error is not None and not data:
             raise self._error

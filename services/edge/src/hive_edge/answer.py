@@ -42,7 +42,7 @@ class Answer:
         Returns when all of it is here, with what the client does not have yet: that is for `end`.
         """
         status, headers = await call.head()
-        data, complete = await call.read()
+        data, complete = call.ready()
         fields = dict(headers)
         if complete and b"content-length" not in fields:
             headers.append((b"content-length", b"%d" % len(data)))
