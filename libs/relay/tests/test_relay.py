@@ -235,14 +235,14 @@ async def test_a_call_carries_the_principal_and_the_headers_of_its_caller(tmp_pa
     principal = Principal(tenant_id="t", key_id="k", models=ModelList(ids=["a", "b"]))
     async with rig_of(tmp_path) as rig:
         await rig.instance(answers(b"{}", before=note))
-        assert await whole(rig, request(principal=principal, headers={"x-a": "b"})) == (200, b"{}")
+        assert await whole(rig, request(principal=principal, headers=[(b"x-a", b"b")])) == (200, b"{}")
     assert seen == [(principal, [(b"x-a", b"b")])]
 
 
 async def test_a_neighbour_gets_the_request_as_it_is_and_others_a_copy_of_it(
     tmp_path: Path, way: str
 ) -> None:
-    asked, seen = request(body=b"12345", headers={"x-a": "b"}), []
+    asked, seen = request(body=b"12345", headers=[(b"x-a", b"b")]), []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         exchange = exchange_of(scope)

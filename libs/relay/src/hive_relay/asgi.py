@@ -75,9 +75,7 @@ def scope_of(request: Request, exchange: Exchange) -> Scope:
         "raw_path": path.encode("latin-1"),
         "query_string": request.query.encode("latin-1"),
         "root_path": "",
-        "headers": [
-            (name.encode("latin-1"), value.encode("latin-1")) for name, value in request.headers.items()
-        ],
+        "headers": request.headers,
         "client": None,
         "server": None,
         "state": {},

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 
 import msgspec
 
+from hive_relay.frames import HeaderPairs, header_pairs
 from hive_runtime.clock import Clock
 from modelhive.common.v1.common_pb2 import Principal
 from modelhive.relay.v1.relay_pb2 import BlobReference, RequestEnvelope
@@ -31,7 +31,7 @@ class Request(msgspec.Struct, eq=False):
     principal: Principal
     seconds: float
     query: str = ""
-    headers: Mapping[str, str] = {}
+    headers: HeaderPairs = []
     body: bytes | BlobReference = b""
     queued: bool = True
     traceparent: str = ""
@@ -55,8 +55,8 @@ def envelope_of(request: Request, clock: Clock) -> RequestEnvelope:
     envelope.principal.CopyFrom(request.principal)
     envelope.deadline_unix_ms = int((clock.now() + left) * 1000)
     envelope.traceparent = request.traceparent
-    for name, value in request.headers.items():
-        envelope.headers.add(name=name, value=value)
+    for name, value in request.headers:
+        envelope.headers.add(name=name.decode("latin-1"), value=value.decode("latin-1"))
     if isinstance(request.body, BlobReference):
         envelope.blob.CopyFrom(request.body)
     else:
@@ -74,7 +74,7 @@ def request_of(envelope: RequestEnvelope, clock: Clock) -> Request:
         principal=envelope.principal,
         seconds=left,
         query=envelope.query,
-        headers={header.name: header.value for header in envelope.headers},
+        headers=header_pairs(envelope.headers),
         body=envelope.blob if envelope.HasField("blob") else envelope.body,
         traceparent=envelope.traceparent,
         attempt=envelope.attempt,

@@ -34,12 +34,11 @@ from modelhive.common.v1.common_pb2 import ModelList, Principal, UsageSummary
 from modelhive.events.v1.usage_pb2 import RequestLogged
 from modelhive.relay.v1.relay_pb2 import BlobReference
 
-FORWARDED = {
-    name: name.decode()
-    for name in b"accept accept-language anthropic-beta anthropic-version content-type idempotency-key last-event-id "
+FORWARDED = frozenset(
+    b"accept accept-language anthropic-beta anthropic-version content-type idempotency-key last-event-id "
     b"openai-beta user-agent x-client-request-id x-hive-cache x-hive-guard x-hive-hedge x-hive-region x-hive-resume "
     b"x-hive-tags x-stainless-retry-count".split()
-}
+)
 """Request headers that services get to see. Credentials stay here."""
 
 CLIENT_GONE = 499
@@ -54,6 +53,8 @@ class Head:
 
     length: int | None = None
     encoding = ""
+    tags = ""
+    last_event = ""
     traceparent = ""
 
     def __init__(self, scope: Scope) -> None:
@@ -63,13 +64,15 @@ class Head:
             self.credential: str | None = token.decode("latin-1")
         else:
             self.credential = _other_credential(scope)
-        self.forwarded: dict[str, str] = {}
-        for name in FORWARDED.keys() & fields.keys():
-            self.forwarded[FORWARDED[name]] = fields[name].decode("latin-1")
+        self.forwarded = [(name, fields[name]) for name in FORWARDED.intersection(fields)]
         if (length := fields.get(b"content-length")) is not None:
             self.length = int(length)
         if b"content-encoding" in fields:
             self.encoding = fields[b"content-encoding"].decode("latin-1").strip().lower()
+        if b"x-hive-tags" in fields:
+            self.tags = fields[b"x-hive-tags"].decode("latin-1")
+        if b"last-event-id" in fields:
+            self.last_event = fields[b"last-event-id"].decode("latin-1")
         if b"traceparent" in fields:
             traceparent = fields[b"traceparent"].decode("latin-1")
             self.traceparent = traceparent if tracing.is_well_formed(traceparent) else ""
@@ -170,7 +173,7 @@ class Gateway:
             if route is None:
                 raise HiveError(Kind.NOT_FOUND, f"There is no {scope['method']} {visit.path[:200]} here.")
             head = Head(scope)
-            visit.tags = head.forwarded.get("x-hive-tags", "")
+            visit.tags = head.tags
             holder = self._keys.authenticate(head.credential or _query_key(scope, route))
             visit.holder = holder
             with await self._limiter.enter(holder.key_id, holder.limits, head.length) as entry:
@@ -275,20 +278,19 @@ def _tokens_of(usage: UsageSummary | None) -> int:
 def _request(visit: Visit, route: Route, head: Head, holder: Holder, body: bytes | BlobReference) -> Request:
     scope = visit.scope
     method = scope["method"]
-    forwarded = head.forwarded
     return Request(
         request_id=visit.answer.request_id,
         service=route.service,
         method=method,
         path=visit.path,
         query=scope["query_string"].decode("latin-1"),
-        headers=forwarded,
+        headers=head.forwarded,
         body=body,
         principal=principal_of(holder),
         seconds=route.seconds,
         queued=route.queued and method == "POST",
         traceparent=visit.span.traceparent or head.traceparent,
-        owner=_owner(scope, route, forwarded["last-event-id"]) if "last-event-id" in forwarded else "",
+        owner=_owner(scope, route, head.last_event) if head.last_event else "",
     )
 
 

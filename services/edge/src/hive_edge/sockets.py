@@ -126,7 +126,7 @@ class Sockets:
     async def _handle(self, scope: Scope, receive: Receive, send: Send, session: _Session) -> None:
         await receive()
         head = Head(scope)
-        session.tags = head.forwarded.get("x-hive-tags", "")
+        session.tags = head.tags
         credential = head.credential or _key_among(scope["subprotocols"])
         holder = await self._authenticate(credential)
         session.tenant_id, session.key_id = holder.tenant_id, holder.key_id
@@ -296,7 +296,10 @@ def _opening(
         request_id=session.request_id,
         principal=principal_of(holder),
         query=scope["query_string"].decode("latin-1"),
-        headers=[Header(name=name, value=value) for name, value in head.forwarded.items()],
+        headers=[
+            Header(name=name.decode("latin-1"), value=value.decode("latin-1"))
+            for name, value in head.forwarded
+        ],
         deadline_unix_ms=deadline_ms,
         traceparent=session.span.traceparent or head.traceparent,
         secret=credential if credential.startswith(SECRET_PREFIX) else "",
