@@ -17,13 +17,14 @@ from hive_relay import Caller, Request, Responder, exchange_of, frames
 from hive_relay.asgi import App, Receive, Scope, Send
 from hive_relay.call import Call
 from hive_relay.caller import Patience
+from hive_relay.summary import Summary
 from hive_rpc import Network, Server
 from hive_rpc.local import LocalNetwork
 from hive_runtime.blobs import ObjectBlobs
 from hive_runtime.clock import SystemClock
 from hive_runtime.errors import HiveError, Kind
 from hive_runtime.tasks import Tasks
-from modelhive.common.v1.common_pb2 import ModelList, Principal, UsageSummary
+from modelhive.common.v1.common_pb2 import ModelList, Principal
 from modelhive.relay.v1.relay_pb2 import BlobReference, ExecuteRequest, RequestEnvelope
 
 
@@ -204,7 +205,7 @@ def answers(
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     body = await read_all(receive)
     await exchange_of(scope).go()
-    exchange_of(scope).usage = UsageSummary(prompt_tokens=3)
+    exchange_of(scope).usage = Summary(prompt_tokens=3)
     text = f"{scope['method']} {scope['path']} {scope['query_string'].decode()} {len(body)}".encode()
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": text})

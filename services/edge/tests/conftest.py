@@ -20,6 +20,7 @@ from hive_edge.limits import Limiter, Limits
 from hive_edge.request_log import RequestLog
 from hive_relay import Caller, Responder, exchange_of
 from hive_relay.asgi import Receive, Scope, Send
+from hive_relay.summary import Summary
 from hive_rpc.local import LocalNetwork
 from hive_runtime.blobs import ObjectBlobs
 from hive_runtime.clock import SystemClock
@@ -27,7 +28,6 @@ from hive_runtime.errors import HiveError, Kind
 from hive_runtime.tasks import Tasks
 from hive_runtime.telemetry import Metrics, Requests
 from hive_testing.asgi import Answered, Client
-from modelhive.common.v1.common_pb2 import UsageSummary
 from modelhive.events.v1.usage_pb2 import RequestLogged
 from modelhive.relay.v1.relay_pb2 import RequestEnvelope
 
@@ -55,7 +55,7 @@ class Service:
     usage: what it states at the end of each answer, a refusal too.
     """
 
-    usage: UsageSummary | None = None
+    usage: Summary | None = None
 
     def __init__(self) -> None:
         self.released = asyncio.Event()

@@ -13,8 +13,8 @@ import pytest
 from hive_bus import StateChange
 from hive_edge.consumers import ControlConsumer
 from hive_relay.asgi import AnswerCut
+from hive_relay.summary import Summary
 from hive_testing.asgi import Answered, Client
-from modelhive.common.v1.common_pb2 import UsageSummary
 from modelhive.control.v1.control_pb2 import ApiKey, ControlChanged
 
 CHAT = "/v1/chat/completions"
@@ -250,10 +250,10 @@ async def test_an_answer_that_is_cut_makes_room(door: Any) -> None:
 
 async def test_stated_usage_takes_the_place_of_the_reservation(door: Any) -> None:
     door.limit(tokens=1000)
-    door.service.usage = UsageSummary(prompt_tokens=30, completion_tokens=12)
+    door.service.usage = Summary(prompt_tokens=30, completion_tokens=12)
     assert tokens_left(await post(door, b"x" * 400)) == 900
     assert tokens_left(await post(door, b"x" * 4)) == 1000 - 42 - 1
-    door.service.usage = UsageSummary(prompt_tokens=3000, completion_tokens=12)
+    door.service.usage = Summary(prompt_tokens=3000, completion_tokens=12)
     await post(door, b"x" * 4)
     refused = await post(door, b"x" * 4)
     assert refused.status == 429 and tokens_left(refused) == 0

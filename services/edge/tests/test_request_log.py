@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from hive_edge.request_log import RequestLog
+from hive_relay.summary import Summary
 from hive_runtime.clock import SystemClock
 from hive_runtime.telemetry import Metrics
-from modelhive.common.v1.common_pb2 import UsageSummary
 from modelhive.events.v1.guard_pb2 import GuardVerdict
 from modelhive.events.v1.usage_pb2 import CacheStatus, RequestLogged
 
 
 async def test_a_line_says_who_asked_what_and_what_came_back(door: Any) -> None:
-    door.service.usage = UsageSummary(model="m", provider="p", deployment="p/m", calls=2)
+    door.service.usage = Summary(model="m", provider="p", deployment="p/m", calls=2)
     headers = {"authorization": "Bearer sk-hive-" + "k" * 43, "x-hive-tags": "nightly, team-a,nightly"}
     answered = await door.ask("POST", "/v1/chat/completions", headers=headers, parts=[b"{}"])
     (line,) = await door.lines(1)
@@ -48,7 +48,7 @@ async def test_a_client_that_left_is_named_so(door: Any) -> None:
 
 
 async def test_a_line_says_what_cache_and_guards_did(door: Any) -> None:
-    door.service.usage = UsageSummary(
+    door.service.usage = Summary(
         cache=CacheStatus.CACHE_STATUS_HIT,
         guards=["secrets", "pii"],
         guard_verdict=GuardVerdict.GUARD_VERDICT_REDACTED,
@@ -65,7 +65,7 @@ async def test_a_line_says_what_cache_and_guards_did(door: Any) -> None:
 
 
 async def test_a_refusal_by_the_service_says_what_led_to_it(door: Any) -> None:
-    door.service.usage = UsageSummary(
+    door.service.usage = Summary(
         model="m", guards=["secrets"], guard_verdict=GuardVerdict.GUARD_VERDICT_BLOCKED
     )
     await door.ask("POST", "/v1/chat/completions?block", parts=[b"{}"])

@@ -11,8 +11,8 @@ from hive_relay.frames import CREDIT_STEP_BYTES, HeaderPairs
 from hive_relay.link import Link
 from hive_relay.replies import NOBODY, Teller
 from hive_relay.request import Request
+from hive_relay.summary import Summary
 from hive_runtime.errors import HiveError, Kind
-from modelhive.common.v1.common_pb2 import UsageSummary
 from modelhive.relay.v1.relay_pb2 import CancelReason
 
 HELD_BYTES = 128 * 1024
@@ -67,7 +67,7 @@ class Call:
     tried: frozenset[str] = frozenset()
     """Instances that earlier attempts were given to."""
     fingerprint = b""
-    usage: UsageSummary | None = None
+    usage: Summary | None = None
     delivered = 0
     _head: tuple[int, HeaderPairs] | None = None
     _held = 0
@@ -196,7 +196,7 @@ class Call:
             self._passing = asyncio.get_running_loop().call_soon(self._pass)
         return False
 
-    def on_end(self, error: HiveError | None, usage: UsageSummary | None, given_back: bool = False) -> None:
+    def on_end(self, error: HiveError | None, usage: Summary | None, given_back: bool = False) -> None:
         if given_back and not self._shown and self._keeper.gives_elsewhere(self):
             return
         self.usage = usage

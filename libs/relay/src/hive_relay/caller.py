@@ -31,6 +31,7 @@ from hive_relay.losses import MOST_LOSSES, CostlyBodies, fingerprint_of
 from hive_relay.replies import Key
 from hive_relay.request import Request, envelope_of
 from hive_relay.stream_id import stream_lost, tag_of
+from hive_relay.summary import summary_of
 from hive_rpc import Network, Server, error_of
 from hive_runtime.alarm import NEVER, Alarm
 from hive_runtime.clock import Clock
@@ -391,7 +392,7 @@ class Caller(RepliesServicer):
         elif kind == "end":
             end = frame.end
             error = error_of(end.failure) if end.HasField("failure") else None
-            usage = end.usage if end.HasField("usage") else None
+            usage = summary_of(end.usage) if end.HasField("usage") else None
             call.on_end(error, usage, end.given_back)
 
     def _unlist(self, link: Link) -> None:

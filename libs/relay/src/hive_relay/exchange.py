@@ -15,7 +15,8 @@ from typing import Any, cast
 
 import msgspec
 
-from modelhive.common.v1.common_pb2 import Principal, UsageSummary
+from hive_relay.summary import Summary
+from modelhive.common.v1.common_pb2 import Principal
 
 
 class Exchange(msgspec.Struct, eq=False):
@@ -28,7 +29,7 @@ class Exchange(msgspec.Struct, eq=False):
     traceparent: str
     go: Callable[[], Awaitable[None]]
     """Returns once the caller lets exactly this attempt and process go on; raises CancelledError if never."""
-    usage: UsageSummary | None = None
+    usage: Summary | None = None
     """Set by the handler before it returns: travels in the `End` frame."""
 
 

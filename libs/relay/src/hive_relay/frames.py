@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from hive_relay.summary import Summary, message_of
 from hive_rpc import failure_of
 from hive_runtime.errors import HiveError
-from modelhive.common.v1.common_pb2 import UsageSummary
 from modelhive.relay.v1.relay_pb2 import (
     Accepted,
     CallerFrame,
@@ -59,7 +59,7 @@ def end(
     request_id: str,
     attempt: int,
     error: HiveError | None,
-    usage: UsageSummary | None,
+    usage: Summary | None,
     given_back: bool = False,
 ) -> ReplyFrame:
     frame = ReplyFrame(request_id=request_id, attempt=attempt)
@@ -68,7 +68,7 @@ def end(
     if error is not None:
         ending.failure.CopyFrom(failure_of(error))
     if usage is not None:
-        ending.usage.CopyFrom(usage)
+        ending.usage.CopyFrom(message_of(usage))
     if given_back:
         ending.given_back = True
     return frame

@@ -8,8 +8,8 @@ from typing import Protocol
 from hive_relay import frames
 from hive_relay.frames import HeaderPairs
 from hive_relay.mailbox import Mailbox
+from hive_relay.summary import Summary
 from hive_runtime.errors import HiveError
-from modelhive.common.v1.common_pb2 import UsageSummary
 from modelhive.relay.v1.relay_pb2 import Hello, ReplyFrame
 
 Key = tuple[str, int]
@@ -29,7 +29,7 @@ class Listener(Protocol):
         """
         ...
 
-    def on_end(self, error: HiveError | None, usage: UsageSummary | None, given_back: bool = False) -> None:
+    def on_end(self, error: HiveError | None, usage: Summary | None, given_back: bool = False) -> None:
         """The last of an attempt. given_back: this process goes down, and another one may run it."""
 
 
@@ -42,7 +42,7 @@ class Nobody:
     def on_chunk(self, data: bytes, content: bool, more: bool) -> bool:
         return False
 
-    def on_end(self, error: HiveError | None, usage: UsageSummary | None, given_back: bool = False) -> None:
+    def on_end(self, error: HiveError | None, usage: Summary | None, given_back: bool = False) -> None:
         return
 
 
@@ -132,5 +132,5 @@ class _Framing:
         self._mailbox.put(frames.chunk(*self._key, data, content), len(data))
         return False
 
-    def on_end(self, error: HiveError | None, usage: UsageSummary | None, given_back: bool = False) -> None:
+    def on_end(self, error: HiveError | None, usage: Summary | None, given_back: bool = False) -> None:
         self._mailbox.put(frames.end(*self._key, error, usage, given_back))

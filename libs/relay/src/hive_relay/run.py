@@ -12,9 +12,9 @@ from hive_relay.exchange import Exchange
 from hive_relay.frames import CHUNK_BYTES, CREDIT_BYTES
 from hive_relay.replies import NOBODY, Listener, Replies
 from hive_relay.request import Request
+from hive_relay.summary import Summary
 from hive_runtime.blobs import Blobs
 from hive_runtime.errors import HiveError, Kind
-from modelhive.common.v1.common_pb2 import UsageSummary
 from modelhive.relay.v1.relay_pb2 import BlobReference
 
 log = structlog.get_logger(__name__)
@@ -93,7 +93,7 @@ class Run:
         self._replies.accepted(self)
         self.end(error)
 
-    def end(self, error: HiveError | None, usage: UsageSummary | None = None) -> None:
+    def end(self, error: HiveError | None, usage: Summary | None = None) -> None:
         """The last that is told."""
         self.is_owed = False
         self.listener.on_end(error, usage)

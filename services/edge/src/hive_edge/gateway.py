@@ -30,7 +30,7 @@ from hive_runtime.dialects import Dialect
 from hive_runtime.errors import HiveError, Kind
 from hive_runtime.tags import tags_of
 from hive_runtime.telemetry import Requests
-from modelhive.common.v1.common_pb2 import ModelList, Principal, UsageSummary
+from modelhive.common.v1.common_pb2 import ModelList, Principal
 from modelhive.events.v1.usage_pb2 import RequestLogged
 from modelhive.relay.v1.relay_pb2 import BlobReference
 
@@ -223,7 +223,7 @@ class Gateway:
             del whole, body, request  # an answer may take long, and nobody needs them any more
             client.watch(visit.leave)
             last = await answer.relay(call)
-            entry.used = _tokens_of(call.usage)
+            entry.used = 0 if call.usage is None else call.usage.tokens
             if (telling := entry.leave()) is not None:
                 await telling
             if client.is_full:
@@ -237,7 +237,7 @@ class Gateway:
             if call is not None and not answer.complete:
                 cut = visit.has_left or answer.status != 0
                 otherwise = entry.reserved + answer.events if cut else 0
-                entry.used = otherwise if call.usage is None else _tokens_of(call.usage)
+                entry.used = otherwise if call.usage is None else call.usage.tokens
                 call.close()
             if blob is not None:
                 await self._blobs.delete(blob)
@@ -269,10 +269,6 @@ class Gateway:
             line.tags.extend(tags_of(visit.tags))
         conclude(line, answer.error, None if call is None else call.usage)
         self._log.add(line)
-
-
-def _tokens_of(usage: UsageSummary | None) -> int:
-    return 0 if usage is None else usage.prompt_tokens + usage.completion_tokens
 
 
 def _request(visit: Visit, route: Route, head: Head, holder: Holder, body: bytes | BlobReference) -> Request:

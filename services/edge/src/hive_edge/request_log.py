@@ -14,9 +14,9 @@ import structlog
 from prometheus_client import Counter
 
 from hive_bus.port import Bus
+from hive_relay.summary import Summary
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError
-from modelhive.common.v1.common_pb2 import UsageSummary
 from modelhive.events.v1.guard_pb2 import GuardVerdict
 from modelhive.events.v1.usage_pb2 import CacheStatus, RequestLogged
 
@@ -70,7 +70,7 @@ class RequestLog:
                     self._waiting.popleft()
 
 
-def conclude(line: RequestLogged, error: HiveError | None, usage: UsageSummary | None) -> None:
+def conclude(line: RequestLogged, error: HiveError | None, usage: Summary | None) -> None:
     """Say on the line what its request ended with, and what it used; None: nothing is known."""
     if error is not None:
         line.error = error.kind.label
@@ -81,7 +81,11 @@ def conclude(line: RequestLogged, error: HiveError | None, usage: UsageSummary |
         line.provider = usage.provider
         line.deployment = usage.deployment
         line.calls = usage.calls
-        line.cache = CacheStatus.ValueType(usage.cache)
-        line.guards.extend(usage.guards)
-        line.guard_verdict = GuardVerdict.ValueType(usage.guard_verdict)
-        line.replayed = usage.replayed
+        if usage.cache:
+            line.cache = CacheStatus.ValueType(usage.cache)
+        if usage.guards:
+            line.guards.extend(usage.guards)
+        if usage.guard_verdict:
+            line.guard_verdict = GuardVerdict.ValueType(usage.guard_verdict)
+        if usage.replayed:
+            line.replayed = True

@@ -19,6 +19,7 @@ from hive_edge.limits import Entry, Limiter
 from hive_edge.request_ids import new_request_id
 from hive_edge.request_log import RequestLog, conclude
 from hive_relay.asgi import Message, Receive, Scope, Send
+from hive_relay.summary import Summary, summary_of
 from hive_rpc import Channel
 from hive_runtime import tracing
 from hive_runtime.clock import Clock
@@ -37,7 +38,6 @@ from hive_runtime.realtime import (
 from hive_runtime.tags import tags_of
 from hive_runtime.tasks import Tasks
 from hive_runtime.telemetry import Requests
-from modelhive.common.v1.common_pb2 import UsageSummary
 from modelhive.events.v1.usage_pb2 import RequestLogged
 from modelhive.relay.v1.relay_pb2 import Header
 from modelhive.routing.v1.realtime_pb2 import (
@@ -78,7 +78,7 @@ class _Session:
     accepted: float | None = None
     received: int = 0
     sent: int = 0
-    usage: UsageSummary | None = None
+    usage: Summary | None = None
     gone: bool = False
     span: tracing.Span = tracing.NOTHING
 
@@ -140,7 +140,7 @@ class Sockets:
                 await self._converse(call, scope, receive, send, session, entry)
             finally:
                 call.cancel()
-                entry.used = _tokens(session.usage)
+                entry.used = 0 if session.usage is None else session.usage.tokens
 
     async def _authenticate(self, credential: str | None) -> Holder:
         """Who holds the key, or the key that an ephemeral secret stands for; raises HiveError `unauthenticated`."""
@@ -186,7 +186,7 @@ class Sockets:
         try:
             async with patience:
                 close = await _to_client(call, send, session)
-            session.usage = close.usage if close.HasField("usage") else None
+            session.usage = summary_of(close.usage) if close.HasField("usage") else None
             closing = {"code": sendable(close.code), "reason": close.reason}
         except (HiveError, TimeoutError) as error:
             session.error = HiveError(Kind.UPSTREAM_FAILED, "The process that held this session was lost.")
@@ -195,7 +195,7 @@ class Sockets:
             closing = {"code": RESTARTING if away else BROKEN, "reason": session.error.message}
         finally:
             listening.cancel()
-        entry.used = _tokens(session.usage)
+        entry.used = 0 if session.usage is None else session.usage.tokens
         if (telling := entry.leave()) is not None:
             await telling
         await send({"type": "websocket.close", **closing})
@@ -310,10 +310,6 @@ def _key_among(subprotocols: list[str]) -> str | None:
     """The key that a browser sends in place of a header."""
     found = (each.removeprefix(KEY_PREFIX) for each in subprotocols if each.startswith(KEY_PREFIX))
     return next(found, None)
-
-
-def _tokens(usage: UsageSummary | None) -> int:
-    return 0 if usage is None else usage.prompt_tokens + usage.completion_tokens
 
 
 async def _refuse(send: Send, session: _Session, error: HiveError) -> None:
