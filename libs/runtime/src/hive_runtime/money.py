@@ -7,10 +7,10 @@ made from the integer. Rounding happens once, in `cost`, to the nearest nano-dol
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple, TypeVar
 
 NANOS_PER_DOLLAR: Final = 1_000_000_000
 PICOS_PER_DOLLAR: Final = 1_000_000_000_000
@@ -52,6 +52,7 @@ STANDS_IN: Final[Mapping[str, str]] = {
 """The unit whose price holds where a unit has none of its own."""
 
 Tiers = tuple[tuple[int, Mapping[str, int]], ...]
+T = TypeVar("T")
 
 _DECIMAL = re.compile(r"(-?)(\d+)(?:\.(\d+))?")
 
@@ -119,6 +120,33 @@ def price_of(unit: str, prices: Mapping[str, int]) -> int:
     return prices[unit]
 
 
+class Worst(NamedTuple):
+    """Pico-dollars of a token at the most, in one tier; those of a search too.
+
+    kept: of a prompt that the provider is told to keep. heard, spoken: of a prompt with sound, of a spoken answer.
+    """
+
+    prompt: int
+    output: int
+    kept: int
+    heard: int
+    spoken: int
+    search: int
+
+    @classmethod
+    def of(cls, prices: Mapping[str, int]) -> Worst:
+        """prices: of each of `UNITS`."""
+        prompt, output = prices["prompt"], max(prices["completion"], prices["reasoning"])
+        return cls(
+            prompt,
+            output,
+            kept=max(prompt, prices["cache_write_5m"], prices["cache_write_1h"]),
+            heard=max(prompt, prices["audio_in"]),
+            spoken=max(output, prices["audio_out"]),
+            search=prices["search"],
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Tariff:
     """What the units of one subject cost.
@@ -133,6 +161,7 @@ class Tariff:
     _lowest: Mapping[str, int] = field(init=False, repr=False, compare=False)
     """Of all units, in the lowest tier: nearly always the only one."""
     _is_tiered: bool = field(init=False, repr=False, compare=False)
+    _worst: tuple[tuple[int, Worst], ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         free = not any(any(prices.values()) for _, prices in self.tiers)
@@ -141,6 +170,8 @@ class Tariff:
         object.__setattr__(self, "_complete", complete)
         object.__setattr__(self, "_lowest", complete[0][1])
         object.__setattr__(self, "_is_tiered", len(complete) > 1)
+        worst = tuple((start, Worst.of(prices)) for start, prices in complete)
+        object.__setattr__(self, "_worst", worst)
 
     @classmethod
     def of(cls, rates: Iterable[tuple[str, int, int]]) -> Tariff:
@@ -154,15 +185,15 @@ class Tariff:
         """Pico-dollars per unit of a request with so many prompt tokens: of those units that have a price."""
         return _reached(self.tiers, prompt_tokens)
 
-    def all_prices(self, prompt_tokens: int) -> Mapping[str, int]:
-        """The same for each of `UNITS`: its own price, or that of what stands in for it, or 0."""
-        return _reached(self._complete, prompt_tokens) if self._is_tiered else self._lowest
+    def worst(self, prompt_tokens: int) -> Worst:
+        """The dearest that a token of such a request can be."""
+        return _reached(self._worst, prompt_tokens) if self._is_tiered else self._worst[0][1]
 
     def cost(self, units: Mapping[str, int]) -> int:
         """Nano-dollars of counted units, rounded once."""
         prices = self._lowest
         if self._is_tiered:
-            prices = self.all_prices(sum(units.get(unit, 0) for unit in PROMPT_UNITS))
+            prices = _reached(self._complete, sum(units.get(unit, 0) for unit in PROMPT_UNITS))
         picos = 0
         for unit, count in units.items():
             picos += count * prices.get(unit, 0)
@@ -178,7 +209,7 @@ def _tariff_of(rates: tuple[tuple[str, int, int], ...]) -> Tariff:
     return Tariff(tuple((start, merged := merged | given[start]) for start in sorted(given)))
 
 
-def _reached(tiers: Tiers, prompt_tokens: int) -> Mapping[str, int]:
+def _reached(tiers: Sequence[tuple[int, T]], prompt_tokens: int) -> T:
     found = tiers[0][1]
     for start, prices in tiers[1:]:
         if prompt_tokens >= start:

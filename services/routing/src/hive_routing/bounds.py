@@ -70,19 +70,17 @@ async def bound_of(
 
 def worst_cost(tariff: Tariff, bound: Bound, request: Request) -> int:
     """Nano-dollars at the most: every token at the dearest price that it can have."""
-    prices = tariff.all_prices(bound.prompt)
-    prompt, output = prices["prompt"], max(prices["completion"], prices["reasoning"])
-    kept = max(prompt, prices["cache_write_5m"], prices["cache_write_1h"])
-    if kept > prompt and _says(request, "cache_control"):
-        prompt = kept
-    spoken, heard = max(output, prices["audio_out"]), max(prompt, prices["audio_in"])
-    if (spoken > output or heard > prompt) and (
+    worst = tariff.worst(bound.prompt)
+    prompt, output = worst.prompt, worst.output
+    if worst.kept > prompt and _says(request, "cache_control"):
+        prompt = worst.kept
+    if (worst.spoken > output or worst.heard > prompt) and (
         _says(request, "audio") or (not request.endpoint.fields and _says(request, "video"))
     ):
-        prompt, output = heard, spoken
+        prompt, output = max(prompt, worst.heard), worst.spoken
     picos = bound.prompt * prompt + bound.output * output
     if request.endpoint is RERANK:
-        picos += searches(len(request.values["documents"])) * prices["search"]
+        picos += searches(len(request.values["documents"])) * worst.search
     return rounded(picos)
 
 
