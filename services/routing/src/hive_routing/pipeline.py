@@ -245,7 +245,8 @@ class Pipeline:
         self, request: Request, caller: Caller, bill: Bill, model: Model, deployment: Deployment, number: int
     ) -> _Served:
         """One call to one deployment, up to its whole answer or to the first content of its stream."""
-        await bill.cover(model)
+        if not bill.covers(model):
+            await bill.cover(model)
         work = prepare(request, deployment, bill.output_bound)
         call = ProviderCall(
             operation=work.operation,

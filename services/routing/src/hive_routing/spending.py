@@ -167,10 +167,12 @@ class Bill(msgspec.Struct):
     _open: list[Attempt] = []
     _failed: Attempt | None = None
 
+    def covers(self, model: Model) -> bool:
+        """Whether the hold carries it already."""
+        return model.id == self._model
+
     async def cover(self, model: Model, price: PriceTag | None = None) -> None:
         """Make sure that the hold carries this model too; raises HiveError `budget_exceeded` where it cannot."""
-        if model.id == self._model:
-            return
         spending, terms, payer = self._spending, self._terms, self._payer
         price = price or await spending.price_of(model)
         if not terms.scopes or price.tariff is None or price.tariff.is_free:
