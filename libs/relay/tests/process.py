@@ -20,12 +20,12 @@ import psutil
 
 from hive_relay import Caller, Request, Responder, exchange_of
 from hive_relay.asgi import Receive, Scope, Send
+from hive_relay.principal import Principal
 from hive_rpc.remote import RemoteNetwork
 from hive_runtime.blobs import ObjectBlobs
 from hive_runtime.clock import SystemClock
 from hive_runtime.errors import HiveError, Kind
 from hive_runtime.tasks import Tasks
-from modelhive.common.v1.common_pb2 import Principal
 
 PART = b"x" * 32_768
 

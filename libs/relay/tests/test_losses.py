@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hive_relay import Request
 from hive_relay.losses import fingerprint_of
-from modelhive.common.v1.common_pb2 import Principal
+from hive_relay.principal import Principal
 from modelhive.relay.v1.relay_pb2 import BlobReference
 
 

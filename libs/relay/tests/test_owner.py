@@ -12,6 +12,7 @@ import pytest
 
 from hive_relay import Caller, Request, Responder, exchange_of
 from hive_relay.asgi import Receive, Scope, Send
+from hive_relay.principal import Principal
 from hive_relay.stream_id import tag_of
 from hive_rpc import Network
 from hive_rpc.local import LocalNetwork
@@ -21,7 +22,6 @@ from hive_runtime.clock import SystemClock
 from hive_runtime.errors import HiveError, Kind
 from hive_runtime.tasks import Tasks
 from hive_testing.servers.ports import free_port
-from modelhive.common.v1.common_pb2 import Principal
 
 COUNT = 5
 

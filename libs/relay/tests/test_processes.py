@@ -16,13 +16,13 @@ import pytest
 
 from hive_relay import Call, Caller, Request, frames
 from hive_relay.caller import Patience
+from hive_relay.principal import Principal
 from hive_rpc.remote import RemoteNetwork
 from hive_runtime.clock import SystemClock
 from hive_runtime.errors import HiveError, Kind
 from hive_runtime.tasks import Tasks
 from hive_testing.servers.ports import free_port
 from hive_testing.servers.proxy import TcpProxy
-from modelhive.common.v1.common_pb2 import Principal
 
 PROGRAM = Path(__file__).with_name("process.py")
 MIB = 1024 * 1024

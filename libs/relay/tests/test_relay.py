@@ -17,6 +17,7 @@ from hive_relay import Caller, Request, Responder, exchange_of, frames
 from hive_relay.asgi import App, Receive, Scope, Send
 from hive_relay.call import Call
 from hive_relay.caller import Patience
+from hive_relay.principal import Principal
 from hive_relay.summary import Summary
 from hive_rpc import Network, Server
 from hive_rpc.local import LocalNetwork
@@ -24,7 +25,6 @@ from hive_runtime.blobs import ObjectBlobs
 from hive_runtime.clock import SystemClock
 from hive_runtime.errors import HiveError, Kind
 from hive_runtime.tasks import Tasks
-from modelhive.common.v1.common_pb2 import ModelList, Principal
 from modelhive.relay.v1.relay_pb2 import BlobReference, ExecuteRequest, RequestEnvelope
 
 
@@ -233,7 +233,7 @@ async def test_a_call_carries_the_principal_and_the_headers_of_its_caller(tmp_pa
     async def note(scope: Scope) -> None:
         seen.append((exchange_of(scope).principal, scope["headers"]))
 
-    principal = Principal(tenant_id="t", key_id="k", models=ModelList(ids=["a", "b"]))
+    principal = Principal(tenant_id="t", key_id="k", models=frozenset({"a", "b"}))
     async with rig_of(tmp_path) as rig:
         await rig.instance(answers(b"{}", before=note))
         assert await whole(rig, request(principal=principal, headers=[(b"x-a", b"b")])) == (200, b"{}")

@@ -69,7 +69,7 @@ class Service:
             size, more = size + len(message["body"]), message["more_body"]
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
         exchange = exchange_of(scope)
-        models = list(exchange.principal.models.ids) if exchange.principal.HasField("models") else None
+        models = None if exchange.principal.models is None else list(exchange.principal.models)
         self.seen.append({"path": scope["path"], "headers": headers, "size": size, "models": models})
         await exchange.go()
         exchange.usage = self.usage

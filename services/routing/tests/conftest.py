@@ -18,6 +18,8 @@ import uvloop
 from hive_bus.port import StateChange
 from hive_relay.asgi import SENT
 from hive_relay.exchange import Exchange
+from hive_relay.principal import Principal
+from hive_relay.summary import Summary
 from hive_routing.attempts import Attempt
 from hive_routing.breaker import Breaker
 from hive_routing.caching import Cache, Flights, Local, Port
@@ -48,7 +50,6 @@ from hive_runtime.tasks import Tasks
 from hive_runtime.telemetry import Metrics, Requests
 from hive_sql import Database, open_database
 from hive_testing.simulator import Simulator
-from modelhive.common.v1.common_pb2 import ModelList, Principal, UsageSummary
 from modelhive.control.v1.control_pb2 import ControlChanged, Deployment, Model, Provider, Timeouts
 
 
@@ -196,7 +197,7 @@ class Answer:
     """Body messages: bytes, and whether they are content."""
     complete: bool = False
     error: HiveError | None = None
-    usage: UsageSummary | None = None
+    usage: Summary | None = None
 
     @property
     def body(self) -> bytes:
@@ -379,9 +380,7 @@ class Gateway:
             data = messages.pop(0)
             return {"type": "http.request", "body": data, "more_body": bool(messages)}
 
-        principal = Principal(tenant_id=self.tenant_id, key_id="key_1")
-        if models is not None:
-            principal.models.CopyFrom(ModelList(ids=models))
+        principal = Principal(self.tenant_id, "key_1", None if models is None else frozenset(models))
         exchange = Exchange(
             request_id="req_1",
             attempt=1,

@@ -15,8 +15,8 @@ from typing import Any, cast
 
 import msgspec
 
+from hive_relay.principal import Principal
 from hive_relay.summary import Summary
-from modelhive.common.v1.common_pb2 import Principal
 
 
 class Exchange(msgspec.Struct, eq=False):

@@ -7,15 +7,15 @@ import asyncio
 import msgspec
 
 from hive_relay.frames import HeaderPairs, header_pairs
+from hive_relay.principal import Principal
 from hive_runtime.clock import Clock
-from modelhive.common.v1.common_pb2 import Principal
 from modelhive.relay.v1.relay_pb2 import BlobReference, RequestEnvelope
 
 
 class Request(msgspec.Struct, eq=False):
     """An HTTP request for a service.
 
-    path: percent-encoded, without the query. seconds: until the deadline. principal: nobody changes it.
+    path: percent-encoded, without the query. seconds: until the deadline.
     queued: through the bus (work), or directly (reads, deletes). owner: the tag of the one instance that can answer
     (`stream_id.tag_of`); empty: any can.
 
@@ -52,7 +52,7 @@ def envelope_of(request: Request, clock: Clock) -> RequestEnvelope:
     envelope.method = request.method
     envelope.path = request.path
     envelope.query = request.query
-    envelope.principal.CopyFrom(request.principal)
+    envelope.principal.CopyFrom(request.principal.message())
     envelope.deadline_unix_ms = int((clock.now() + left) * 1000)
     envelope.traceparent = request.traceparent
     for name, value in request.headers:
@@ -71,7 +71,7 @@ def request_of(envelope: RequestEnvelope, clock: Clock) -> Request:
         service=envelope.service,
         method=envelope.method,
         path=envelope.path,
-        principal=envelope.principal,
+        principal=Principal.of(envelope.principal),
         seconds=left,
         query=envelope.query,
         headers=header_pairs(envelope.headers),

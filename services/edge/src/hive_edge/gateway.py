@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from contextlib import AbstractContextManager
-from functools import lru_cache
 from urllib.parse import parse_qs
 
 from hive_edge import routes
@@ -30,7 +29,6 @@ from hive_runtime.dialects import Dialect
 from hive_runtime.errors import HiveError, Kind
 from hive_runtime.tags import tags_of
 from hive_runtime.telemetry import Requests
-from modelhive.common.v1.common_pb2 import ModelList, Principal
 from modelhive.events.v1.usage_pb2 import RequestLogged
 from modelhive.relay.v1.relay_pb2 import BlobReference
 
@@ -176,7 +174,7 @@ class Gateway:
             visit.tags = head.tags
             holder = self._keys.authenticate(head.credential or _query_key(scope, route))
             visit.holder = holder
-            with await self._limiter.enter(holder.key_id, holder.limits, head.length) as entry:
+            with await self._limiter.enter(holder.principal.key_id, holder.limits, head.length) as entry:
                 answer.standing = entry.standing
                 try:
                     await self._exchange(visit, receive, route, head, holder, entry)
@@ -252,8 +250,8 @@ class Gateway:
         line = RequestLogged()
         line.request_id = answer.request_id
         if holder is not None:
-            line.tenant_id = holder.tenant_id
-            line.key_id = holder.key_id
+            line.tenant_id = holder.principal.tenant_id
+            line.key_id = holder.principal.key_id
         line.method = visit.scope["method"]
         line.path = visit.path[:MAX_PATH]
         line.status = status
@@ -282,7 +280,7 @@ def _request(visit: Visit, route: Route, head: Head, holder: Holder, body: bytes
         query=scope["query_string"].decode("latin-1"),
         headers=head.forwarded,
         body=body,
-        principal=principal_of(holder),
+        principal=holder.principal,
         seconds=route.seconds,
         queued=route.queued and method == "POST",
         traceparent=visit.span.traceparent or head.traceparent,
@@ -299,13 +297,6 @@ def _owner(scope: Scope, route: Route, told: str) -> str:
         return ""
     position = Position.parse(told)
     return "" if position is None else position.stream.owner
-
-
-@lru_cache(maxsize=4096)
-def principal_of(holder: Holder) -> Principal:
-    """As services see a caller; made once for each holder, so nobody may change it."""
-    models = None if holder.models is None else ModelList(ids=holder.models)
-    return Principal(tenant_id=holder.tenant_id, key_id=holder.key_id, models=models)
 
 
 def _query_key(scope: Scope, route: Route) -> str | None:

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 
 from hive_edge.limits import Limits
+from hive_relay.principal import Principal
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError, Kind
 
@@ -34,11 +35,12 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Holder:
-    """What a valid key stands for: the tenant's and the key's models intersected. Another one after each change."""
+    """What a valid key stands for; another one after each change.
 
-    tenant_id: str
-    key_id: str
-    models: tuple[str, ...] | None
+    principal: as services see the caller, the tenant's and the key's models intersected.
+    """
+
+    principal: Principal
     expires_at: float | None
     limits: Limits
 
@@ -99,9 +101,8 @@ class Keys:
         if tenant is None or tenant.disabled:
             self._holders.pop(key.sha256, None)
             return
-        models = _both(tenant.models, key.models)
-        listed = None if models is None else tuple(sorted(models))
-        self._holders[key.sha256] = Holder(key.tenant_id, key.id, listed, key.expires_at, key.limits)
+        principal = Principal(key.tenant_id, key.id, _both(tenant.models, key.models))
+        self._holders[key.sha256] = Holder(principal, key.expires_at, key.limits)
 
 
 def _both(one: Models, other: Models) -> Models:

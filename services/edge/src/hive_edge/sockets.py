@@ -13,7 +13,7 @@ from typing import Any
 
 import grpc.aio
 
-from hive_edge.gateway import MAX_PATH, Head, principal_of
+from hive_edge.gateway import MAX_PATH, Head
 from hive_edge.keys import Holder, Keys
 from hive_edge.limits import Entry, Limiter
 from hive_edge.request_ids import new_request_id
@@ -129,8 +129,8 @@ class Sockets:
         session.tags = head.tags
         credential = head.credential or _key_among(scope["subprotocols"])
         holder = await self._authenticate(credential)
-        session.tenant_id, session.key_id = holder.tenant_id, holder.key_id
-        with await self._limiter.enter(holder.key_id, holder.limits, 0) as entry:
+        session.tenant_id, session.key_id = holder.principal.tenant_id, holder.principal.key_id
+        with await self._limiter.enter(holder.principal.key_id, holder.limits, 0) as entry:
             if (standing := entry.standing.requests) is not None:
                 session.headers.append((b"x-ratelimit-limit-requests", b"%d" % standing.limit))
                 session.headers.append((b"x-ratelimit-remaining-requests", b"%d" % standing.remaining))
@@ -294,7 +294,7 @@ def _opening(
 ) -> Open:
     return Open(
         request_id=session.request_id,
-        principal=principal_of(holder),
+        principal=holder.principal.message(),
         query=scope["query_string"].decode("latin-1"),
         headers=[
             Header(name=name.decode("latin-1"), value=value.decode("latin-1"))

@@ -25,7 +25,6 @@ from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError, Kind
 from hive_runtime.tags import tags_of
 from hive_runtime.telemetry import Requests
-from modelhive.common.v1.common_pb2 import Principal
 
 _PASSED_HEADERS = {
     b"openai-beta": "openai-beta",
@@ -121,7 +120,7 @@ def _caller(exchange: Exchange, scope: Scope) -> Caller:
         exchange.request_id,
         exchange.attempt,
         Payer(principal.tenant_id, principal.key_id),
-        allowed_models(principal),
+        principal.models,
         exchange.deadline,
         exchange.go,
     )
@@ -140,11 +139,6 @@ def _span(endpoint: Endpoint, exchange: Exchange) -> AbstractContextManager[trac
     }
     parent = tracing.parent(exchange.traceparent)
     return tracing.span(f"process {endpoint.path}", tracing.Role.CONSUMER, parent, attributes)
-
-
-def allowed_models(principal: Principal) -> frozenset[str] | None:
-    """The names that the caller may ask; None: all."""
-    return frozenset(principal.models.ids) if principal.HasField("models") else None
 
 
 async def read_body(receive: Receive) -> bytes:

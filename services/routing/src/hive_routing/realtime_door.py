@@ -10,7 +10,7 @@ import grpc.aio
 from starlette.applications import Starlette
 
 from hive_host import Host
-from hive_routing.http import allowed_models
+from hive_relay.principal import Principal
 from hive_routing.realtime.client_secrets import ClientSecrets
 from hive_routing.realtime.opening import Opened as Ready
 from hive_routing.realtime.opening import Opener, Wish
@@ -106,11 +106,11 @@ class RealtimeDoor(RealtimeServicer):
 
     def _wish(self, opening: pb.Open) -> Wish:
         headers = {each.name: each.value for each in opening.headers}
-        principal = opening.principal
+        principal = Principal.of(opening.principal)
         return Wish(
             request_id=opening.request_id,
             payer=Payer(principal.tenant_id, principal.key_id, tags_of(headers.get("x-hive-tags", ""))),
-            allowed=allowed_models(principal),
+            allowed=principal.models,
             query=opening.query,
             headers={name: headers[name] for name in _PASSED if name in headers},
             guard=headers.get("x-hive-guard"),

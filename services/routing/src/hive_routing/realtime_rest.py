@@ -11,7 +11,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hive_relay.exchange import exchange_of
-from hive_routing.http import allowed_models
 from hive_routing.realtime.client_secrets import ClientSecrets, Grant, read_wish
 from hive_routing.realtime.opening import Opener
 from hive_routing.rest import Endpoint, add_endpoint
@@ -26,7 +25,7 @@ def add_realtime(app: Starlette, opener: Opener, client_secrets: ClientSecrets, 
         """The secret, when it ends, and the session as it will be."""
         principal = exchange_of(request.scope).principal
         model, seconds, session = read_wish(await request.body(), flat=flat)
-        opener.find(model, allowed_models(principal))
+        opener.find(model, principal.models)
         expires_at = int(clock.now()) + seconds
         settings = msgspec.json.encode(session)
         value = client_secrets.made(Grant(principal.tenant_id, principal.key_id, model, expires_at, settings))

@@ -20,7 +20,6 @@ from starlette.routing import Route
 from hive_relay.exchange import exchange_of
 from hive_routing.catalogue import Catalogue
 from hive_routing.dialects.registry import BY_NAME
-from hive_routing.http import allowed_models
 from hive_routing.models import google_model, model_list, model_object
 from hive_routing.request import model_name, parse_object
 from hive_routing.token_counter import count_prompt, count_tokens
@@ -96,7 +95,7 @@ def _model(request: Request) -> str:
 
 
 def _allowed(request: Request) -> frozenset[str] | None:
-    return allowed_models(exchange_of(request.scope).principal)
+    return exchange_of(request.scope).principal.models
 
 
 def _json(content: Any) -> Response:

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from hive_relay.exchange import Exchange, exchange_of
+from hive_relay.principal import Principal
+from hive_relay.summary import Summary
 from hive_routing.resuming import Resuming
 from hive_runtime.clock import SystemClock
 from hive_runtime.errors import HiveError
 from hive_runtime.tasks import Tasks
-from modelhive.common.v1.common_pb2 import Principal, UsageSummary
 
 PATH = "/v1/chat/completions"
 EVENT_STREAM = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"x-hive-guard", b"none")]
@@ -81,7 +82,7 @@ class Script:
             self.cancelled = True
             raise
         finally:
-            exchange.usage = UsageSummary(model="m")
+            exchange.usage = Summary(model="m")
 
 
 @dataclass
@@ -94,7 +95,7 @@ class Heard:
     complete: bool = False
     takes: bool = True
     error: BaseException | None = None
-    usage: UsageSummary | None = None
+    usage: Summary | None = None
 
     async def send(self, message: Any) -> None:
         if message["type"] == "http.response.start":
