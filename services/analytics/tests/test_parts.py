@@ -143,16 +143,19 @@ class SlowTime:
 
 
 class CountingStore:
-    """Counts its rounds. trouble: what the next one raises."""
+    """Counts its rounds. trouble: what the next one raises. may: a round goes on while it is set."""
 
     def __init__(self) -> None:
         self.rounds = 0
         self.trouble: HiveError | None = None
+        self.may = asyncio.Event()
+        self.may.set()
 
     async def refresh(self, hours: int) -> int:
         trouble, self.trouble = self.trouble, None
         if trouble is not None:
             raise trouble
+        await self.may.wait()
         self.rounds += 1
         return 0
 
@@ -190,6 +193,26 @@ async def test_few_rows_wait_for_a_question_that_would_find_them_too_old() -> No
         await asyncio.gather(rolled.fresh(), rolled.fresh())
         assert store.rounds == 1
         await rolled.fresh()
+        waiting.add(1)
+        await rolled.fresh()
+        assert store.rounds == 1
+
+
+@pytest.mark.parametrize("by_run", [True, False])
+async def test_a_question_that_comes_while_old_rows_are_rolled_up_waits_for_them_too(by_run: bool) -> None:
+    async with rolling(15) as (clock, waiting, store, rolled):
+        waiting.add(1)
+        await turns()
+        clock.time += 15
+        store.may.clear()
+        first = asyncio.create_task(rolled.fresh() if by_run else rolled.catch_up())
+        await turns()
+        second = asyncio.create_task(rolled.fresh())
+        await turns()
+        assert not second.done()
+        store.may.set()
+        await asyncio.gather(first, second)
+        assert store.rounds == 1
         waiting.add(1)
         await rolled.fresh()
         assert store.rounds == 1

@@ -71,8 +71,10 @@ class Rollups:
         self._pause = seconds
         self._lazily = lazily
         self._asked = asyncio.Event()
+        self._rolling: float | None = None
+        """When the first of the rows came that a round is at, in monotonic seconds."""
         self._ended = asyncio.Event()
-        """Of the next round that `run` makes."""
+        """Of the round that runs, or the next one."""
         self._turn = asyncio.Lock()
 
     async def run(self) -> None:
@@ -89,13 +91,16 @@ class Rollups:
                 await self.catch_up()
             except HiveError as error:
                 log.warning("rollups are late", error=error.message)
-            ended, self._ended = self._ended, asyncio.Event()
-            ended.set()
 
     async def fresh(self) -> None:
-        """Returns when no row has waited longer for its rollups than from one round to the next."""
-        if self._lazily and self._waiting.some.is_set() and self._age() >= self._pause:
+        """Returns when no row has waited longer for its rollups than from one round to the next.
+
+        Where questions come together, the first of them has the round made, and all wait for its end.
+        """
+        asks = self._waiting.some.is_set() and self._age(self._waiting.since) >= self._pause
+        if asks:
             self._asked.set()
+        if self._lazily and (asks or (self._rolling is not None and self._age(self._rolling) >= self._pause)):
             with suppress(TimeoutError):
                 async with asyncio.timeout(PATIENCE_SECONDS):
                     await self._ended.wait()
@@ -105,8 +110,10 @@ class Rollups:
         async with self._turn:
             waiting, began = self._waiting, self._clock.monotonic()
             if not waiting.some.is_set():
+                self._end()
                 return
             rows, since = waiting.rows, waiting.since
+            self._rolling = since
             waiting.clear()
             try:
                 while await self._store.refresh(HOURS_AT_ONCE):
@@ -117,12 +124,18 @@ class Rollups:
             finally:
                 took = self._clock.monotonic() - began
                 self._pause = max(self._seconds, took * LONGEST_SHARE)
+                self._rolling = None
+                self._end()
+
+    def _end(self) -> None:
+        ended, self._ended = self._ended, asyncio.Event()
+        ended.set()
 
     def _is_due(self) -> bool:
         waiting = self._waiting
         if self._asked.is_set() or not waiting.some.is_set():
             return True
-        return waiting.rows >= MANY_ROWS or self._age() >= max(LATEST_SECONDS, self._pause)
+        return waiting.rows >= MANY_ROWS or self._age(waiting.since) >= max(LATEST_SECONDS, self._pause)
 
-    def _age(self) -> float:
-        return self._clock.monotonic() - self._waiting.since
+    def _age(self, since: float) -> float:
+        return self._clock.monotonic() - since
