@@ -130,3 +130,6 @@ async def test_the_thread_outlives_who_gave_up_and_what_raises(tmp_path: Path) -
     await room.close()
     assert order == [1, 2]
     assert not [each for each in threading.enumerate() if each.name == "billing-writer"]
+    with pytest.raises(RuntimeError, match="closed"):
+        async with asyncio.timeout(5):  # else nobody would ever answer
+            await room.read(lambda connection: order.append(3))

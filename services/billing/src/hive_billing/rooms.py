@@ -136,10 +136,16 @@ class _Thread:
     def __init__(self, name: str) -> None:
         self._name = name
         self._thread: Thread | None = None
+        self._closed = False
         self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
 
     def run(self, work: Callable[[], T]) -> Awaitable[T]:
-        """What the work returns or raises. It is done even where nobody waits for it any more."""
+        """What the work returns or raises. It is done even where nobody waits for it any more.
+
+        RuntimeError where the thread was closed: nobody would do it.
+        """
+        if self._closed:
+            raise RuntimeError(f"{self._name} is closed")
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
 
@@ -162,6 +168,7 @@ class _Thread:
 
     def close(self) -> None:
         """Returns when all of the work is done."""
+        self._closed = True
         self._work.put(None)
         if self._thread is not None:
             self._thread.join()
