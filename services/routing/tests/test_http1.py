@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from hive_routing.providers.http1 import Client, Response
+from hive_routing.providers.http1.connection import Connection
 from hive_routing.providers.http1.response import MAX_BUFFERED_BYTES, MAX_INFLATED_BYTES
 from hive_routing.providers.port import Timeouts
 from hive_runtime.errors import HiveError, Kind
@@ -754,3 +755,51 @@ async def test_headers_behind_an_interim_answer_are_those_of_the_answer() -> Non
         assert response.headers == {"content-type": "text/event-stream", "content-length": "4"}
         with pytest.raises(HiveError, match="in the middle"):
             await read(response)
+
+
+@pytest.mark.parametrize("how", ["fails", "left", "left before the head"])
+async def test_a_reader_that_ends_with_its_answer_leaves_the_connection_to_the_next_call(how: str) -> None:
+    """By then the connection is kept, and may be another call's already."""
+    heard, go_on = asyncio.Event(), asyncio.Event()
+
+    async def handler(peer: Peer) -> None:
+        await peer.request()
+        if how != "left before the head":
+            await peer.say(CHUNKED + part(b"0"))
+            await heard.wait()
+        await go_on.wait()
+        await peer.say(part(b"1") + b"0\r\n\r\n" if how != "left before the head" else OK)
+        await peer.request()
+        await peer.say(OK)
+
+    def take(data: bytes) -> bool:
+        heard.set()
+        if data == b"1" and how == "fails":
+            raise HiveError(Kind.INTERNAL, "It cannot be taken.")
+        return True
+
+    async def run() -> None:
+        response = await client.send(REQUEST, b"{}", PATIENT)
+        await response.pass_on(take)
+
+    async with serving(handler) as server, asyncio.timeout(5):
+        client = Client("sim", "127.0.0.1", server.port)
+        kept = client.put_back
+
+        def put_back(connection: Connection) -> None:
+            kept(connection)
+            if how != "fails":
+                reading.cancel()
+
+        client.put_back = put_back  # type: ignore[method-assign]
+        reading = asyncio.ensure_future(run())
+        await asked(server)
+        if how != "left before the head":
+            await heard.wait()
+        go_on.set()
+        with pytest.raises(HiveError if how == "fails" else asyncio.CancelledError):
+            await reading
+        client.put_back = kept  # type: ignore[method-assign]
+        assert await call(client) == b"ok"
+        assert len(server.peers) == 1
+        client.close()

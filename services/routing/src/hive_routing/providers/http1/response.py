@@ -75,7 +75,7 @@ class Response:
                     raise self.error
                 await self._change()
         except BaseException:
-            self._socket.abort()
+            self._give_up()
             raise
 
     @property
@@ -112,15 +112,19 @@ class Response:
 
     async def aclose(self) -> None:
         """Close the socket unless the answer has ended already."""
-        if not self.has_ended:
-            self._socket.abort()
+        self._give_up()
 
     async def _until_change(self) -> None:
         try:
             await self._change()
         except BaseException:
-            self._socket.abort()
+            self._give_up()
             raise
+
+    def _give_up(self) -> None:
+        """Behind an answer that has ended the socket may be another one's already."""
+        if not self.has_ended:
+            self._socket.abort()
 
     def _taken_out(self) -> bytes:
         """All that is here."""
