@@ -208,7 +208,7 @@ class Connection(HttpToolsProtocol):
         self._forsake()
         self.transport.abort()
 
-    # The cycle's calls (`protocol.Wire`)
+    # The cycle's calls (`cycle.Wire`)
 
     def read_on(self, cycle: Cycle) -> None:
         if cycle is self.newest:
