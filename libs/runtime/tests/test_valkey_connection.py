@@ -86,6 +86,7 @@ def test_a_command_is_made_of_bytes_and_text() -> None:
 
 async def test_an_answer_that_comes_too_late_is_nobody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "SILENT_SECONDS", BOUND)
+    monkeypatch.setattr(connection, "LATE_SECONDS", BOUND)
     late = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -131,6 +132,7 @@ async def test_an_answer_that_takes_long_to_come_does_not_end_the_connection(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(connection, "SILENT_SECONDS", 0.5)
+    monkeypatch.setattr(connection, "LATE_SECONDS", BOUND)
     connections = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -153,6 +155,30 @@ async def test_an_answer_that_takes_long_to_come_does_not_end_the_connection(
             await client.get("large")
         assert await get(client, "key") is None
         assert connections == 1
+        await client.close()
+
+
+async def test_an_answer_that_never_ends_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "LATE_SECONDS", 0.2)
+    number = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal number
+        number += 1
+        is_first = number == 1
+        await heard(reader)
+        writer.write(b"+OK\r\n")
+        while await heard(reader):
+            writer.write(b"$1000000\r\n" if is_first else b"$-1\r\n")
+            while is_first:
+                await asyncio.sleep(0.01)
+                writer.write(b"x")
+                await writer.drain()
+
+    async with served(serve) as url:
+        client = NetworkValkey(url, SystemClock(), call_seconds=0.1)
+        assert await get(client, "key") is None
+        assert number >= 2
         await client.close()
 
 

@@ -14,6 +14,8 @@ from hive_runtime.valkey.resp import Malformed, Refusal, Replies, command
 MOST_UNDER_WAY = 10_000
 SILENT_SECONDS = 0.25
 """How long nothing may come while a reply is overdue until the connection is believed to be dead."""
+LATE_SECONDS = 2.0
+"""How long a reply may be overdue at most: what waits behind it is better asked anew."""
 
 
 class Connection(asyncio.Protocol):
@@ -79,7 +81,8 @@ class Connection(asyncio.Protocol):
         """Fail what is overdue, and tell when the next call is."""
         if not self._under_way:
             return NEVER
-        dead = max(self._under_way[0][1], self._heard) + SILENT_SECONDS
+        oldest = self._under_way[0][1]
+        dead = min(max(oldest, self._heard) + SILENT_SECONDS, oldest + LATE_SECONDS)
         if dead <= now:
             self.abort()
             return NEVER
