@@ -97,13 +97,15 @@ class Rollups:
 
         Where questions come together, the first of them has the round made, and all wait for its end.
         """
-        asks = self._waiting.some.is_set() and self._age(self._waiting.since) >= self._pause
-        if asks:
+        if not self._lazily:
+            return
+        if self._waiting.some.is_set() and self._is_old(self._waiting.since):
             self._asked.set()
-        if self._lazily and (asks or (self._rolling is not None and self._age(self._rolling) >= self._pause)):
-            with suppress(TimeoutError):
-                async with asyncio.timeout(PATIENCE_SECONDS):
-                    await self._ended.wait()
+        elif self._rolling is None or not self._is_old(self._rolling):
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await self._ended.wait()
 
     async def catch_up(self) -> None:
         """Returns when all rows that were there before are rolled up. Raises HiveError."""
@@ -136,6 +138,10 @@ class Rollups:
         if self._asked.is_set() or not waiting.some.is_set():
             return True
         return waiting.rows >= MANY_ROWS or self._age(waiting.since) >= max(LATEST_SECONDS, self._pause)
+
+    def _is_old(self, since: float) -> bool:
+        """Whether rows have waited from one round to the next that came then."""
+        return self._age(since) >= self._pause
 
     def _age(self, since: float) -> float:
         return self._clock.monotonic() - since
