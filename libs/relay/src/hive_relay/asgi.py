@@ -62,12 +62,15 @@ class AnswerCut(Exception):
     """The answer broke off and its form has no way to say so: the connection has to be cut instead."""
 
 
+_ASGI = {"version": "3.0", "spec_version": "2.4"}
+
+
 def scope_of(request: Request, exchange: Exchange) -> Scope:
     """The HTTP scope that the service's app gets; `scope["hive"]` is the exchange."""
     path = request.path
     return {
         "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "asgi": _ASGI,
         "http_version": "1.1",
         "method": request.method,
         "scheme": "http",

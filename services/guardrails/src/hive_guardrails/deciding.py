@@ -11,7 +11,7 @@ import msgspec
 
 from hive_guardrails.checks.port import Finding
 from hive_guardrails.policies import Action, Decided, Guard, Line
-from hive_runtime.guarding import Found, Origin, Text, Verdict
+from hive_runtime.guarding import BLOCKED, Found, Origin, Text, Verdict
 
 VERDICTS = {
     Action.OBSERVE: Verdict.FLAGGED,
@@ -94,7 +94,7 @@ def decide(
         outcome = _read(line, unread, said, monotonic, began)
     else:
         outcome = Outcome(line.allowed, said, [0.0] * len(line.guards), {})
-    is_blocked = outcome.decision.verdict is Verdict.BLOCKED
+    is_blocked = outcome.decision.verdict is BLOCKED
     for each in unread:
         memory.keep(each.digest, each.found if is_blocked or any(each.found.values()) else CLEAN)
     if more and not is_blocked:

@@ -19,7 +19,7 @@ from hive_rpc.errors import UNEXPECTED, failure_of, status_of
 from hive_runtime import tracing
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError, Kind
-from hive_runtime.guarding import Asker, Decider, Question, Stage, Text
+from hive_runtime.guarding import OUTPUT, Asker, Decider, Question, Stage, Text
 from hive_runtime.telemetry import Requests
 from modelhive.events.v1.guard_pb2 import GuardDecided, GuardStage
 from modelhive.guardrails.v1 import guard_pb2 as pb
@@ -51,7 +51,7 @@ class GuardDoor(GuardServicer, Decider):
         asker, texts = question.asker, question.texts
         try:
             plan = self._policies.plan(asker.tenant_id, asker.key_id, asker.wanted)
-            line = plan.output if question.stage is Stage.OUTPUT else plan.input
+            line = plan.output if question.stage is OUTPUT else plan.input
             if sum(map(len, map(_words_of, texts))) > INLINE_CHARS:
                 return self._watched(question, span, began, self._decided_in_thread(question, line))
             outcome = decide(line, texts, self._monotonic, self._memory, more=question.more)

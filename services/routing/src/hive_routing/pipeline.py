@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from hive_routing.again import Again, kept_headers
 from hive_routing.answers import Headers, PlainAnswer, Send, StreamAnswer, refusal, send_whole
-from hive_routing.attempts import Attempt, CacheStatus, Outcome
+from hive_routing.attempts import ANSWERED, Attempt, CacheStatus, Outcome
 from hive_routing.caching import Entry, Following, Leading
 from hive_routing.caching.hive import Asked, HiveCache, Keeping
 from hive_routing.catalogue import Catalogue, Deployment, Model
@@ -288,9 +288,9 @@ class Pipeline:
                 body = await guarded.check_answer(body)
             except BaseException as error:  # what the provider charges is paid all the same
                 label = error.kind.label if isinstance(error, HiveError) else ""
-                await self._settle(served, Outcome.ANSWERED, visit, bill, label)
+                await self._settle(served, ANSWERED, visit, bill, label)
                 raise
-        usage = await self._settle(served, Outcome.ANSWERED, visit, bill)
+        usage = await self._settle(served, ANSWERED, visit, bill)
         cost = bill.cost or 0
         restored = guarded.restored(body)
         if keeping is not None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from hive_routing.attempts import Attempt, Handling, Outcome, UsageLog
+from hive_routing.attempts import ANSWERED, Attempt, Handling, Outcome, UsageLog
 from hive_routing.bounds import Bound, bound_of, worst_cost
 from hive_routing.catalogue import Deployment, Model
 from hive_routing.holds import Hold, Purse, Terms
@@ -319,7 +319,7 @@ class Bill(msgspec.Struct):
         if self._failed is not None:
             self._end_failed()
         self.cost, self.usage = cost, usage
-        if outcome is Outcome.ANSWERED and not self.is_copy:
+        if outcome is ANSWERED and not self.is_copy:
             self._spending.likely.note(self._payer.key_id, attempt.model, usage)
         self._stop(attempt)
         self._spending.log.close(attempt)

@@ -71,6 +71,6 @@ class Visit(msgspec.Struct):
     def own_headers(self) -> Headers:
         """What the gateway itself did."""
         headers = [(b"x-hive-guard", self.guarded.header)]
-        if (status := self.caller.handling.cache) is not CacheStatus.NONE:
+        if status := self.caller.handling.cache:
             headers.append(_CACHE_HEADERS[status])
         return headers

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 
 from hive_routing.guarding.holding import Channel, HeldEvents, Texts
-from hive_routing.guarding.port import Asker, Decision, Guards, Origin, Text, Verdict
+from hive_routing.guarding.port import BLOCKED, Asker, Decision, Guards, Origin, Text, Verdict
 from hive_routing.guarding.redaction import Redaction
 from hive_runtime.errors import HiveError, Kind
 
@@ -67,7 +67,7 @@ class OutputGate:
         decision = await self._guards.on_output(self._asker, texts, more=more)
         require_policy(decision, self._policy)
         self.verdict = max(self.verdict, decision.verdict)
-        if decision.verdict is Verdict.BLOCKED:
+        if decision.verdict is BLOCKED:
             raise blocked(decision, "answer")
         for found in decision.found:
             start = starts[found.text]

@@ -21,7 +21,7 @@ from hive_routing.guarding.gates import (
     require_policy,
 )
 from hive_routing.guarding.holding import Texts, forget_logprobs
-from hive_routing.guarding.port import Asker, Decision, Guards, Verdict
+from hive_routing.guarding.port import BLOCKED, Asker, Decision, Guards, Verdict
 from hive_routing.guarding.redaction import Redaction, Span
 from hive_routing.guarding.texts import answer_texts, request_texts
 from hive_routing.request import Request
@@ -49,7 +49,7 @@ class Guarded(msgspec.Struct):
 
     def refuse_blocked(self) -> None:
         """Raises HiveError `blocked` where a guard refused the request."""
-        if self._decision.verdict is Verdict.BLOCKED:
+        if self._decision.verdict is BLOCKED:
             raise blocked(self._decision, "request")
 
     @property
@@ -100,7 +100,7 @@ class Guarded(msgspec.Struct):
         decision = await self._port.on_output(self._asker, document.slots, more=False)
         require_policy(decision, self.policy)
         self.verdict = max(self.verdict, decision.verdict)
-        if decision.verdict is Verdict.BLOCKED:
+        if decision.verdict is BLOCKED:
             raise blocked(decision, "answer")
         if not decision.found:
             return body
@@ -144,7 +144,7 @@ async def guard(port: Guards, request: Request, asker: Asker) -> Guarded:
     guarded = Guarded(
         list(decision.ran), decision.verdict, decision.policy, port, asker, decision, request.endpoint
     )
-    if decision.found and decision.verdict is not Verdict.BLOCKED:
+    if decision.found and decision.verdict is not BLOCKED:
         spans = [Span(each.text, each.start, each.end, each.category) for each in decision.found]
         sources = {number for number, slot in enumerate(slots) if slot.is_json}
         guarded.redaction = Redaction()

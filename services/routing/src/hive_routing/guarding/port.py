@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from hive_runtime.guarding import Asker, Decision, Found, Origin, Text, Verdict
+from hive_runtime.guarding import BLOCKED, Asker, Decision, Found, Origin, Text, Verdict
 
-__all__ = ["Asker", "Decision", "Found", "Guards", "Origin", "Text", "Verdict"]
+__all__ = ["BLOCKED", "Asker", "Decision", "Found", "Guards", "Origin", "Text", "Verdict"]
 
 
 class Guards(Protocol):
