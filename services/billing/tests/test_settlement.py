@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from itertools import permutations
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from hive_billing.accounts import Caps
+from hive_billing.bookkeeper import Bookkeeper
 from hive_billing.books import Posted
 from hive_billing.holders import Kept
 from hive_billing.ledger import PostingKind
+from hive_billing.loading import Found
+from hive_billing.rerate import Repricing
 
 DOLLAR = 1_000_000_000
 DAY = 86_400
@@ -291,6 +294,26 @@ async def test_what_is_remembered_of_the_ledger_is_never_too_little(
     assert await house.balance("wallet:t") == ALL - 3 * len(ids)
     assert await house.balance("revenue") == 10 * len(ids)
     assert house.conflicts == []
+
+
+async def test_of_a_batch_a_job_looks_at_its_own_requests_alone(house: Any) -> None:
+    day, other = "cap:key/k:day:2026-11-25", "cap:tenant/t:week:2026-11-23"
+    mine = house.usage(7, request_id="req_1", scopes=("wallet:t", day))
+    await house.settle(mine, house.usage(7, request_id="req_2", scopes=("wallet:t", other)))
+    found = Found()
+    for posting in house.posted:
+        found.requests.setdefault(posting.request_id, []).append(posting)
+    asked: list[Any] = []
+
+    class Writer:
+        async def ask(self, decide: Any, **needs: Any) -> None:
+            asked.append(needs["scopes"](found))
+
+    bookkeeper = Bookkeeper(cast(Any, Writer()), house.accounts, house.lender.recall)
+    await bookkeeper.settle([house.usage(3, request_id="req_1", attempt=2)])
+    first = next(each for each in house.posted if each.request_id == "req_1")
+    await bookkeeper.reprice([Repricing(first, 1, 0, "rerate:1", 2)])
+    assert asked == [{"wallet:t", day}, {"wallet:t", day}]
 
 
 def test_a_request_without_postings_is_not_looked_for() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
@@ -62,17 +62,18 @@ class Bookkeeper:
         """Post each attempt once; returns when all of them are written."""
 
         named = set(chain.from_iterable([usage.scopes for usage in usages]))
+        requests = {usage.request_id for usage in usages}
 
         def scopes(found: Found) -> Collection[str]:
-            return named | _scopes_of(found)
+            return named | _scopes_of(found, requests)
 
         def decide(books: Books, found: Found) -> None:
             books.require(scopes(found))
-            requests = found.requests
+            known_of = found.requests
             for usage in usages:
-                known = requests.get(usage.request_id)
+                known = known_of.get(usage.request_id)
                 if known is None:
-                    known = requests[usage.request_id] = []
+                    known = known_of[usage.request_id] = []
                 settle(books, usage, known)
 
         ids = [usage.request_id for usage in usages if usage.cost or usage.provider_cost]
@@ -81,8 +82,11 @@ class Bookkeeper:
     async def reprice(self, repricings: Sequence[Repricing]) -> Sequence[Posting | None]:
         """Post corrections; None for each whose cause stands in the ledger already, or that changes nothing."""
 
+        requests = [each.posting.request_id for each in repricings]
+
         def scopes(found: Found) -> Collection[str]:
-            return {scope for each in repricings for scope in each.posting.scopes} | _scopes_of(found)
+            named = {scope for each in repricings for scope in each.posting.scopes}
+            return named | _scopes_of(found, requests)
 
         def decide(books: Books, found: Found) -> list[Posting | None]:
             books.require(scopes(found))
@@ -106,7 +110,7 @@ class Bookkeeper:
 
         return await self.writer.ask(
             decide,
-            requests=[each.posting.request_id for each in repricings],
+            requests=requests,
             causes=[each.cause for each in repricings],
             scopes=scopes,
             durable=True,
@@ -183,8 +187,10 @@ class Bookkeeper:
         return await self.writer.ask(decide)
 
 
-def _scopes_of(found: Found) -> set[str]:
-    return {scope for known in found.requests.values() for posting in known for scope in posting.scopes}
+def _scopes_of(found: Found, requests: Iterable[str]) -> set[str]:
+    """Of what is posted of these requests: a batch may have found those of many other jobs."""
+    known = found.requests
+    return {scope for id in requests for posting in known.get(id, ()) for scope in posting.scopes}
 
 
 def _leased(books: Books, scope: str) -> int:
