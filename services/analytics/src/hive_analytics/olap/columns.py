@@ -14,12 +14,19 @@ from modelhive.events.v1.guard_pb2 import GuardDecided, GuardStage, GuardVerdict
 from modelhive.events.v1.ledger_pb2 import LedgerPosted, PostingKind
 from modelhive.events.v1.usage_pb2 import CacheStatus, Outcome, RequestLogged, UsageRecorded
 
-_MESSAGES: Mapping[str, type[Message]] = {
+MESSAGES: Mapping[str, type[Message]] = {
     "usage": UsageRecorded,
     "ledger": LedgerPosted,
     "guard": GuardDecided,
     "requests": RequestLogged,
 }
+MOMENTS: Mapping[str, str] = {
+    "usage": "started_unix_ms",
+    "ledger": "occurred_unix_ms",
+    "guard": "decided_unix_ms",
+    "requests": "started_unix_ms",
+}
+"""The field by which an event belongs to an hour."""
 
 
 class _Labels(dict[int, str]):
@@ -33,12 +40,12 @@ class _Labels(dict[int, str]):
         return str(number)
 
 
-_OUTCOMES = _Labels(Outcome, "OUTCOME_")
-_POSTINGS = _Labels(PostingKind, "POSTING_KIND_")
-_STAGES = _Labels(GuardStage, "GUARD_STAGE_")
-_VERDICTS = _Labels(GuardVerdict, "GUARD_VERDICT_")
-_CACHES = _Labels(CacheStatus, "CACHE_STATUS_")
-_FAILED = frozenset(
+OUTCOMES = _Labels(Outcome, "OUTCOME_")
+KINDS = _Labels(PostingKind, "POSTING_KIND_")
+STAGES = _Labels(GuardStage, "GUARD_STAGE_")
+VERDICTS = _Labels(GuardVerdict, "GUARD_VERDICT_")
+CACHES = _Labels(CacheStatus, "CACHE_STATUS_")
+FAILED = frozenset(
     {
         Outcome.OUTCOME_REFUSED,
         Outcome.OUTCOME_UNSENT,
@@ -50,38 +57,42 @@ _FAILED = frozenset(
 
 
 class Decoded:
-    """One batch. columns: values by name. minutes: Unix seconds of the minutes that its rows are of."""
+    """One batch. minutes: Unix seconds of the minutes that its rows are of."""
 
     def __init__(self, family: str, rows: Sequence[bytes]) -> None:
         """Raises HiveError `invalid` where a row is no event of its family."""
-        read = _MESSAGES[family].FromString
+        read = MESSAGES[family].FromString
         try:
             events: list[Any] = [read(row) for row in rows]
         except DecodeError as error:
             raise HiveError(Kind.INVALID, f"a row is no event of {family}: {error}") from None
-        self.columns, times = _COLUMNS[family](events)
-        self.minutes = {time // MINUTE * MINUTE // 1000 for time in times}
+        self.family = family
+        self.rows = rows
+        self.minutes = {time // MINUTE * MINUTE // 1000 for time in _moments(events, MOMENTS[family])}
         self.sequences = _sequences(family, events)
+        self._events = events
+
+    def columns(self) -> Columns:
+        return _COLUMNS[self.family](self._events)
 
 
-Columns = tuple[dict[str, list[Any]], list[int]]
-"""The values, and the moments by which the rows belong to hours."""
+Columns = dict[str, list[Any]]
+"""Values by name."""
 
 
 def _usage(events: Sequence[Any]) -> Columns:
-    times = _moments(events, "started_unix_ms")
     outcomes = [each.outcome for each in events]
     first = [each.first_content_us if each.HasField("first_content_us") else None for each in events]
     return {
-        "started": times,
+        "started": _moments(events, "started_unix_ms"),
         **_fields(events, "request_id"),
         "attempt": [each.attempt for each in events],
         "call": [each.call for each in events],
         **_fields(events, "tenant_id", "key_id", "endpoint", "model", "provider", "deployment"),
         **_fields(events, "duration_us"),
         "first_content_us": first,
-        "outcome": [_OUTCOMES[each] for each in outcomes],
-        "failed": [each in _FAILED for each in outcomes],
+        "outcome": [OUTCOMES[each] for each in outcomes],
+        "failed": [each in FAILED for each in outcomes],
         **_fields(events, "error"),
         **_fields(events, "streamed", "last"),
         # Of a map, `dict` asks for each key a second time.
@@ -92,18 +103,17 @@ def _usage(events: Sequence[Any]) -> Columns:
         **_fields(events, "upstream_request_id"),
         "tags": _tags(events),
         **_cached_and_guarded(events),
-    }, times
+    }
 
 
 def _ledger(events: Sequence[Any]) -> Columns:
-    times = _moments(events, "occurred_unix_ms")
     entries = [[*each.entries] for each in events]
     return {
-        "occurred": times,
+        "occurred": _moments(events, "occurred_unix_ms"),
         "posted": _moments(events, "posted_unix_ms"),
         **_fields(events, "sequence"),
         **_fields(events, "cause"),
-        "kind": [_POSTINGS[each.kind] for each in events],
+        "kind": [KINDS[each.kind] for each in events],
         **_fields(events, "tenant_id", "key_id", "request_id", "model", "provider", "deployment"),
         "accounts": [[entry.account for entry in each] for each in entries],
         "amounts": [[entry.amount_nanos for entry in each] for each in entries],
@@ -111,28 +121,26 @@ def _ledger(events: Sequence[Any]) -> Columns:
         **_fields(events, "estimated"),
         **_fields(events, "spent_nanos", "provider_cost_nanos"),
         "tags": _tags(events),
-    }, times
+    }
 
 
 def _guard(events: Sequence[Any]) -> Columns:
-    times = _moments(events, "decided_unix_ms")
     return {
-        "decided": times,
+        "decided": _moments(events, "decided_unix_ms"),
         **_fields(events, "request_id", "tenant_id", "key_id", "model", "guard"),
-        "stage": [_STAGES[each.stage] for each in events],
-        "verdict": [_VERDICTS[each.verdict] for each in events],
+        "stage": [STAGES[each.stage] for each in events],
+        "verdict": [VERDICTS[each.verdict] for each in events],
         **_fields(events, "duration_us"),
         "categories": [[*each.categories] for each in events],
         **_fields(events, "version"),
         **_fields(events, "scanned", "decisions"),
-    }, times
+    }
 
 
 def _requests(events: Sequence[Any]) -> Columns:
-    times = _moments(events, "started_unix_ms")
     first = [each.first_byte_us if each.HasField("first_byte_us") else None for each in events]
     return {
-        "started": times,
+        "started": _moments(events, "started_unix_ms"),
         **_fields(events, "request_id", "tenant_id", "key_id", "method", "path"),
         "status": [each.status for each in events],
         **_fields(events, "error", "error_message"),
@@ -145,7 +153,7 @@ def _requests(events: Sequence[Any]) -> Columns:
         "tags": _tags(events),
         **_cached_and_guarded(events),
         **_fields(events, "replayed"),
-    }, times
+    }
 
 
 _COLUMNS: Mapping[str, Callable[[Sequence[Any]], Columns]] = {
@@ -171,9 +179,9 @@ def _fields(events: Sequence[Any], *names: str) -> dict[str, list[Any]]:
 def _cached_and_guarded(events: Sequence[Any]) -> dict[str, list[Any]]:
     """What usage and requests say alike of the response cache and the guards."""
     return {
-        "cache": [_CACHES[each.cache] for each in events],
+        "cache": [CACHES[each.cache] for each in events],
         "guards": [[*each.guards] for each in events],
-        "guard_verdict": [_VERDICTS[each.guard_verdict] for each in events],
+        "guard_verdict": [VERDICTS[each.guard_verdict] for each in events],
     }
 
 

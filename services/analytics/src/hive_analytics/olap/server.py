@@ -12,8 +12,9 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.httpclient import HttpClient
 from urllib3 import Timeout
 
-from hive_analytics.olap.tables import types_of
-from hive_analytics.olap.warehouse import DATABASE, Columns, Warehouse, limits_of, settings_of
+from hive_analytics.olap.columns import Decoded
+from hive_analytics.olap.tables import ROWS
+from hive_analytics.olap.warehouse import DATABASE, Warehouse, limits_of, settings_of
 
 CONNECT_SECONDS = 5
 WORK_SECONDS = 120
@@ -47,16 +48,19 @@ class Server:
         client.database = self._database
         return client
 
-    def insert(self, client: Client, table: str, columns: Columns) -> None:
-        types = types_of(table)
+    def insert(self, client: Client, batch: Decoded) -> None:
+        columns, types = batch.columns(), ROWS[batch.family]
         # A batch that comes twice changes nothing: rows are told apart by their ids, and read with FINAL.
         client.insert(
-            table,
+            batch.family,
             [*columns.values()],
             column_names=[*columns],
             column_type_names=[types[name] for name in columns],
             column_oriented=True,
         )
+
+    def settle(self, client: Client) -> None:
+        """Nothing waits here: an insert returns when the server has it."""
 
     def select(
         self, client: Client, sql: str, parameters: Mapping[str, Any], seconds: float

@@ -132,11 +132,6 @@ MARKS: Final[Mapping[str, str]] = {
 }
 
 
-def types_of(table: str) -> Mapping[str, str]:
-    """The types of the columns of a table that rows are inserted into, by name."""
-    return MARKS if table == DIRTY else ROWS[table]
-
-
 def row_tables() -> Iterator[str]:
     """What makes the tables of rows and of marks where they are missing, and adds the columns that they lack."""
     for family in FAMILIES.values():

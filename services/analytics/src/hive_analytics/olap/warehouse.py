@@ -32,9 +32,6 @@ _TIMEOUT_EXCEEDED = 159
 _MEMORY_EXCEEDED = 241
 
 
-Columns = Mapping[str, list[Any]]
-
-
 class Engine(Protocol):
     """What differs between the engine of this machine and a server."""
 
@@ -42,8 +39,12 @@ class Engine(Protocol):
         """A client of the database, which is made where it is missing. Raises ClickHouseError."""
         ...
 
-    def insert(self, client: Client, table: str, columns: Columns) -> None:
-        """Add rows: all columns of the table's declaration, moments as its type counts them."""
+    def insert(self, client: Client, batch: Decoded) -> None:
+        """Returns when the rows are durable. Raises ClickHouseError, or HiveError."""
+        ...
+
+    def settle(self, client: Client) -> None:
+        """Returns when all that was inserted is in the tables. By any thread. Raises ClickHouseError."""
         ...
 
     def select(
@@ -70,6 +71,7 @@ class Warehouse:
             self._writer, self._reader = engine.connect(), engine.connect()
             for statement in row_tables():
                 self._writer.command(statement)
+            engine.settle(self._writer)
             self._version: int = self._ask(f"SELECT max(version) FROM {DIRTY}")[0][0]
             self._make_rollup_tables()
             self._adopt()
@@ -90,7 +92,7 @@ class Warehouse:
             self._mark({(family, minute // _HOUR * _HOUR) for minute in decoded.minutes})
             for minute in decoded.minutes:
                 self._minutes.setdefault((family, minute // _HOUR * _HOUR), set()).add(minute)
-            self._engine.insert(self._writer, family, decoded.columns)
+            self._engine.insert(self._writer, decoded)
         except ClickHouseError as error:
             raise _translated(error) from error
         return Arrived(decoded.sequences)
@@ -98,6 +100,7 @@ class Warehouse:
     def refresh(self, hours: int) -> int:
         """By the writing thread. The oldest hours of each family first; gives how many are left."""
         try:
+            self._engine.settle(self._writer)
             marks = self._marks()
             due: dict[str, dict[int, set[str]]] = {}
             for family, hour, writer in marks:
@@ -141,6 +144,7 @@ class Warehouse:
         self, client: Client, sql: str, parameters: Mapping[str, Any], seconds: float
     ) -> list[list[Any]]:
         try:
+            self._engine.settle(client)
             return [list(row) for row in self._engine.select(client, sql, parameters, seconds)]
         except ClickHouseError as error:
             raise _translated(error) from error
@@ -211,15 +215,11 @@ class Warehouse:
     def _write_marks(self, marks: Sequence[tuple[str, int, str]], *, dirty: bool) -> None:
         if not marks:
             return
-        families, hours, writers = zip(*marks, strict=True)
-        columns: Columns = {
-            "family": [*families],
-            "hour": [*hours],
-            "writer": [*writers],
-            "version": [self._next_version()] * len(marks),
-            "dirty": [int(dirty)] * len(marks),
-        }
-        self._engine.insert(self._writer, DIRTY, columns)
+        version = self._next_version()
+        rows = ", ".join(
+            f"('{family}', {hour}, '{writer}', {version}, {int(dirty)})" for family, hour, writer in marks
+        )
+        self._writer.command(f"INSERT INTO {DIRTY} (family, hour, writer, version, dirty) VALUES {rows}")
 
     def _roll_up(self, family: Family, hours: Sequence[int], minutes: Sequence[int]) -> None:
         """Rows into minutes, minutes into hours, hours into days: of these hours (Unix seconds), all anew.

@@ -9,10 +9,8 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
-import shutil
 import signal
 import sys
-import tempfile
 import threading
 import traceback
 from collections.abc import Iterable
@@ -20,6 +18,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import BinaryIO, Protocol
 
+from hive_analytics.olap.chdb import lean
 from hive_analytics.olap.frames import (
     Answer,
     Failed,
@@ -37,10 +36,8 @@ from hive_analytics.olap.frames import (
     read,
 )
 from hive_runtime.errors import HiveError, Kind
-from hive_runtime.imports import without
 
 PR_SET_PDEATHSIG = 1
-INCOMING = "incoming"
 GARBAGE = 200_000
 """So many values more than were freed make the collector look."""
 
@@ -109,11 +106,10 @@ class Output:
 def serve(source: BinaryIO, output: Output, folder: Path, memory_mb: int, threads: int) -> None:
     """Returns when it was told to leave, or the source ends."""
     # Here and not above: it takes most of a second and most of the memory, and is for this process alone.
-    with without("numpy"):  # what takes and gives columns of it is not asked for any
+    with lean():
         from hive_analytics.olap.chdb.engine import chdb_warehouse
 
     frames = read(source)
-    _take_incoming(folder)
     try:
         warehouse = chdb_warehouse(folder, memory_mb, threads)
         for left in warehouse.catch_up():
@@ -150,14 +146,6 @@ def _dispatch(frames: Iterable[Work | Leave], writing: Line, reading: Line) -> b
         beside = not isinstance(frame, Insert | Refresh) and not frame.alone
         (reading if beside else writing).put(frame)
     return False
-
-
-def _take_incoming(folder: Path) -> None:
-    """Batches pass through files of their own on their way into the store: none of a process that is gone."""
-    incoming = folder / INCOMING
-    shutil.rmtree(incoming, ignore_errors=True)
-    incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
-    tempfile.tempdir = str(incoming)
 
 
 def _die_with(parent: int) -> None:
