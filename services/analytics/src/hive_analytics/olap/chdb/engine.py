@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import chdb  # noqa: F401  the client would, later: when whoever imports this says no more what comes with it
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 
