@@ -14,7 +14,6 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterable
-from importlib import import_module
 from pathlib import Path
 from queue import SimpleQueue
 from typing import BinaryIO, Protocol
@@ -108,8 +107,6 @@ def serve(source: BinaryIO, output: Output, folder: Path, memory_mb: int, thread
     """Returns when it was told to leave, or the source ends."""
     # Here and not above: it takes most of a second and most of the memory, and is for this process alone.
     with lean():
-        import_module("chdb")  # the client would, later: when nothing says any more what comes with it
-
         from hive_analytics.olap.chdb.engine import chdb_warehouse
 
     frames = read(source)

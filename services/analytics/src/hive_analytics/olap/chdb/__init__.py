@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
 
@@ -27,6 +28,7 @@ def lean() -> Iterator[None]:
     with without("numpy"):
         known = sys.modules.setdefault("pyarrow", arrow)
         try:
+            import_module("chdb")  # the client would, later
             yield
         finally:
             if known is arrow:
