@@ -60,8 +60,8 @@ class ProcessOlap:
     """Calls may come side by side. One that lasts too long costs the process, and all its calls with it."""
 
     def __init__(self, folder: Path, memory_mb: int, threads: int, clock: Clock, tasks: Tasks) -> None:
-        self._folder = folder
-        self._command = [sys.executable, "-P", "-m", f"{__package__}.worker", str(folder)]
+        self._folder = folder.absolute()
+        self._command = [sys.executable, "-P", "-m", f"{__package__}.worker", str(self._folder)]
         self._command += map(str, (memory_mb, threads, os.getpid()))
         self._clock = clock
         self._tasks = tasks
@@ -165,9 +165,10 @@ class ProcessOlap:
         """A process whose store is open. Raises HiveError `unavailable`."""
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # A session of its own: Ctrl-C is for the gateway, which then closes its workers in order.
+            # A session of its own: Ctrl-C is for the gateway, which then closes its workers in order. In its own
+            # folder: the engine keeps the schemas of what it reads where its process happens to be.
             process = await asyncio.create_subprocess_exec(
-                *self._command, stdin=PIPE, stdout=PIPE, start_new_session=True
+                *self._command, stdin=PIPE, stdout=PIPE, cwd=self._folder, start_new_session=True
             )
         except OSError as error:
             raise self._ended(f"its process cannot start: {error.strerror}") from error
