@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from hive_routing.dialects.gemini import dialect as gemini
@@ -83,6 +83,7 @@ GEMINI = joined(
 
 @few
 @given(GEMINI)
+@example({"contents": "w0w", "systemInstruction": {"newKind": {"id": "w1w"}}})
 def test_words_for_generate_content(body: dict[str, Any]) -> None:
     assert told(gemini, body) <= seen(gemini, body)
 

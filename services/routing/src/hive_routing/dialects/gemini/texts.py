@@ -84,12 +84,14 @@ def _said(value: dict[str, Any], origin: Origin) -> Iterator[Spot]:
             yield Spot(value, name, origin, _said)
         elif kind in _FILES:
             yield Spot(value, name, origin, _file)
+        elif kind in _WHOSE:
+            yield Spot(value, name, _WHOSE[kind], _inside)
         elif kind not in _WORDLESS:
-            yield Spot(value, name, _WHOSE.get(kind, origin), _inside)
+            yield Spot(value, name, origin, everywhere)
 
 
 def _inside(value: dict[str, Any], origin: Origin) -> Iterator[Spot]:
-    """In a call, in what it gave, and the like."""
+    """In a call, or in what it gave."""
     for name in value:
         kind = camel(name)
         if kind == "parts":
