@@ -69,8 +69,11 @@ class Consumer:
 
     async def settled(self) -> None:
         """Returns when all that was published before is kept."""
+        # On a busy machine whoever gathers the batch may hear of the last events only now, and time counts from then.
+        await self._clock.sleep(BREATH)
         asked = self._clock.monotonic()
         await self._clock.sleep(self._batch.seconds + BREATH)
+        await self._clock.sleep(BREATH)  # the loop may have come late to both timers, and to this one first
         # By now nothing of it waits for company: it was handed over, or is behind the batch that is in hand.
         while (batch := self._in_hand) is not None:
             await batch.done.wait()
