@@ -16,6 +16,7 @@ from hive_runtime.errors import HiveError, Kind
 from hive_runtime.valkey import Script
 from hive_runtime.valkey.circuit import FAILURES, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Circuit
 from hive_runtime.valkey.client import Address, BadAddress, NetworkValkey
+from hive_testing.certificates import self_signed
 from hive_testing.servers.ports import free_port
 from hive_testing.servers.proxy import TcpProxy
 
@@ -182,11 +183,9 @@ def test_it_writes_nothing_to_the_standard_output_and_warns_of_nothing_on_uvloop
 def test_addresses(tmp_path: Path) -> None:
     assert Address.of("redis://cache") == Address("cache", 6379, 0)
     assert Address.of("redis://:p%40ss@10.0.0.1:7000/3") == Address("10.0.0.1", 7000, 3, None, "p@ss")
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=ca"]
-    command += ["-keyout", "/dev/null", "-out", str(tmp_path / "ca.pem")]
-    subprocess.run(command, check=True, capture_output=True)
-    found = Address.of(f"rediss://u:p@cache/1?ca={tmp_path}/ca.pem")
-    assert found == Address("cache", 6379, 1, "u", "p", True, (tmp_path / "ca.pem").read_text())
+    _, certificate = self_signed(tmp_path)
+    found = Address.of(f"rediss://u:p@cache/1?ca={certificate}")
+    assert found == Address("cache", 6379, 1, "u", "p", True, certificate.read_text())
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from hive_runtime.valkey import connection
 from hive_runtime.valkey.circuit import FAILURES
 from hive_runtime.valkey.client import NetworkValkey
 from hive_runtime.valkey.resp import Malformed, Refusal, Replies, command
+from hive_testing.certificates import self_signed
 
 BOUND = 20
 """Seconds, for what takes a fraction of one on an idle machine."""
@@ -200,21 +200,7 @@ async def test_what_cannot_be_said_takes_nobodys_answer() -> None:
 
 
 async def test_a_server_whose_certificate_a_private_authority_has_signed(tmp_path: Path) -> None:
-    key, certificate = tmp_path / "key.pem", tmp_path / "ca.pem"
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=localhost",
-    ]
-    command += ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run(command, check=True, capture_output=True)
+    key, certificate = self_signed(tmp_path)
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(certificate, key)
     # As bundles of operating systems say whose each certificate is.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gzip
 import ssl
-import subprocess
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -19,6 +18,7 @@ from hive_routing.providers.http1.connection import Connection
 from hive_routing.providers.http1.response import MAX_BUFFERED_BYTES, MAX_INFLATED_BYTES
 from hive_routing.providers.port import Timeouts
 from hive_runtime.errors import HiveError, Kind
+from hive_testing.certificates import self_signed
 
 REQUEST = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n"
 PATIENT = Timeouts(connect=2, first_byte=2, idle=2, total=5)
@@ -468,22 +468,10 @@ async def test_a_large_body_arrives_whole() -> None:
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate for localhost that nobody else trusts, with its key."""
-    path = tmp_path_factory.mktemp("tls") / "both.pem"
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=localhost",
-    ]
-    command += ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(path), "-out", str(path) + ".crt"]
-    subprocess.run(command, check=True, capture_output=True)
-    path.write_bytes(path.read_bytes() + Path(str(path) + ".crt").read_bytes())
+    folder = tmp_path_factory.mktemp("tls")
+    key, certificate = self_signed(folder)
+    path = folder / "both.pem"
+    path.write_bytes(key.read_bytes() + certificate.read_bytes())
     return path
 
 
@@ -497,7 +485,7 @@ async def test_tls_with_an_authority_that_is_trusted(certificate: Path) -> None:
             await peer.say(OK)
 
     async with serving(handler, server_side) as server:
-        trusting = ssl.create_default_context(cafile=str(certificate) + ".crt")
+        trusting = ssl.create_default_context(cafile=certificate)
         client = Client("sim", "localhost", server.port, trusting)
         assert [await call(client) for _ in range(2)] == [b"ok"] * 2
         assert len(server.peers) == 1
