@@ -27,7 +27,9 @@ class _DeliveryEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Delivery.Val
     DESCRIPTOR: _descriptor.EnumDescriptor
     DELIVERY_UNSPECIFIED: _Delivery.ValueType  # 0
     DELIVERY_REQUEST: _Delivery.ValueType  # 1
-    """At most once: the position is committed at fetch, the bus never retries. Short retention."""
+    """At most once, unless the handler bears a record twice: the position is committed before it runs, the bus never
+    retries. Short retention.
+    """
     DELIVERY_EVENT: _Delivery.ValueType  # 2
     """At least once, in order per key, retried with backoff, then dead-lettered."""
     DELIVERY_STATE: _Delivery.ValueType  # 3
@@ -38,7 +40,9 @@ class Delivery(_Delivery, metaclass=_DeliveryEnumTypeWrapper):
 
 DELIVERY_UNSPECIFIED: Delivery.ValueType  # 0
 DELIVERY_REQUEST: Delivery.ValueType  # 1
-"""At most once: the position is committed at fetch, the bus never retries. Short retention."""
+"""At most once, unless the handler bears a record twice: the position is committed before it runs, the bus never
+retries. Short retention.
+"""
 DELIVERY_EVENT: Delivery.ValueType  # 2
 """At least once, in order per key, retried with backoff, then dead-lettered."""
 DELIVERY_STATE: Delivery.ValueType  # 3
