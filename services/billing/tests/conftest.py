@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -21,7 +21,7 @@ from hive_billing.bookkeeper import Bookkeeper
 from hive_billing.books import Books, Draft
 from hive_billing.leases import Granted, Short, Spans
 from hive_billing.ledger import Posting, Usage
-from hive_billing.lender import Asked, Lender
+from hive_billing.lender import Asked, Given, Lender
 from hive_billing.loading import Found
 from hive_billing.payments import PaymentProvider, Sandbox
 from hive_billing.recharges import Recharger
@@ -97,21 +97,26 @@ class FragileRoom:
 
 
 class FakeHolders:
-    """Holders that give back what lies idle. idle: by holder and scope; silent: those that do not answer."""
+    """Holders that give back what lies idle. idle: by holder and scope; silent: those that do not answer.
+
+    generation: of what they have; answers: set once those that are silent answer.
+    """
 
     def __init__(self) -> None:
         self.idle: dict[tuple[str, str], int] = {}
         self.silent: set[str] = set()
         self.asked: list[tuple[str, str, int]] = []
+        self.generation = 0
+        self.answers = asyncio.Event()
 
-    async def recall(self, address: str, holder: str, scope: str, amount: int) -> Mapping[str, int]:
+    async def recall(self, address: str, holder: str, scope: str, amount: int) -> Given:
         self.asked.append((holder, scope, amount))
         if holder in self.silent:
-            await asyncio.Event().wait()
+            await self.answers.wait()
         given = min(amount, self.idle.get((holder, scope), 0))
         if given:
             self.idle[holder, scope] -= given
-        return {scope: given} if given else {}
+        return Given({scope: given} if given else {}, self.generation)
 
 
 class FakePayments:
@@ -165,6 +170,7 @@ class House:
             accounts,
             self.holders,
             clock,
+            self.tasks,
             self.patience,
             recall_seconds=0.05,
             recharge_seconds=5.0,
@@ -210,9 +216,16 @@ class House:
     # What holders do
 
     async def acquire(
-        self, wanted: int = 0, *, key: str = "k", tenant: str = "t", holder: str = "h", **wants: int
+        self,
+        wanted: int = 0,
+        *,
+        key: str = "k",
+        tenant: str = "t",
+        holder: str = "h",
+        generation: int = 0,
+        **wants: int,
     ) -> Granted | Short:
-        asked = Asked(holder, f"at/{holder}", tenant, key, wants, wanted)
+        asked = Asked(holder, f"at/{holder}", tenant, key, wants, wanted, generation)
         return await self.lender.acquire(asked)
 
     async def lent(self, wanted: int = 0, **options: Any) -> dict[str, int]:

@@ -124,12 +124,31 @@ class TestRecall:
         house.holders.silent.add("a")
         with pytest.raises(HiveError) as away:
             await house.short(200, holder="b")
+        house.holders.answers.set()
         assert away.value.kind is Kind.UNAVAILABLE and away.value.retry_after
+
+    async def test_what_is_given_back_late_is_free_then(self, house: Any) -> None:
+        await house.lent(holder="a")
+        house.holders.idle["a", "wallet:t"] = 300
+        house.holders.silent.add("a")
+        with pytest.raises(HiveError):
+            await house.acquire(200, holder="b")
+        house.holders.answers.set()
+        await house.settled()
+        assert await house.free("wallet:t") == 200
+        await house.lent(200, holder="b")
+
+    async def test_nothing_of_before_is_given_back(self, house: Any) -> None:
+        await house.lent(holder="a")
+        house.holders.idle["a", "wallet:t"] = 300
+        house.holders.generation = 7
+        assert await house.short(200, holder="b") == ("wallet:t", 0)
 
     async def test_what_nobody_can_have_is_a_lack_of_money(self, house: Any) -> None:
         await house.lent(holder="a")
         house.holders.silent.add("a")
         assert await house.short(ALL + 1, holder="b") == ("wallet:t", 0)
+        house.holders.answers.set()
 
     async def test_the_asker_itself_is_not_asked(self, house: Any) -> None:
         await house.lent(holder="a")
@@ -154,17 +173,60 @@ class TestEnd:
         house.clock.advance(1)
         await house.lender.expire()
         assert await house.leases() == {}
-        assert await house.lender.renew("h", "at/h", []) is False
-        await house.settle(house.usage(3, carried=3))  # from free money
+        assert await house.lender.renew("h", "at/h", [], 1) == (False, 3)
+        await house.settle(house.usage(3, carried=3, generation=1))  # from free money
         assert await house.balance("wallet:t") == ALL - 3
 
     async def test_renewing_keeps_all_leases(self, house: Any) -> None:
         await house.lent()
         for _ in range(20):
             house.clock.advance(300)
-            assert await house.lender.renew("h", "at/h", [Position("wallet:t", ALL)]) is True
+            assert await house.lender.renew("h", "at/h", [Position("wallet:t", ALL)], 1) == (True, 1)
             await house.lender.expire()
         assert await house.leases() == {("h", "wallet:t"): ALL}
+
+    async def test_who_comes_back_too_late_begins_anew_even_where_nothing_was_freed_yet(
+        self, house: Any
+    ) -> None:
+        await house.lent()
+        house.clock.advance(720)
+        answer = await house.acquire(5, generation=1)
+        assert answer.generation == 2
+        assert await house.leases() == {("h", "wallet:t"): answer.slices[0].amount}
+
+    async def test_money_of_before_is_neither_carried_nor_given_back(self, house: Any) -> None:
+        await house.lent()
+        house.clock.advance(720)
+        assert (await house.acquire(5)).generation == 2
+        await house.lender.give_back("h", {"wallet:t": 1}, last=False, settled=False, generation=1)
+        await house.settle(house.usage(3, carried=3, generation=1))
+        assert await house.leases() == {("h", "wallet:t"): ALL}
+        assert await house.balance("overrun") == -3, "all else is leased"
+        await house.lender.give_back("h", {"wallet:t": 1}, last=False, settled=False, generation=2)
+        await house.settle(house.usage(3, carried=3, generation=2))
+        assert await house.leases() == {("h", "wallet:t"): ALL - 4}
+
+    async def test_what_an_ended_process_left_is_carried_by_whatever_it_had(self, house: Any) -> None:
+        await house.lent()
+        house.clock.advance(720)
+        await house.lent()
+        await house.settle(house.usage(3, carried=3, generation=0))
+        assert await house.leases() == {("h", "wallet:t"): ALL - 3}
+
+    async def test_generations_outlive_the_process(self, house: Any) -> None:
+        await house.lent()
+        house.clock.advance(720)
+        await house.lent()
+        await house.restart()
+        assert (await house.acquire()).generation == 2
+
+    async def test_books_that_are_older_than_what_a_holder_knows_begin_anew(self, house: Any) -> None:
+        """As after they were restored from a copy."""
+        await house.lent()
+        answer = await house.acquire(generation=7)
+        assert answer.generation == 8
+        assert await house.lender.renew("h", "at/h", [], 8) == (True, 8)
+        assert await house.lender.renew("other", "at/other", [], 3) == (False, 4)
 
     async def test_time_goes_on_where_it_stood_when_the_process_died(self, house: Any) -> None:
         await house.lent()
@@ -206,6 +268,22 @@ class TestEnd:
             on_its_way = 10 if report % 3 else 0
             await house.lender.renew("h", "at/h", [Position("wallet:t", ALL - on_its_way)])
         assert (await house.leases())["h", "wallet:t"] == ALL
+
+    async def test_nor_is_it_where_some_is_on_its_way_all_the_time(self, house: Any) -> None:
+        await house.lent()
+        for number in range(1, 4 * REPORTS):
+            await house.lender.renew("h", "at/h", [Position("wallet:t", ALL - 10 * number)], 1, number)
+            if number > 1:
+                await house.settle(house.usage(10, carried=10, sequence=number - 1))
+        assert (await house.leases())["h", "wallet:t"] == ALL - 10 * number + 10
+
+    async def test_what_got_lost_is_found_beside_it(self, house: Any) -> None:
+        await house.lent()
+        for number in range(1, 2 * REPORTS):
+            has = ALL - 70 - 10 * number
+            await house.lender.renew("h", "at/h", [Position("wallet:t", has)], 1, number)
+            await house.settle(house.usage(10, carried=10, sequence=number))
+        assert (await house.leases())["h", "wallet:t"] == has
 
 
 async def test_leases_outlive_the_process(house: Any) -> None:

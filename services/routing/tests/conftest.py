@@ -30,7 +30,7 @@ from hive_routing.choosing.mirrors import Mirrors
 from hive_routing.consumers import ControlConsumer
 from hive_routing.dispatch import Dispatcher, Policy
 from hive_routing.guarding.port import Asker, Decision, Found, Text, Verdict
-from hive_routing.holds import Lease, Lent, Purse, Terms
+from hive_routing.holds import Lease, Lent, Purse, Renewed, Terms
 from hive_routing.http import RoutingApp
 from hive_routing.idempotency import MIGRATIONS, IdempotencyStore
 from hive_routing.model_calls import WatchedLog
@@ -62,7 +62,8 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> A
 class FakeBank:
     """A `Bank` of limits by scope. Keys spend from `scopes`; with none nothing binds them.
 
-    free: nano-dollars that nobody has, by scope. slice: at most so much is lent beyond what is wanted.
+    free: nano-dollars that nobody has, by scope. surplus: at most so much is lent beyond what is wanted.
+    renewals_answered: set while renewals are answered as soon as they are decided.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -75,13 +76,20 @@ class FakeBank:
         self.until_ms = 0
         self.surplus = 1 << 60
         self.away = False
-        self.known = True
+        self.generation = 1
         self.lends = 0
         self.renewals = 0
-        self.sleeps_after_renewal = 0.0
+        self.renewals_answered = asyncio.Event()
+        self.renewals_answered.set()
         self.returned: list[tuple[dict[str, int], bool]] = []
 
-    async def lend(self, tenant_id: str, key_id: str, wanted: int, wants: Mapping[str, int] | None) -> Lent:
+    def forget(self) -> None:
+        """Nothing that was lent is the process's own any more."""
+        self.generation += 1
+
+    async def lend(
+        self, tenant_id: str, key_id: str, wanted: int, wants: Mapping[str, int] | None, generation: int
+    ) -> Lent:
         self._require()
         self.lends += 1
         until = self.clock.monotonic() + self.valid
@@ -89,21 +97,22 @@ class FakeBank:
         asked = dict.fromkeys(self.scopes, wanted) if wants is None else dict(wants)
         for scope, amount in asked.items():
             if self.free.get(scope, 0) < amount:
-                return Lent(terms, {}, scope, self.free.get(scope, 0))
+                return Lent(terms, {}, scope, self.free.get(scope, 0), self.generation)
         slices = {}
         for scope, amount in asked.items():
             slices[scope] = min(self.free.get(scope, 0), amount + self.surplus)
             self.free[scope] = self.free.get(scope, 0) - slices[scope]
-        return Lent(terms, slices)
+        return Lent(terms, slices, generation=self.generation)
 
-    async def renew(self, leases: Mapping[str, Lease]) -> float | None:
+    async def renew(self, leases: Mapping[str, Lease], generation: int) -> Renewed:
         self._require()
         self.renewals += 1
-        until = self.clock.monotonic() + self.valid if self.known else None
-        await self.clock.sleep(self.sleeps_after_renewal)
-        return until
+        known = generation == self.generation
+        renewed = Renewed(self.clock.monotonic() + self.valid if known else None, self.generation)
+        await self.renewals_answered.wait()
+        return renewed
 
-    async def give_back(self, slices: Mapping[str, int], last: bool) -> None:
+    async def give_back(self, slices: Mapping[str, int], last: bool, generation: int) -> None:
         self._require()
         self.returned.append((dict(slices), last))
         for scope, amount in slices.items():

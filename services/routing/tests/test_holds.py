@@ -104,6 +104,7 @@ async def test_what_an_earlier_start_held_is_not_given_back_by_a_later_one(purse
         assert ended.value.kind is Kind.NOT_FOUND
         given = await door.Recall(leases.RecallRequest(holder="routing-0-now", wants=wants), None)
         assert [each.scope for each in given.slices] == [scope]
+        assert given.generation == purse.generation == 1
 
 
 async def test_a_hold_of_nothing_carries_nothing_of_what_was_given_back(
@@ -187,21 +188,22 @@ async def test_renewing_keeps_leases_and_forgetting_asks_again(
 
 async def test_leases_that_billing_has_forgotten_are_gone(purse: Purse, bank: Any) -> None:
     held = await hold(purse, 10)
-    bank.known = False
+    bank.forget()
     await purse.renew()
     bank.free[WALLET] = 5
     assert "Remaining: $0.00," in (await refused(purse, 100)).message, "five are free, and ten are held"
     assert held.settle(10) == 5, "billing finds the money for the rest"
 
 
-async def test_who_slept_past_its_time_asks_first_what_is_still_its_own(
+async def test_who_slept_past_its_time_has_only_what_it_is_lent_then(
     purse: Purse, bank: Any, clock: StillClock
 ) -> None:
     """Billing has lent the money to others meanwhile; all that it has left is what it lends now."""
     bank.surplus = 50
     (await hold(purse, 100)).release()
     clock.time += 700
-    bank.known, bank.free[WALLET] = False, 120
+    bank.forget()
+    bank.free[WALLET] = 120
     (await hold(purse, 120)).settle(120)
     assert "Remaining: $0.00," in (await refused(purse, 1)).message
 
@@ -212,20 +214,33 @@ async def test_who_slept_past_its_time_keeps_what_billing_still_has_booked(
     (await hold(purse, 100)).release()
     clock.time += 70
     (await hold(purse, DOLLAR)).release()
-    assert bank.renewals == 1
+    assert bank.lends == 2
 
 
-async def test_money_that_came_while_it_slept_is_not_added_to_what_lapsed(
+async def test_a_renewal_that_is_answered_late_takes_nothing_that_was_lent_since(
     purse: Purse, bank: Any, clock: StillClock
 ) -> None:
-    """It slept between being told that all is still its own, and asking for more."""
-    bank.surplus = 50
     (await hold(purse, 100)).release()
-    clock.time += 70
-    bank.sleeps_after_renewal = 700.0
+    bank.forget()
     bank.free[WALLET] = 120
-    (await hold(purse, 120)).settle(120)
-    assert "Remaining: $0.00," in (await refused(purse, 1)).message
+    clock.time += 700
+    bank.renewals_answered.clear()
+    renewing = asyncio.create_task(purse.renew())
+    await asyncio.sleep(0)
+    held = await hold(purse, 70)
+    bank.renewals_answered.set()
+    await renewing
+    assert held.settle(70) == 70
+    (await hold(purse, 50)).settle(50)
+
+
+async def test_what_is_settled_says_which_money_carries_it(purse: Purse, bank: Any) -> None:
+    """Money of before carries nothing on billing's side, where it is free already."""
+    before, after = await hold(purse, 10), await hold(purse, 20)
+    assert (before.settle(10), purse.generation) == (10, 1)
+    bank.forget()
+    await purse.renew()
+    assert (after.settle(20), purse.generation) == (0, 2)
 
 
 async def test_leases_are_renewed_at_the_pace_of_the_lender(purse: Purse, bank: Any) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import structlog
 
+from hive_billing.lender import Given
 from hive_rpc import Channel
 from hive_runtime.tasks import Tasks
 from modelhive.billing.v1.leases_pb2 import ForgetRequest, RecallRequest, Want
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 FORGET_SECONDS = 5.0
+RECALL_SECONDS = 10.0
+"""Nobody waits for so long, but an answer that is late still says what is free."""
 
 
 class HolderCalls:
@@ -32,10 +35,11 @@ class HolderCalls:
         self._addresses = addresses
         self._stubs: dict[str, LeaseHolderAsyncStub] = {}
 
-    async def recall(self, address: str, holder: str, scope: str, amount: int) -> Mapping[str, int]:
+    async def recall(self, address: str, holder: str, scope: str, amount: int) -> Given:
         wants = [Want(scope=scope, amount_nanos=amount)]
-        answer = await self._stub(address).Recall(RecallRequest(holder=holder, wants=wants))
-        return {each.scope: each.amount_nanos for each in answer.slices}
+        request = RecallRequest(holder=holder, wants=wants)
+        answer = await self._stub(address).Recall(request, timeout=RECALL_SECONDS)
+        return Given({each.scope: each.amount_nanos for each in answer.slices}, answer.generation)
 
     def forget(self, key_ids: Sequence[str], tenant_ids: Sequence[str]) -> None:
         """Tell all of them, without waiting for it."""

@@ -41,11 +41,25 @@ class Kept:
 
 
 @dataclass(slots=True, eq=False)
+class Report:
+    """What a holder said of its leases. surplus: by scope, what was booked for it then and is not with it.
+
+    through: the last usage that it had closed by then. What of that is settled later is taken off the surplus, so that
+    in the end nothing is in it but what is on its way, and what got lost there.
+    """
+
+    through: int
+    surplus: dict[str, int]
+
+
+@dataclass(slots=True, eq=False)
 class Holder:
     """One start of a process that holds leases.
 
     grantable_until, booked_until: monotonic seconds; until then it may grant from its leases, and until then they
     stay booked. ended: it grants no more. written: what its row says of `booked_until`, in Unix milliseconds.
+    generation: of what it has, a later one each time that all was freed since it was not heard of; 0: never had any.
+    report: the last that it said, while some of the usage before it is not settled.
     surplus: per scope, the least that was booked beyond what the holder says it has, and in how many reports.
     """
 
@@ -55,8 +69,14 @@ class Holder:
     booked_until: float = 0.0
     written: int = 0
     ended: bool = False
+    generation: int = 0
     kept: Kept = field(default_factory=Kept)
+    report: Report | None = None
     surplus: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def is_live(self, monotonic: float) -> bool:
         return not self.ended and monotonic < self.grantable_until
+
+    def has(self, generation: int) -> bool:
+        """Whether what is said of money of this generation is said of what it has now. 0: of whatever that is."""
+        return generation in (0, self.generation)

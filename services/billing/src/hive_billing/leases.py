@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from hive_billing.accounts import Terms
 from hive_billing.books import UNBOUNDED, Books, Why
-from hive_billing.holders import Holder
+from hive_billing.holders import Holder, Report
 
 REPORTS: Final = 6
 """How many reports in a row a holder must say that it has less than is booked, before that is free."""
@@ -33,6 +33,7 @@ class Slice(NamedTuple):
 class Granted(NamedTuple):
     terms: Terms
     slices: list[Slice]
+    generation: int
 
 
 class Short(NamedTuple):
@@ -42,6 +43,7 @@ class Short(NamedTuple):
     scope: str
     lacks: int
     free: int
+    generation: int
 
 
 class Position(NamedTuple):
@@ -71,7 +73,7 @@ def acquire(
     lacks = {scope: needs[scope] - free[scope] for scope in free if needs[scope] > max(0, free[scope])}
     if lacks:
         scope = max(lacks, key=lambda name: lacks[name])
-        return Short(terms, scope, lacks[scope], max(0, free[scope]))
+        return Short(terms, scope, lacks[scope], max(0, free[scope]), holder.generation)
     live = sum(each.is_live(books.monotonic) for each in books.holders.values()) if free else 1
     sharers = 2 * max(fewest, live)
     slices = []
@@ -80,11 +82,17 @@ def acquire(
         if amount:
             books.change_lease(holder.name, scope, amount, Why.ACQUIRED)
         slices.append(Slice(scope, amount, max(0, left - amount)))
-    return Granted(terms, slices)
+    return Granted(terms, slices, holder.generation)
 
 
-def touch(books: Books, holder: Holder, address: str, spans: Spans) -> None:
-    """The holder is alive: its leases stay."""
+def touch(books: Books, holder: Holder, address: str, spans: Spans, generation: int) -> bool:
+    """The holder is alive: its leases stay. False where there were none to stay, and it begins anew.
+
+    generation: the last that it knows of. One that is not known here: the books are an older copy than what it had.
+    """
+    stays = books.monotonic < holder.booked_until and generation <= holder.generation
+    if not stays:
+        _lapse(books, holder, generation)
     holder.grantable_until = books.monotonic + spans.grantable
     holder.booked_until = holder.grantable_until + spans.booked
     until_ms = books.now_ms + round((spans.grantable + spans.booked) * 1000)
@@ -92,19 +100,33 @@ def touch(books: Books, holder: Holder, address: str, spans: Spans) -> None:
     if late or holder.ended or address != holder.address:
         holder.written, holder.ended, holder.address = until_ms, False, address
         books.draft.holders.add(holder.name)
+    return stays
 
 
-def renew(books: Books, holder: Holder, positions: Sequence[Position]) -> None:
+def renew(books: Books, holder: Holder, positions: Sequence[Position], through: int) -> None:
     """Free what is booked beyond what the holder says it has, once it has said so for long enough.
 
-    What was lost on the way makes such a surplus, and so does what is told but not settled yet: that one goes.
+    Such a surplus is what got lost on the way. What is on its way still, such as a slice that the holder has not heard
+    of, is in a few reports at most; what it has told and is not settled yet is in none.
     """
+    if holder.report is not None:
+        if holder.kept.through < holder.report.through:
+            return
+        _trim(books, holder, holder.report.surplus)
     has = {position.scope: position.lease for position in positions}
     leases = books.leases_of(holder.name)
-    for scope in [scope for scope in holder.surplus if scope not in leases]:
+    surplus = {scope: booked - has.get(scope, 0) for scope, booked in leases.items()}
+    holder.report = Report(through, surplus)
+    if holder.kept.through >= through:
+        _trim(books, holder, surplus)
+        holder.report = None
+
+
+def _trim(books: Books, holder: Holder, reported: Mapping[str, int]) -> None:
+    for scope in [scope for scope in holder.surplus if scope not in reported]:
         del holder.surplus[scope]
-    for scope, booked in leases.items():
-        surplus = max(0, booked - has.get(scope, 0))
+    for scope, surplus in reported.items():
+        surplus = min(max(0, surplus), books.lease(holder.name, scope))
         least, reports = holder.surplus.get(scope, (surplus, 0))
         holder.surplus[scope] = least, reports = min(least, surplus), reports + 1
         if reports >= REPORTS:
@@ -132,8 +154,7 @@ def end(books: Books, holder: Holder) -> None:
 
 
 def free_all(books: Books, holder: Holder, why: Why) -> None:
-    """The holder is gone and so is all that it has."""
-    end(books, holder)
+    """Nothing that the holder has is its own any more."""
     for scope, amount in books.leases_of(holder.name).items():
         books.change_lease(holder.name, scope, -amount, why)
     books.leasing.discard(holder.name)
@@ -146,9 +167,19 @@ def expire(books: Books) -> list[str]:
         holder = books.holders[name]
         if holder.booked_until <= books.monotonic:
             freed.extend(books.leases_of(name))
-            free_all(books, holder, Why.EXPIRED)
+            _lapse(books, holder)
+            end(books, holder)
     books.close_caps()
     return freed
+
+
+def _lapse(books: Books, holder: Holder, generation: int = 0) -> None:
+    """What the holder had is free, and what it is lent from now on is of another generation. It may not know so yet."""
+    free_all(books, holder, Why.EXPIRED)
+    holder.generation = max(holder.generation, generation) + 1
+    holder.surplus.clear()
+    holder.report = None
+    books.draft.holders.add(holder.name)
 
 
 def _portion(free: int, needed: int, waiting: int, sharers: int) -> int:

@@ -84,7 +84,10 @@ class Posting(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """One attempt as its holder tells it. carried: how much of `cost` its leases of each scope carry."""
+    """One attempt as its holder tells it.
+
+    carried: how much of `cost` its leases of each scope carry, those of `generation`; 0: whatever leases it has.
+    """
 
     request_id: str
     attempt: int
@@ -104,6 +107,7 @@ class Usage(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     holder: str = ""
     sequence: int = 0
     carried: int = 0
+    generation: int = 0
     tags: tuple[str, ...] = ()
 
     @property

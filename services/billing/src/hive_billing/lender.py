@@ -19,6 +19,7 @@ from hive_billing.recharges import Recharger
 from hive_billing.writer import Writer
 from hive_runtime.clock import Clock
 from hive_runtime.errors import HiveError, Kind
+from hive_runtime.tasks import Tasks
 
 log = structlog.get_logger(__name__)
 
@@ -27,7 +28,10 @@ RECHARGE_SECONDS = 5.0
 
 
 class Asked(NamedTuple):
-    """What a holder wants: of each scope what `wants` says, or where that is empty `wanted` of each."""
+    """What a holder wants: of each scope what `wants` says, or where that is empty `wanted` of each.
+
+    generation: the last of its leases that it knows of.
+    """
 
     holder: str
     address: str
@@ -35,6 +39,21 @@ class Asked(NamedTuple):
     key_id: str
     wants: Mapping[str, int]
     wanted: int
+    generation: int = 0
+
+
+class Given(NamedTuple):
+    """What a holder gives back, idle and off its leases already. generation: of those leases."""
+
+    slices: Mapping[str, int]
+    generation: int = 0
+
+
+class Renewed(NamedTuple):
+    """known: what the holder has is still its own. generation: of what it has or will have; 0: never had any."""
+
+    known: bool
+    generation: int = 0
 
 
 class Recalled(NamedTuple):
@@ -47,8 +66,8 @@ class Recalled(NamedTuple):
 class Holders(Protocol):
     """The way to the holders of leases."""
 
-    async def recall(self, address: str, holder: str, scope: str, amount: int) -> Mapping[str, int]:
-        """What the holder gives back of the scope, idle and off its leases already. May raise anything."""
+    async def recall(self, address: str, holder: str, scope: str, amount: int) -> Given:
+        """At most so much of the scope. May raise anything."""
         ...
 
 
@@ -56,6 +75,7 @@ class Holders(Protocol):
 class Lender:
     """patience: seconds to wait for the control record of a key that is not known.
 
+    recall_seconds: how long somebody waits for what others give back.
     fewest_holders: processes that will ask for money, whether they have been heard of or not: where there are
     several, none is lent all that is free, since what a dead one was lent is away for a while.
     """
@@ -64,6 +84,7 @@ class Lender:
     accounts: Accounts
     holders: Holders
     clock: Clock
+    tasks: Tasks
     patience: float = 1.0
     recall_seconds: float = RECALL_SECONDS
     recharge_seconds: float = RECHARGE_SECONDS
@@ -84,28 +105,43 @@ class Lender:
         with self._waits(needs):
             return await self._find(asked, needs, answer, brought)
 
-    async def renew(self, holder: str, address: str, positions: Sequence[Position]) -> bool:
-        """False where the holder is not known (any more)."""
+    async def renew(
+        self,
+        holder: str,
+        address: str,
+        positions: Sequence[Position],
+        generation: int = 0,
+        through: int = 0,
+    ) -> Renewed:
+        """Keep what the holder has. positions: what it says that it has, of this generation.
 
-        def decide(books: Books, found: Found) -> bool:
-            known = books.holders.get(holder)
-            if known is None or known.booked_until <= books.monotonic:
-                return False
-            leases.touch(books, known, address, self.writer.spans)
-            leases.renew(books, known, positions)
-            return True
+        through: the last usage that it had closed by then.
+        """
+
+        def decide(books: Books, found: Found) -> Renewed:
+            if holder not in books.holders and not generation:
+                return Renewed(False)
+            known = books.holder(holder)
+            stays = leases.touch(books, known, address, self.writer.spans, generation)
+            stays = stays and known.has(generation)
+            if stays:
+                leases.renew(books, known, positions, through)
+            return Renewed(stays, known.generation)
 
         return await self.writer.ask(decide)
 
-    async def give_back(self, holder: str, amounts: Mapping[str, int], *, last: bool, settled: bool) -> None:
+    async def give_back(
+        self, holder: str, amounts: Mapping[str, int], *, last: bool, settled: bool, generation: int = 0
+    ) -> None:
         def decide(books: Books, found: Found) -> None:
             known = books.holders.get(holder)
             if known is None:
                 return
-            leases.give_back(books, known, amounts, Why.RETURNED)
+            if known.has(generation):
+                leases.give_back(books, known, amounts, Why.RETURNED)
             if settled:
                 leases.free_all(books, known, Why.SETTLED)
-            elif last:
+            if settled or last:
                 leases.end(books, known)
 
         await self.writer.ask(decide)
@@ -129,16 +165,26 @@ class Lender:
         return Recalled(sum(given or 0 for given in freed), silent)
 
     async def _recall(self, name: str, address: str, scope: str, amount: int) -> int | None:
+        """None where the holder did not answer in time: what it gives back later is free then."""
+        asking = self.tasks.spawn(self._take_back(name, address, scope, amount), f"recall from {name}")
+        done, _ = await asyncio.wait({asking}, timeout=self.recall_seconds)
+        return asking.result() if done else None
+
+    async def _take_back(self, name: str, address: str, scope: str, amount: int) -> int | None:
         """None where the holder did not answer."""
+
+        def decide(books: Books, found: Found) -> int:
+            holder = books.holders[name]
+            if not holder.has(given.generation):
+                return 0
+            return leases.give_back(books, holder, given.slices, Why.RECALLED)
+
         try:
-            async with asyncio.timeout(self.recall_seconds):
-                given = await self.holders.recall(address, name, scope, amount)
+            given = await self.holders.recall(address, name, scope, amount)
+            return await self.writer.ask(decide)
         except Exception as error:
             log.info("a holder did not answer a recall", holder=name, error=repr(error))
             return None
-        return await self.writer.ask(
-            lambda books, found: leases.give_back(books, books.holders[name], given, Why.RECALLED)
-        )
 
     async def _unless_silent(self, short: Short, silent: Sequence[str]) -> Short:
         """Raises HiveError `unavailable` where a holder that does not answer may have what is lacking.
@@ -162,7 +208,7 @@ class Lender:
             terms = self.accounts.terms(asked.tenant_id, asked.key_id, books.now_ms)
             books.require(terms.scopes)
             holder = books.holder(asked.holder)
-            leases.touch(books, holder, asked.address, self.writer.spans)
+            leases.touch(books, holder, asked.address, self.writer.spans, asked.generation)
             waiting = {scope: self._waiting.get(scope, 0) - needs.get(scope, 0) for scope in terms.scopes}
             return leases.acquire(
                 books, holder, terms, asked.wants, asked.wanted, waiting, self.fewest_holders

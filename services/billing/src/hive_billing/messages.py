@@ -31,6 +31,7 @@ def usage_of(event: UsageRecorded) -> Usage:
         holder=event.holder,
         sequence=event.sequence,
         carried=event.carried_nanos,
+        generation=event.lease_generation,
         tags=tuple(tags),
     )
 

@@ -84,7 +84,8 @@ def balance_row(balance: Balance) -> tuple[Any, ...]:
 
 def holder_row(holder: Holder) -> tuple[Any, ...]:
     strays = encode(holder.kept.strays).decode()
-    return holder.name, holder.address, holder.written, holder.ended, holder.kept.through, strays
+    kept = holder.kept.through
+    return holder.name, holder.address, holder.written, holder.ended, kept, strays, holder.generation
 
 
 def holder_of(row: Any, now_ms: int, monotonic: float, spans: Spans) -> Holder:
@@ -92,4 +93,13 @@ def holder_of(row: Any, now_ms: int, monotonic: float, spans: Spans) -> Holder:
     kept = Kept(row.through, _decode_strays(row.strays))
     left = min(sum(spans), max(0, row.booked_until_ms - now_ms) / 1000)
     until = monotonic + left
-    return Holder(row.holder, row.address, until - spans.booked, until, row.booked_until_ms, row.ended, kept)
+    return Holder(
+        row.holder,
+        row.address,
+        until - spans.booked,
+        until,
+        row.booked_until_ms,
+        row.ended,
+        row.generation,
+        kept,
+    )

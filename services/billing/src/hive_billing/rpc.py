@@ -43,17 +43,26 @@ class LeasesDoor(LeasesServicer):
             key_id=request.key_id,
             wants={want.scope: want.amount_nanos for want in request.wants},
             wanted=request.wanted_nanos,
+            generation=request.generation,
         )
         return self._answer(await self._lender.acquire(asked))
 
     async def Renew(self, request: leases.RenewRequest, context: object) -> leases.RenewResponse:
         positions = [Position(each.scope, each.lease_nanos) for each in request.positions]
-        known = await self._lender.renew(request.holder, request.address, positions)
-        return leases.RenewResponse(known=known, valid_seconds=self._valid_seconds)
+        known, generation = await self._lender.renew(
+            request.holder, request.address, positions, request.generation, request.through_sequence
+        )
+        return leases.RenewResponse(known=known, valid_seconds=self._valid_seconds, generation=generation)
 
     async def Return(self, request: leases.ReturnRequest, context: object) -> leases.ReturnResponse:
         amounts = {each.scope: each.amount_nanos for each in request.slices}
-        await self._lender.give_back(request.holder, amounts, last=request.last, settled=request.settled)
+        await self._lender.give_back(
+            request.holder,
+            amounts,
+            last=request.last,
+            settled=request.settled,
+            generation=request.generation,
+        )
         return leases.ReturnResponse()
 
     async def Settle(self, request: leases.SettleRequest, context: object) -> leases.SettleResponse:
@@ -72,7 +81,8 @@ class LeasesDoor(LeasesServicer):
                 default_max_output=answer.terms.default_max_output,
                 valid_seconds=self._valid_seconds,
                 until_unix_ms=answer.terms.until_ms,
-            )
+            ),
+            generation=answer.generation,
         )
         if isinstance(answer, Short):
             response.short_scope, response.free_nanos = answer.scope, answer.free

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import msgspec
+from msgspec.structs import replace
 
 from hive_billing import ledger
 from hive_billing.books import UNBOUNDED, Books, Why
@@ -59,6 +60,8 @@ def settle(books: Books, usage: Usage, known: list[Posting]) -> None:
     known: all postings of its request, in order; what is posted is added. The caps among its scopes, and among those
     of `known`, are open.
     """
+    if usage.carried and not _is_carried(books, usage):
+        usage = replace(usage, carried=0)
     cause = usage.cause
     before = next((posting for posting in known if posting.cause == cause), None) if known else None
     if before is not None:
@@ -193,12 +196,18 @@ def _correct(
 def _release(books: Books, usage: Usage, why: Why | None) -> list[int]:
     """Shrink the holder's leases by what they carry; how much each scope gave. why: None where a posting says it."""
     given = []
-    holder, carried = usage.holder, usage.carried
+    name, carried = usage.holder, usage.carried
     for scope in usage.scopes:
-        taken = min(carried, books.lease(holder, scope)) if carried else 0
+        taken = min(carried, books.lease(name, scope)) if carried else 0
         if taken:
-            books.change_lease(holder, scope, -taken, why)
+            books.change_lease(name, scope, -taken, why)
         given.append(taken)
+    holder = books.holders.get(name)
+    if holder is not None and holder.report is not None and usage.sequence <= holder.report.through:
+        surplus = holder.report.surplus
+        for scope, taken in zip(usage.scopes, given, strict=True):
+            if scope in surplus:
+                surplus[scope] -= taken
     return given
 
 
@@ -216,6 +225,12 @@ def _available(books: Books, scopes: tuple[str, ...], taken: list[int]) -> int:
 
 def _free(books: Books, scopes: Iterable[str]) -> int:
     return max(0, min((books.free(scope) for scope in scopes), default=UNBOUNDED))
+
+
+def _is_carried(books: Books, usage: Usage) -> bool:
+    """Whether its holder still has the leases that carry it: what it has of a later generation does not."""
+    holder = books.holders.get(usage.holder)
+    return holder is None or holder.has(usage.generation)
 
 
 def _is_kept(books: Books, usage: Usage) -> bool:

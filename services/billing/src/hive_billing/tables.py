@@ -91,6 +91,7 @@ holders = Table(
     Column("ended", Boolean, nullable=False),
     Column("through", BigInteger, nullable=False),
     Column("strays", Text, nullable=False),
+    Column("generation", BigInteger, nullable=False, server_default="0"),
 )
 leases = Table(
     "leases",

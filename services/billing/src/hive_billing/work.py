@@ -121,7 +121,9 @@ def _build(place: Place) -> Billing:
 
     writer = Writer(place.room, accounts, host.clock, place.settings.spans, committed, check)
     calls = HolderCalls(host.channel, host.tasks, writer.live_addresses)
-    lender = Lender(writer, accounts, calls, host.clock, fewest_holders=place.settings.billing_holders)
+    lender = Lender(
+        writer, accounts, calls, host.clock, host.tasks, fewest_holders=place.settings.billing_holders
+    )
     recharger = Recharger(writer, accounts, place.payments, lender.recall, host.clock, host.tasks)
     lender.recharger = recharger
     publisher = Publisher(database, host.bus, writer, host.clock, check=check)

@@ -58,7 +58,7 @@ class Attempt(msgspec.Struct):
     deployment: `<provider>/<the provider's own name of the model>`. started_ms: Unix milliseconds.
     prompt: units of the prompt, by our own count. price: what the tenant pays; provider_price: what is charged.
     began: the same in monotonic seconds. scopes: what the money is held in.
-    held, cost, provider_cost, carried: nano-dollars.
+    held, cost, provider_cost, carried: nano-dollars. generation: of the leases that carry it.
     delivered: output tokens that the caller was sent, about. units: by unit; absent is not known, zero is none.
     """
 
@@ -94,6 +94,7 @@ class Attempt(msgspec.Struct):
     cost: int = 0
     provider_cost: int = 0
     carried: int = 0
+    generation: int = 0
     delivered: int = 0
 
     number: int = 0

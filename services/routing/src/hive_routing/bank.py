@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from hive_routing.holds import Lease, Lent, Purse, Terms
+from hive_routing.holds import Lease, Lent, Purse, Renewed, Terms
 from hive_rpc import Channel
 from hive_rpc.patience import Patience
 from hive_runtime.clock import Clock
@@ -22,19 +22,29 @@ RENEW_SECONDS = 5.0
 
 
 class RpcBank:
-    """A `Bank`. holder: the name of this start of this process; address: where its `LeaseHolder` is served."""
+    """A `Bank`. holder: the name of this start of this process; address: where its `LeaseHolder` is served.
 
-    def __init__(self, channel: Channel, holder: str, address: str, clock: Clock) -> None:
+    closed: the last usage that was closed.
+    """
+
+    def __init__(
+        self, channel: Channel, holder: str, address: str, clock: Clock, closed: Callable[[], int]
+    ) -> None:
         self._stub = LeasesStub(channel)
         self._holder = holder
         self._address = address
         self._clock = clock
+        self._closed = closed
         self._patience = Patience(clock)
 
-    async def lend(self, tenant_id: str, key_id: str, wanted: int, wants: Mapping[str, int] | None) -> Lent:
-        return await self._patience.call(lambda: self._lend(tenant_id, key_id, wanted, wants))
+    async def lend(
+        self, tenant_id: str, key_id: str, wanted: int, wants: Mapping[str, int] | None, generation: int
+    ) -> Lent:
+        return await self._patience.call(lambda: self._lend(tenant_id, key_id, wanted, wants, generation))
 
-    async def _lend(self, tenant_id: str, key_id: str, wanted: int, wants: Mapping[str, int] | None) -> Lent:
+    async def _lend(
+        self, tenant_id: str, key_id: str, wanted: int, wants: Mapping[str, int] | None, generation: int
+    ) -> Lent:
         asked = self._clock.monotonic()
         request = leases.AcquireRequest(
             holder=self._holder,
@@ -43,6 +53,7 @@ class RpcBank:
             key_id=key_id,
             wanted_nanos=wanted,
             wants=[leases.Want(scope=scope, amount_nanos=amount) for scope, amount in (wants or {}).items()],
+            generation=generation,
         )
         answer = await self._stub.Acquire(request, timeout=LEND_SECONDS)
         terms = answer.terms
@@ -57,20 +68,29 @@ class RpcBank:
             {each.scope: each.amount_nanos for each in answer.slices},
             answer.short_scope,
             answer.free_nanos,
+            answer.generation,
         )
 
-    async def renew(self, held: Mapping[str, Lease]) -> float | None:
+    async def renew(self, held: Mapping[str, Lease], generation: int) -> Renewed:
         asked = self._clock.monotonic()
         positions = [
             leases.Position(scope=scope, lease_nanos=lease.amount, idle_nanos=max(0, lease.idle))
             for scope, lease in held.items()
         ]
-        request = leases.RenewRequest(holder=self._holder, address=self._address, positions=positions)
+        request = leases.RenewRequest(
+            holder=self._holder,
+            address=self._address,
+            positions=positions,
+            generation=generation,
+            through_sequence=self._closed(),
+        )
         answer = await self._patience.call(lambda: self._stub.Renew(request, timeout=RENEW_SECONDS))
-        return asked + answer.valid_seconds if answer.known else None
+        return Renewed(asked + answer.valid_seconds if answer.known else None, answer.generation)
 
-    async def give_back(self, slices: Mapping[str, int], last: bool) -> None:
-        request = leases.ReturnRequest(holder=self._holder, slices=_slices(slices), last=last)
+    async def give_back(self, slices: Mapping[str, int], last: bool, generation: int) -> None:
+        request = leases.ReturnRequest(
+            holder=self._holder, slices=_slices(slices), last=last, generation=generation
+        )
         await self._stub.Return(request, timeout=RENEW_SECONDS)
 
 
@@ -88,7 +108,7 @@ class HolderDoor(LeaseHolderServicer):
         if request.holder != self._holder:
             raise HiveError(Kind.NOT_FOUND, f"{request.holder} has ended; {self._holder} took its place.")
         given = self._purse.recall({want.scope: want.amount_nanos for want in request.wants})
-        return leases.RecallResponse(slices=_slices(given))
+        return leases.RecallResponse(slices=_slices(given), generation=self._purse.generation)
 
     async def Forget(self, request: leases.ForgetRequest, context: object) -> leases.ForgetResponse:
         if request.tenant_ids:  # which keys a tenant has is not known here, and this is rare

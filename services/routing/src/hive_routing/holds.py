@@ -45,12 +45,26 @@ class Lent:
     """What billing answered. slices: nano-dollars that came on top, by scope.
 
     short: the scope that could not give what was wanted (then nothing came); free: what of it nobody has.
+    generation: as in `Renewed`.
     """
 
     terms: Terms
     slices: Mapping[str, int]
     short: str = ""
     free: int = 0
+    generation: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """What billing answered. until: monotonic seconds, for which all leases may be used; None: it has freed them.
+
+    generation: of what this process has after that: where it had any of an earlier one, that is others' now. 0: billing
+    does not say.
+    """
+
+    until: float | None
+    generation: int = 0
 
 
 @dataclass(slots=True)
@@ -70,17 +84,20 @@ class Lease:
 
 
 class Bank(Protocol):
-    """Billing, as the purse asks it. Every method raises HiveError `unavailable` where it cannot be reached."""
+    """Billing, as the purse asks it. Every method raises HiveError `unavailable` where it cannot be reached.
 
-    async def lend(self, tenant_id: str, key_id: str, wanted: int, wants: Mapping[str, int] | None) -> Lent:
+    generation: that of the leases which are here, and in all arguments.
+    """
+
+    async def lend(
+        self, tenant_id: str, key_id: str, wanted: int, wants: Mapping[str, int] | None, generation: int
+    ) -> Lent:
         """Terms, and more money: `wants` by scope, or `wanted` of each where the scopes are not known."""
         ...
 
-    async def renew(self, leases: Mapping[str, Lease]) -> float | None:
-        """Until when (monotonic seconds) all leases may be used; None: billing has forgotten them."""
-        ...
+    async def renew(self, leases: Mapping[str, Lease], generation: int) -> Renewed: ...
 
-    async def give_back(self, slices: Mapping[str, int], last: bool) -> None: ...
+    async def give_back(self, slices: Mapping[str, int], last: bool, generation: int) -> None: ...
 
 
 class Hold(msgspec.Struct):
@@ -138,14 +155,19 @@ class _Key:
 
 
 class Purse:
-    """The leases of this process, and the terms of the keys that it serves."""
+    """The leases of this process, and the terms of the keys that it serves.
+
+    generation: of all leases that are here. A process that slept for long had its money lent to others meanwhile: from
+    then on billing answers with another generation, and says by it that nothing of before is here any more. Answers
+    and usage may cross on their way; the number tells which money they speak of.
+    """
 
     def __init__(self, bank: Bank, clock: Clock) -> None:
         self._bank = bank
         self._clock = clock
         self._keys: dict[str, _Key] = {}
         self._leases: defaultdict[str, Lease] = defaultdict(Lease)
-        self._confirming = asyncio.Lock()
+        self.generation = 0
         self.lent_seconds: float = USUAL_SECONDS
         """Seconds for which money is lent: a third of it is the time between two calls of `renew`."""
 
@@ -201,19 +223,20 @@ class Purse:
         """Keep the leases for longer, and give back those that no key spends from any more."""
         self._drop_what_expired()
         if unused := self._unused():
-            await self._bank.give_back(unused, last=False)
-        until = await self._bank.renew(self._leases)
-        if until is None:
+            await self._bank.give_back(unused, False, self.generation)
+        generation = self.generation
+        renewed = await self._bank.renew(self._leases, generation)
+        if renewed.until is None and self.generation == generation:
             self._drop_money()
             self.forget_all()
-            return
-        for lease in self._leases.values():
-            lease.until = max(lease.until, until)
+        if self._is_of_now(renewed.generation) and renewed.until is not None:
+            for lease in self._leases.values():
+                lease.until = max(lease.until, renewed.until)
 
     async def close(self) -> None:
         """Give back what is idle: this process grants nothing any more."""
         idle = self.recall({scope: lease.amount for scope, lease in self._leases.items()})
-        await self._bank.give_back(idle, last=True)
+        await self._bank.give_back(idle, True, self.generation)
 
     @property
     def held(self) -> int:
@@ -266,37 +289,31 @@ class Purse:
         raise HiveError(Kind.UNAVAILABLE, "The budget of this API key is in great demand.", retry_after=1)
 
     async def _lend(self, tenant_id: str, key_id: str, wants: Mapping[str, int] | None) -> Lent:
-        """Ask for more. Where leases have lapsed, the first question is whether they are still ours.
-
-        A process that slept for long had its money lent to others meanwhile; what is lent to it now would make
-        it believe that it has that money too.
-        """
-        if self._have_lapsed(self._clock.monotonic()):
-            async with self._confirming:
-                if self._have_lapsed(self._clock.monotonic()):
-                    await self.renew()
-        asked = self._clock.monotonic()
-        lent = await self._bank.lend(tenant_id, key_id, 0, wants)
+        lent = await self._bank.lend(tenant_id, key_id, 0, wants, self.generation)
         self.lent_seconds = max(SHORTEST_SECONDS, lent.terms.until - self._clock.monotonic())
-        if self._have_lapsed(asked):  # it slept after it was told so
-            self._drop_money()
         return lent
-
-    def _have_lapsed(self, now: float) -> bool:
-        return any(lease.amount > 0 and lease.until <= now for lease in self._leases.values())
-
-    def _drop_money(self) -> None:
-        for lease in self._leases.values():
-            lease.amount = 0
 
     def _take(self, key: _Key, lent: Lent) -> Terms:
         key.terms = lent.terms
-        for scope in lent.terms.scopes:
-            lease = self._leases[scope]
-            lease.until = max(lease.until, lent.terms.until)
-        for scope, amount in lent.slices.items():
-            self._leases[scope].amount += amount
+        if self._is_of_now(lent.generation):
+            for scope in lent.terms.scopes:
+                lease = self._leases[scope]
+                lease.until = max(lease.until, lent.terms.until)
+            for scope, amount in lent.slices.items():
+                self._leases[scope].amount += amount
         return lent.terms
+
+    def _is_of_now(self, generation: int) -> bool:
+        """Whether an answer speaks of the money that is here; a later generation takes its place."""
+        if generation > self.generation:
+            self._drop_money()
+            self.generation = generation
+        return generation in (0, self.generation)
+
+    def _drop_money(self) -> None:
+        """All of it is others' now. What calls hold is still held: what is lent next has to carry that too."""
+        for lease in self._leases.values():
+            lease.amount = 0
 
     def _drop_what_expired(self) -> None:
         now = self._clock.monotonic()

@@ -233,6 +233,7 @@ class Bill(msgspec.Struct):
         attempt.outcome = Outcome.ANSWERED
         attempt.cost = cost
         attempt.carried = self._hold.settle(cost)
+        attempt.generation = self._spending.purse.generation
         attempt.last = True
         self.cost = cost
         self._stop(attempt)
@@ -315,6 +316,7 @@ class Bill(msgspec.Struct):
         attempt.cost = cost
         attempt.held = hold.amount
         attempt.carried = hold.settle(cost)
+        attempt.generation = self._spending.purse.generation
         attempt.last = not self.is_copy
         if self._failed is not None:
             self._end_failed()

@@ -55,6 +55,7 @@ def _event(attempt: Attempt, holder: str, sequence: int) -> UsageRecorded:
         event.scopes.extend(attempt.scopes)
     event.held_nanos = attempt.held
     event.carried_nanos = attempt.carried
+    event.lease_generation = attempt.generation
     event.upstream_request_id = attempt.upstream_request_id
     if attempt.tags:
         event.tags.extend(attempt.tags)

@@ -10,6 +10,10 @@ How money reaches those who spend it: slices of every scope that a key spends fr
     Renew ──────────────────────────────────────▶   every third of the time
     ◀── Recall (idle money)                          before anybody else is refused
     Return ─────────────────────────────────────▶   at the end
+
+Where billing has freed all that a holder had, since it was not heard of for too long, what it is lent next is of a
+new *generation*. Every message names the one that it speaks of, so that an answer that was long on its way, or
+usage of money that is others' meanwhile, is never taken for one of what the holder has now.
 """
 
 from collections import abc as _abc
@@ -128,6 +132,7 @@ class AcquireRequest(_message.Message):
     KEY_ID_FIELD_NUMBER: _builtins.int
     WANTS_FIELD_NUMBER: _builtins.int
     WANTED_NANOS_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
     holder: _builtins.str
     """A name of this process and this start of it: what an earlier one held is not its own."""
     address: _builtins.str
@@ -136,6 +141,8 @@ class AcquireRequest(_message.Message):
     key_id: _builtins.str
     wanted_nanos: _builtins.int
     """Where the scopes are not known yet: by how much each of them should grow at least."""
+    generation: _builtins.int
+    """The last that billing told of this holder; 0: none yet."""
     @_builtins.property
     def wants(self) -> _containers.RepeatedCompositeFieldContainer[Global___Want]:
         """By how much each scope's lease should grow at least; 0 asks for the terms and whatever there is."""
@@ -149,10 +156,11 @@ class AcquireRequest(_message.Message):
         key_id: _builtins.str = ...,
         wants: _abc.Iterable[Global___Want] | None = ...,
         wanted_nanos: _builtins.int = ...,
+        generation: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "holder", b"holder", "key_id", b"key_id", "tenant_id", b"tenant_id", "wanted_nanos", b"wanted_nanos", "wants", b"wants"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "generation", b"generation", "holder", b"holder", "key_id", b"key_id", "tenant_id", b"tenant_id", "wanted_nanos", b"wanted_nanos", "wants", b"wants"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -188,11 +196,14 @@ class AcquireResponse(_message.Message):
     SLICES_FIELD_NUMBER: _builtins.int
     SHORT_SCOPE_FIELD_NUMBER: _builtins.int
     FREE_NANOS_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
     short_scope: _builtins.str
     """Set then: the scope that was short of most, and what of it is free, after recalls and recharges. What the
     holder has idle of it comes on top.
     """
     free_nanos: _builtins.int
+    generation: _builtins.int
+    """Of the slices, and of all that the holder has: where it had any of an earlier one, that is free, and others'."""
     @_builtins.property
     def terms(self) -> Global___Terms: ...
     @_builtins.property
@@ -206,10 +217,11 @@ class AcquireResponse(_message.Message):
         slices: _abc.Iterable[Global___Slice] | None = ...,
         short_scope: _builtins.str = ...,
         free_nanos: _builtins.int = ...,
+        generation: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["free_nanos", b"free_nanos", "short_scope", b"short_scope", "slices", b"slices", "terms", b"terms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["free_nanos", b"free_nanos", "generation", b"generation", "short_scope", b"short_scope", "slices", b"slices", "terms", b"terms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -222,8 +234,14 @@ class RenewRequest(_message.Message):
     HOLDER_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
     POSITIONS_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    THROUGH_SEQUENCE_FIELD_NUMBER: _builtins.int
     holder: _builtins.str
     address: _builtins.str
+    generation: _builtins.int
+    """As in `AcquireRequest`; the positions are of this one."""
+    through_sequence: _builtins.int
+    """The last `UsageRecorded.sequence` that the holder had closed by then."""
     @_builtins.property
     def positions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Position]:
         """What the holder still has of each scope, held or idle, and of that what is idle."""
@@ -234,10 +252,12 @@ class RenewRequest(_message.Message):
         holder: _builtins.str = ...,
         address: _builtins.str = ...,
         positions: _abc.Iterable[Global___Position] | None = ...,
+        generation: _builtins.int = ...,
+        through_sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "holder", b"holder", "positions", b"positions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "generation", b"generation", "holder", b"holder", "positions", b"positions", "through_sequence", b"through_sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -277,18 +297,22 @@ class RenewResponse(_message.Message):
 
     KNOWN_FIELD_NUMBER: _builtins.int
     VALID_SECONDS_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
     known: _builtins.bool
     """False: billing does not know the holder any more; its slices are gone and must be asked for again."""
     valid_seconds: _builtins.float
+    generation: _builtins.int
+    """As in `AcquireResponse`."""
     def __init__(
         self,
         *,
         known: _builtins.bool = ...,
         valid_seconds: _builtins.float = ...,
+        generation: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["known", b"known", "valid_seconds", b"valid_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation", "known", b"known", "valid_seconds", b"valid_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -302,11 +326,14 @@ class ReturnRequest(_message.Message):
     SLICES_FIELD_NUMBER: _builtins.int
     LAST_FIELD_NUMBER: _builtins.int
     SETTLED_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
     holder: _builtins.str
     last: _builtins.bool
     """The holder ends: what it still has stays booked until its last events settle it, or until it expires."""
     settled: _builtins.bool
     """The holder has ended, and every attempt of it is settled: all that it has is free, whatever `slices` says."""
+    generation: _builtins.int
+    """Of the slices; 0: of whatever it has."""
     @_builtins.property
     def slices(self) -> _containers.RepeatedCompositeFieldContainer[Global___Slice]:
         """Idle money by scope; `amount_nanos` is what goes back."""
@@ -318,10 +345,11 @@ class ReturnRequest(_message.Message):
         slices: _abc.Iterable[Global___Slice] | None = ...,
         last: _builtins.bool = ...,
         settled: _builtins.bool = ...,
+        generation: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["holder", b"holder", "last", b"last", "settled", b"settled", "slices", b"slices"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation", "holder", b"holder", "last", b"last", "settled", b"settled", "slices", b"slices"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -405,6 +433,9 @@ class RecallResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SLICES_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    generation: _builtins.int
+    """Of the slices."""
     @_builtins.property
     def slices(self) -> _containers.RepeatedCompositeFieldContainer[Global___Slice]:
         """What the holder gives back, taken off its leases already."""
@@ -413,10 +444,11 @@ class RecallResponse(_message.Message):
         self,
         *,
         slices: _abc.Iterable[Global___Slice] | None = ...,
+        generation: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["slices", b"slices"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation", "slices", b"slices"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -10,6 +10,10 @@ How money reaches those who spend it: slices of every scope that a key spends fr
     Renew ──────────────────────────────────────▶   every third of the time
     ◀── Recall (idle money)                          before anybody else is refused
     Return ─────────────────────────────────────▶   at the end
+
+Where billing has freed all that a holder had, since it was not heard of for too long, what it is lent next is of a
+new *generation*. Every message names the one that it speaks of, so that an answer that was long on its way, or
+usage of money that is others' meanwhile, is never taken for one of what the holder has now.
 """
 
 from collections import abc as _abc

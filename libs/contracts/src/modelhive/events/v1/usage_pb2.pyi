@@ -137,6 +137,7 @@ class UsageRecorded(_message.Message):
     SCOPES_FIELD_NUMBER: _builtins.int
     HELD_NANOS_FIELD_NUMBER: _builtins.int
     CARRIED_NANOS_FIELD_NUMBER: _builtins.int
+    LEASE_GENERATION_FIELD_NUMBER: _builtins.int
     UPSTREAM_REQUEST_ID_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
     CACHE_FIELD_NUMBER: _builtins.int
@@ -184,6 +185,10 @@ class UsageRecorded(_message.Message):
     rest comes from what is free there, and what is not, from the operator.
     """
     carried_nanos: _builtins.int
+    lease_generation: _builtins.int
+    """Of those leases (`modelhive.billing.v1.AcquireResponse`): they carry nothing any more where billing has freed them.
+    0: of whatever the holder has.
+    """
     upstream_request_id: _builtins.str
     """The provider's own id of the call."""
     cache: Global___CacheStatus.ValueType
@@ -235,6 +240,7 @@ class UsageRecorded(_message.Message):
         scopes: _abc.Iterable[_builtins.str] | None = ...,
         held_nanos: _builtins.int = ...,
         carried_nanos: _builtins.int = ...,
+        lease_generation: _builtins.int = ...,
         upstream_request_id: _builtins.str = ...,
         tags: _abc.Iterable[_builtins.str] | None = ...,
         cache: Global___CacheStatus.ValueType = ...,
@@ -244,7 +250,7 @@ class UsageRecorded(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_first_content_us", b"_first_content_us", "first_content_us", b"first_content_us"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_first_content_us", b"_first_content_us", "attempt", b"attempt", "cache", b"cache", "call", b"call", "carried_nanos", b"carried_nanos", "cost_nanos", b"cost_nanos", "deployment", b"deployment", "duration_us", b"duration_us", "endpoint", b"endpoint", "error", b"error", "estimated", b"estimated", "first_content_us", b"first_content_us", "guard_verdict", b"guard_verdict", "guards", b"guards", "held_nanos", b"held_nanos", "holder", b"holder", "key_id", b"key_id", "last", b"last", "model", b"model", "outcome", b"outcome", "price_version", b"price_version", "provider", b"provider", "provider_cost_nanos", b"provider_cost_nanos", "provider_price_version", b"provider_price_version", "request_id", b"request_id", "scopes", b"scopes", "sequence", b"sequence", "started_unix_ms", b"started_unix_ms", "streamed", b"streamed", "tags", b"tags", "tenant_id", b"tenant_id", "traceparent", b"traceparent", "units", b"units", "upstream_request_id", b"upstream_request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_first_content_us", b"_first_content_us", "attempt", b"attempt", "cache", b"cache", "call", b"call", "carried_nanos", b"carried_nanos", "cost_nanos", b"cost_nanos", "deployment", b"deployment", "duration_us", b"duration_us", "endpoint", b"endpoint", "error", b"error", "estimated", b"estimated", "first_content_us", b"first_content_us", "guard_verdict", b"guard_verdict", "guards", b"guards", "held_nanos", b"held_nanos", "holder", b"holder", "key_id", b"key_id", "last", b"last", "lease_generation", b"lease_generation", "model", b"model", "outcome", b"outcome", "price_version", b"price_version", "provider", b"provider", "provider_cost_nanos", b"provider_cost_nanos", "provider_price_version", b"provider_price_version", "request_id", b"request_id", "scopes", b"scopes", "sequence", b"sequence", "started_unix_ms", b"started_unix_ms", "streamed", b"streamed", "tags", b"tags", "tenant_id", b"tenant_id", "traceparent", b"traceparent", "units", b"units", "upstream_request_id", b"upstream_request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__first_content_us: _TypeAlias = _typing.Literal["first_content_us"]  # noqa: Y015
     _WhichOneofArgType__first_content_us: _TypeAlias = _typing.Literal["_first_content_us", b"_first_content_us"]  # noqa: Y015
