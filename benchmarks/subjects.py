@@ -28,6 +28,7 @@ SETTINGS = {
     "HIVE_ANALYTICS_BATCH_SECONDS": "3",
     "HIVE_CACHE_SECONDS": "3600",
     "HIVE_DRAIN_SECONDS": "20",
+    "HIVE_MIGRATE": "0",  # as the chart and the compose file have it: jobs make the tables before
 }
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,203 +11,24 @@ from typing import Any
 import pytest
 
 from hive_bus import Options
-from hive_bus.memory import MemoryBus
-from hive_relay import Caller, Request, Responder, exchange_of, frames
-from hive_relay.asgi import App, Receive, Scope, Send
+from hive_relay import Request, exchange_of, frames
+from hive_relay.asgi import Receive, Scope, Send
 from hive_relay.call import Call
 from hive_relay.caller import Patience
 from hive_relay.principal import Principal
-from hive_relay.summary import Summary
-from hive_rpc import Network, Server
-from hive_rpc.local import LocalNetwork
-from hive_runtime.blobs import ObjectBlobs
-from hive_runtime.clock import SystemClock
 from hive_runtime.errors import HiveError, Kind
-from hive_runtime.tasks import Tasks
-from modelhive.relay.v1.relay_pb2 import BlobReference, ExecuteRequest, RequestEnvelope
+from libs.relay.tests.rig import (
+    answers,
+    echo,
+    request,
+    rig_of,
+    until,
+    until_refused,
+    whole,
+)
+from modelhive.relay.v1.relay_pb2 import BlobReference, RequestEnvelope
 
-
-class Instance:
-    """One process of the service `work`: it can be frozen (takes nothing) and killed (its server is gone)."""
-
-    def __init__(self, rig: Rig, name: str, app: App) -> None:
-        self.name = name
-        self.tasks = Tasks(lambda name, error: None)
-        self.server: Server = rig.network.server("work", name)
-        self.responder = Responder(
-            app,
-            service="work",
-            instance=name,
-            server=self.server,
-            network=rig.network,
-            blobs=rig.blobs,
-            clock=rig.clock,
-            tasks=self.tasks,
-            beside=rig.beside,
-        )
-        self.server.add(Responder.attach, self.responder)
-
-    async def start(self, bus: MemoryBus) -> None:
-        await self.server.start()
-        options = Options(fields={"service": "work"}, takes_stand_ins=WAY["beside"])
-        await bus.subscribe_requests(RequestEnvelope, "work", self.responder.begin, options)
-
-    async def kill(self) -> None:
-        """Everything this process did stops at once, as far as others can see."""
-        await self.tasks.close()
-        await self.server.stop(0)
-        for asker in self.responder._askers.values():
-            asker.replies.close()
-
-
-@dataclass
-class Rig:
-    network: Network
-    bus: MemoryBus
-    blobs: ObjectBlobs
-    clock: SystemClock
-    caller: Caller
-    tasks: Tasks
-    server: Server
-    beside: dict[str, Caller]
-    instances: list[Instance] = field(default_factory=list)
-
-    async def instance(self, app: App, *, queue: bool = True) -> Instance:
-        made = Instance(self, f"work-{len(self.instances)}", app)
-        self.instances.append(made)
-        if queue:
-            await made.start(self.bus)
-        else:
-            await made.server.start()
-        return made
-
-    async def swallow(self) -> None:
-        """Let a process take requests from the queue that never says a word about them."""
-
-        async def take(envelope: RequestEnvelope) -> None:
-            pass
-
-        await self.bus.subscribe_requests(RequestEnvelope, "work", take, Options(fields={"service": "work"}))
-
-    async def introduce(self, instance: Instance) -> None:
-        """Make an instance known to the caller, by an envelope for which nobody waits."""
-        deadline = int((self.clock.now() + 20) * 1000)
-        stranger = RequestEnvelope(
-            request_id="req_stranger", attempt=1, reply_to=self.server.address, deadline_unix_ms=deadline
-        )
-        await instance.responder.take(stranger)
-        await until(lambda: instance.responder.in_flight == 0)
-
-
-@pytest.fixture(autouse=True, params=["over rpc", "beside"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """How services reach the caller."""
-    monkeypatch.setitem(WAY, "beside", request.param == "beside")
-    return str(request.param)
-
-
-WAY = {"beside": False}
-
-
-@asynccontextmanager
-async def rig_of(folder: Path, patience: Patience = Patience()) -> AsyncIterator[Rig]:
-    clock = SystemClock()
-    lost: list[str] = []
-
-    def note(name: str, error: BaseException) -> None:
-        lost.append(f"{name}: {error!r}")
-
-    tasks = Tasks(note)
-    network = LocalNetwork(note)
-    bus = MemoryBus(clock, note)
-    server = network.server("edge", "edge-0")
-    caller = Caller(server=server, bus=bus, network=network, clock=clock, tasks=tasks, patience=patience)
-    server.add(Caller.attach, caller)
-    await server.start()
-    beside = {server.address: caller} if WAY["beside"] else {}
-    rig = Rig(network, bus, ObjectBlobs.in_folder(folder, clock), clock, caller, tasks, server, beside)
-    try:
-        yield rig
-    finally:
-        for instance in rig.instances:
-            await instance.kill()
-        await bus.close()
-        await network.close()
-        await tasks.close()
-    assert not lost
-
-
-_numbers = iter(range(10**9))
-
-
-def request(**changes: object) -> Request:
-    values: dict[str, object] = {
-        "request_id": f"req_{next(_numbers)}",
-        "service": "work",
-        "method": "POST",
-        "path": "/v1/thing",
-        "principal": Principal(tenant_id="t", key_id="k"),
-        "seconds": 20.0,
-    }
-    return Request(**{**values, **changes})  # type: ignore[arg-type]
-
-
-async def whole(rig: Rig, asked: Request) -> tuple[int, bytes]:
-    call = await rig.caller.call(asked)
-    status, _ = await call.head()
-    return status, b"".join([part async for part in call.body()])
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
-async def until_refused(rig: Rig, instance: Instance) -> None:
-    """Wait until the instance takes nothing more; what it is asked meanwhile is past its deadline."""
-    late = ExecuteRequest(envelope=RequestEnvelope(reply_to=rig.server.address))
-    async with asyncio.timeout(10):
-        while True:
-            try:
-                await instance.responder.Execute(late, None)
-            except HiveError as error:
-                assert error.kind is Kind.UNAVAILABLE
-                return
-            await asyncio.sleep(0.005)
-
-
-async def read_all(receive: Receive) -> bytes:
-    body = b""
-    while True:
-        message = await receive()
-        body += bytes(message["body"])
-        if not message["more_body"]:
-            return body
-
-
-def answers(
-    *parts: bytes, status: int = 200, before: Callable[[Scope], Awaitable[None]] | None = None
-) -> App:
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if before is not None:
-            await before(scope)
-        await exchange_of(scope).go()
-        await send({"type": "http.response.start", "status": status, "headers": [(b"x-a", b"b")]})
-        for part in parts:
-            await send({"type": "http.response.body", "body": part, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    return app
-
-
-async def echo(scope: Scope, receive: Receive, send: Send) -> None:
-    body = await read_all(receive)
-    await exchange_of(scope).go()
-    exchange_of(scope).usage = Summary(prompt_tokens=3)
-    text = f"{scope['method']} {scope['path']} {scope['query_string'].decode()} {len(body)}".encode()
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": text})
+pytestmark = pytest.mark.usefixtures("way")
 
 
 @pytest.mark.parametrize("queued", [True, False])
@@ -431,7 +251,7 @@ async def test_nobody_accepts_and_nobody_else_is_there(tmp_path: Path) -> None:
 
 
 async def test_a_slow_accept_of_the_only_instance_is_waited_for(tmp_path: Path) -> None:
-    async with rig_of(tmp_path, Patience(accepted=0.02, anyone=10)) as rig:
+    async with rig_of(tmp_path, Patience(accepted=0.02, anyone=10), few=0) as rig:
         instance = await rig.instance(answers(b"late"), queue=False)
         await rig.introduce(instance)
         held: list[RequestEnvelope] = []
@@ -454,7 +274,7 @@ async def test_a_slow_accept_of_the_only_instance_is_waited_for(tmp_path: Path) 
 
 
 async def test_a_slow_accept_sends_the_next_attempt_to_another_instance(tmp_path: Path) -> None:
-    async with rig_of(tmp_path, Patience(accepted=0.05, anyone=5)) as rig:
+    async with rig_of(tmp_path, Patience(accepted=0.05, anyone=5), few=0) as rig:
         await rig.swallow()
         for _ in range(2):
             await rig.introduce(await rig.instance(answers(b"other"), queue=False))
@@ -656,160 +476,6 @@ async def test_giving_all_up_tells_every_caller(tmp_path: Path) -> None:
         await until(lambda: instance.responder.in_flight == 0)
 
 
-class Reader:
-    """Takes parts of an answer, and wants no more after each `most` of them until it is let go on."""
-
-    def __init__(self, most: int = 1000) -> None:
-        self.parts: list[bytes] = []
-        self.is_full = False
-        self.go_on = asyncio.Event()
-        self._most = most
-
-    def take(self, data: bytes) -> None:
-        assert not self.is_full
-        self.parts.append(data)
-        self.is_full = len(self.parts) % self._most == 0
-
-    async def room(self) -> None:
-        await self.go_on.wait()
-        self.go_on.clear()
-        self.is_full = False
-
-
-def paced(*parts: bytes, error: HiveError | None = None) -> App:
-    """Each part in turns of the event loop of its own, but the last one, which the end follows at once."""
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await exchange_of(scope).go()
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        for number, part in enumerate(parts, 1):
-            await asyncio.sleep(0.002)
-            more = number < len(parts) or error is not None
-            await send({"type": "http.response.body", "body": part, "more_body": more})
-        if error is not None:
-            raise error
-
-    return app
-
-
-async def test_an_answer_is_passed_on_as_it_comes_but_for_what_ends_it(tmp_path: Path) -> None:
-    async with rig_of(tmp_path) as rig:
-        await rig.instance(paced(b"1", b"2", b"3", b"4"))
-        call, reader = await rig.caller.call(request()), Reader()
-        await call.head()
-        assert await call.pass_on(reader) == b"4"
-        assert reader.parts == [b"1", b"2", b"3"] and call.delivered == 4
-
-
-async def test_a_part_is_with_the_client_when_its_neighbour_has_sent_it_but_for_the_last(
-    tmp_path: Path, way: str
-) -> None:
-    reader, ended, seen = Reader(), asyncio.Event(), list[list[bytes]]()
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        for number, part in enumerate((b"1", b"2", b"3", b"4")):
-            await send({"type": "http.response.body", "body": part, "more_body": number < 3})
-            seen.append([*reader.parts])
-            if number == 0:
-                await until(lambda: reader.parts == [b"1"])
-                await asyncio.sleep(0.01)  # until somebody waits in `pass_on`
-        await ended.wait()
-
-    async with rig_of(tmp_path) as rig:
-        await rig.instance(app)
-        call = await rig.caller.call(request())
-        await call.head()
-        reader.take((await call.read())[0])
-        passing = asyncio.create_task(call.pass_on(reader))
-        await until(lambda: len(reader.parts) > (3 if way == "beside" else 1))
-        if way == "beside":
-            assert seen == [[], [b"1", b"2"], [b"1", b"2", b"3"], [b"1", b"2", b"3"]]
-        ended.set()
-        assert await passing == b""
-        assert b"".join(reader.parts) == b"1234"
-
-
-async def test_an_answer_that_breaks_off_is_passed_on_until_there(tmp_path: Path) -> None:
-    async with rig_of(tmp_path) as rig:
-        await rig.instance(paced(b"1", b"2", error=HiveError(Kind.UPSTREAM_FAILED, "cut")))
-        call, reader = await rig.caller.call(request()), Reader()
-        with pytest.raises(HiveError, match="cut"):
-            await call.pass_on(reader)
-        assert b"".join(reader.parts) == b"12"
-
-
-async def test_a_reader_that_wants_no_more_is_given_none_until_it_does(tmp_path: Path) -> None:
-    async with rig_of(tmp_path) as rig:
-        await rig.instance(paced(*(b"%d" % number for number in range(9))))
-        call, reader = await rig.caller.call(request()), Reader(most=2)
-        passing = asyncio.create_task(call.pass_on(reader))
-        await until(lambda: reader.is_full)
-        await asyncio.sleep(0.02)
-        assert reader.parts == [b"0", b"1"]
-        while not passing.done():
-            reader.go_on.set()
-            await asyncio.sleep(0.001)
-        assert b"".join(reader.parts) + await passing == b"012345678"
-
-
-async def test_a_service_is_never_further_ahead_of_a_reader_than_its_credit(tmp_path: Path) -> None:
-    sent, size = 0, 32_768
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        nonlocal sent
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        for _ in range(64):
-            await send({"type": "http.response.body", "body": b"x" * size, "more_body": True})
-            sent += size
-            await asyncio.sleep(0)
-        await send({"type": "http.response.body", "body": b""})
-
-    async with rig_of(tmp_path) as rig:
-        await rig.instance(app)
-        call, reader = await rig.caller.call(request()), Reader(most=5)
-        await call.head()
-        passing = asyncio.create_task(call.pass_on(reader))
-        while not passing.done():
-            await asyncio.sleep(0.005)
-            assert sent <= sum(map(len, reader.parts)) + frames.CREDIT_BYTES
-            reader.go_on.set()
-        assert sum(map(len, reader.parts)) + len(await passing) == 64 * size == call.delivered
-
-
-async def test_what_a_reader_raises_ends_the_passing(tmp_path: Path) -> None:
-    class Broken(Reader):
-        def take(self, data: bytes) -> None:
-            raise RuntimeError("broken")
-
-    async with rig_of(tmp_path) as rig:
-        await rig.instance(paced(b"1", b"2"))
-        call = await rig.caller.call(request())
-        with pytest.raises(RuntimeError, match="broken"):
-            await call.pass_on(Broken())
-        call.close()
-
-
-async def test_a_place_that_is_given_back_before_somebody_waits_for_it_is_taken(tmp_path: Path) -> None:
-    async with rig_of(tmp_path) as rig:
-        instance = await rig.instance(answers(b"x"), queue=False)
-        begun: list[Awaitable[None] | None] = []
-
-        async def begin_at_the_last_moment(envelope: RequestEnvelope) -> None:
-            instance.responder._places = 0
-            begun.append(instance.responder.begin(envelope))
-            instance.responder._free_place()
-            if begun[0] is not None:
-                await begun[0]
-
-        await rig.bus.subscribe_requests(
-            RequestEnvelope, "work", begin_at_the_last_moment, Options(fields={"service": "work"})
-        )
-        async with asyncio.timeout(10):
-            assert await whole(rig, request()) == (200, b"x")
-        assert begun[0] is not None
-
-
 async def test_one_call_whose_deadline_cannot_be_looked_at_costs_the_others_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -833,76 +499,3 @@ async def test_one_call_whose_deadline_cannot_be_looked_at_costs_the_others_noth
             assert caught.value.kind is kind
             call.close()
         assert [str(each) for each in told] == ["broken"]
-
-
-async def test_requests_beyond_the_bound_wait_for_their_turn(tmp_path: Path) -> None:
-    running = most = 0
-
-    async def before(scope: Scope) -> None:
-        nonlocal running, most
-        running += 1
-        most = max(most, running)
-        await asyncio.sleep(0.002)
-        running -= 1
-
-    async with rig_of(tmp_path) as rig:
-        instance = await rig.instance(answers(b"x", before=before), queue=False)
-        instance.responder._places = 2
-        await rig.bus.subscribe_requests(
-            RequestEnvelope, "work", instance.responder.begin, Options(fields={"service": "work"})
-        )
-        answered = await asyncio.gather(*(whole(rig, request()) for _ in range(9)))
-        assert {body for _, body in answered} == {b"x"} and most == 2
-        await until(lambda: instance.responder.in_flight == 0)
-        assert instance.responder._places == 2
-
-
-async def test_what_another_process_may_have_begun_with_runs_only_where_its_caller_wants_it(
-    tmp_path: Path,
-) -> None:
-    begun: list[str] = []
-    release = asyncio.Event()
-
-    async def before(scope: Scope) -> None:
-        begun.append(exchange_of(scope).request_id)
-        await release.wait()
-
-    async with rig_of(tmp_path) as rig:
-        first, second = [await rig.instance(answers(b"x", before=before), queue=False) for _ in range(2)]
-        taken: list[RequestEnvelope] = []
-
-        def take(envelope: RequestEnvelope) -> None:
-            taken.append(envelope)
-            first.responder.begin(envelope)
-
-        await rig.bus.subscribe_requests(RequestEnvelope, "work", take, Options(fields={"service": "work"}))
-        asked = request()
-        answering = asyncio.ensure_future(whole(rig, asked))
-        await until(lambda: begun == [asked.request_id])
-        second.responder.begin_again(taken[0])
-        await until(lambda: second.responder.in_flight == 0)
-        assert begun == [asked.request_id]
-        release.set()
-        assert await answering == (200, b"x")
-
-        wanted = request()
-        second.responder._places = 0  # as many run as may: it waits for its turn, and for its caller then
-        waiting: list[Awaitable[None] | None] = []
-
-        def again(asked: RequestEnvelope | Request) -> None:
-            assert isinstance(asked, RequestEnvelope)
-            waiting.append(second.responder.begin_again(asked))
-
-        async with asyncio.timeout(10):
-            envelopes = len(taken)
-            calling = asyncio.ensure_future(rig.caller.call(wanted))
-            first.responder.begin = again  # type: ignore[method-assign]
-            call = await calling
-            assert len(taken) == envelopes + 1 and waiting[0] is not None
-            later = asyncio.ensure_future(waiting[0])
-            await asyncio.sleep(0)
-            second.responder._free_place()
-            await later
-            assert (await call.head())[0] == 200
-            call.close()
-        assert begun == [asked.request_id, wanted.request_id]

@@ -59,6 +59,8 @@ class Call:
     """
 
     link: Link | None = None
+    handed: Link | None = None
+    """Whom it was handed, until somebody accepts it."""
     losses = 0
     silences = 0
     is_bound = False
@@ -217,9 +219,16 @@ class Call:
         """An attempt goes to this process: none of the next ones does."""
         self.tried |= {link.peer.instance}
 
+    def unhand(self) -> None:
+        """Whoever was handed it needs it no more, or runs it."""
+        if self.handed is not None:
+            self.handed.handed.discard(self)
+            self.handed = None
+
     def restart(self, attempt: int) -> None:
         """Forget what a lost process had sent: nobody saw it."""
         self._listen_no_more()
+        self.unhand()
         self.attempt = attempt
         if self.link is not None:
             self.try_with(self.link)

@@ -8,6 +8,7 @@ The rules, all in this file:
 * A process that is going down says so: what it gives back or had not ended goes elsewhere and counts as no loss.
 * A stream that breaks later: the answer ends with an error.
 * What only one instance can answer goes there directly, and nowhere else.
+* While few requests come, each is handed to an instance by its stream as well, and need not wait for the queue.
 
 Where no other instance is known, but there may be some, the attempt goes to the service by its name. An instance
 that is looked for is found the same way: whoever gets an envelope introduces itself.
@@ -26,6 +27,7 @@ import msgspec
 from hive_bus import Bus
 from hive_relay import frames
 from hive_relay.call import Call
+from hive_relay.handing import Handing
 from hive_relay.link import Link, StreamLink
 from hive_relay.losses import MOST_LOSSES, CostlyBodies, fingerprint_of
 from hive_relay.replies import Key
@@ -84,7 +86,9 @@ class Caller(RepliesServicer):
         clock: Clock,
         tasks: Tasks,
         patience: Patience = Patience(),
+        few: float = 160.0,
     ) -> None:
+        """few: calls per second; while there are no more, each is handed to an instance by its stream as well."""
         self._server = server
         self._bus = bus
         self._network = network
@@ -95,6 +99,7 @@ class Caller(RepliesServicer):
         self._links: dict[str, dict[str, Link]] = {}  # by service and instance
         self._ways_beside: dict[str, Callable[[object], bool]] = {}  # by service
         self._costly = CostlyBodies()
+        self._handing = Handing(bus, clock, tasks, few)
         self._turn = 0
         self._alarm = Alarm(self._look_at_calls)
 
@@ -151,8 +156,7 @@ class Caller(RepliesServicer):
         """A service process is gone: others answer what it had not begun to. May be called twice."""
         link.close()
         self._unlist(link)
-        calls, link.calls = link.calls, set()
-        for call in calls:
+        for call in link.give_up():
             self._lost(call, link)
 
     def on_hello(self, link: Link, peer: Hello) -> None:
@@ -169,8 +173,7 @@ class Caller(RepliesServicer):
         call = self._calls.get(request_id)
         if call is None or call.link is not None or call.attempt != attempt:
             return None
-        call.link = link
-        link.calls.add(call)
+        link.take(call)
         call.due = call.deadline
         self._alarm.at(call.deadline)
         return call
@@ -179,6 +182,7 @@ class Caller(RepliesServicer):
 
     def forget(self, call: Call) -> None:
         self._calls.pop(call.request_id, None)
+        call.unhand()
         if call.link is not None:
             call.link.calls.discard(call)
 
@@ -202,6 +206,11 @@ class Caller(RepliesServicer):
             self._tasks.spawn(self._hand_over(call, request, owner), "relay to the owner")
             return
         if request.queued:
+            links = self._links.get(call.service, {}).values()
+            handed = self._handing.whom(request, links, asyncio.get_running_loop().time())
+            if handed is not None:
+                self._handing.hand(call, request, handed)
+                return
             try:
                 await self._bus.publish(envelope_of(request, self._clock))
             except HiveError as error:
@@ -317,7 +326,7 @@ class Caller(RepliesServicer):
         call.restart(call.attempt + 1)
         if link is not None:
             call.try_with(link)
-        call.request = msgspec.structs.replace(call.request, attempt=call.attempt)
+        call.request = msgspec.structs.replace(call.request, attempt=call.attempt, handed=False)
         self._tasks.spawn(self._hand_over(call, call.request, link), "relay attempt")
 
     async def _hand_over(self, call: Call, request: Request, link: Link | None) -> None:

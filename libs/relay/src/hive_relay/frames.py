@@ -29,6 +29,9 @@ CREDIT_STEP_BYTES = 64 * 1024
 CHUNK_BYTES = 64 * 1024
 """Largest `Chunk`."""
 
+HANDED_BODY_BYTES = 64 * 1024
+"""Largest body of a request that is handed over by a stream: what comes behind it would wait too long."""
+
 INLINE_BODY_BYTES = 256 * 1024
 """Largest body inside an envelope; larger ones lie in blob storage (claim check)."""
 

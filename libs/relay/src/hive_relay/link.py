@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from hive_relay import frames
@@ -17,12 +18,14 @@ class Link(ABC):
     """Who is at the other end, once it said `Hello`.
 
     leaving: it said `Goodbye`, so it takes no more, and its end will be no accident. calls: that it is to answer.
+    handed: calls that it was handed and nobody has accepted yet.
     """
 
     def __init__(self) -> None:
         self.peer = Hello()
         self.leaving = False
         self.calls: set[Call] = set()
+        self.handed: set[Call] = set()
 
     @abstractmethod
     def credit(self, request_id: str, attempt: int, size: int) -> None:
@@ -36,6 +39,18 @@ class Link(ABC):
     def close(self) -> None:
         """Nothing more is told; may be called twice."""
 
+    def take(self, call: Call) -> None:
+        """It accepted the call, be it one that another one was handed."""
+        call.link = self
+        self.calls.add(call)
+        call.unhand()
+
+    def give_up(self) -> Iterable[Call]:
+        """All that it was to answer, and what it may have begun with."""
+        calls = [*self.calls, *self.handed]
+        self.calls, self.handed = set(), set()
+        return calls
+
 
 class StreamLink(Link):
     """At the other end of an rpc stream: `mailbox` holds the frames for it."""
@@ -47,6 +62,12 @@ class StreamLink(Link):
     def go(self, request_id: str, attempt: int) -> None:
         """This attempt of this process may begin what cannot be undone."""
         self.mailbox.put(frames.go(request_id, attempt))
+
+    def hand(self, call: Call, frame: CallerFrame, size: int) -> None:
+        """Give it the call's request."""
+        self.handed.add(call)
+        call.handed = self
+        self.mailbox.put(frame, size)
 
     def credit(self, request_id: str, attempt: int, size: int) -> None:
         self.mailbox.put(frames.credit(request_id, attempt, size))

@@ -21,7 +21,7 @@ class Request(msgspec.Struct, eq=False):
 
     The rest is its `Caller`'s, who sets it once; from then on nobody changes anything, since the service gets this
     very object where it runs in the same process. attempt: counts the processes that it was given to, from 1.
-    reply_to: where the caller is. deadline: in the event loop's time.
+    reply_to: where the caller is. deadline: in the event loop's time. handed: to a process, when it was queued.
     """
 
     request_id: str
@@ -39,12 +39,18 @@ class Request(msgspec.Struct, eq=False):
     attempt: int = 1
     reply_to: str = ""
     deadline: float = 0.0
+    handed: bool = False
 
 
 def envelope_of(request: Request, clock: Clock) -> RequestEnvelope:
+    envelope = RequestEnvelope()
+    fill(envelope, request, clock)
+    return envelope
+
+
+def fill(envelope: RequestEnvelope, request: Request, clock: Clock) -> None:
     left = request.deadline - asyncio.get_running_loop().time()
     # One by one: the constructor takes twice as long.
-    envelope = RequestEnvelope()
     envelope.request_id = request.request_id
     envelope.attempt = request.attempt
     envelope.service = request.service
@@ -61,7 +67,8 @@ def envelope_of(request: Request, clock: Clock) -> RequestEnvelope:
         envelope.blob.CopyFrom(request.body)
     else:
         envelope.body = request.body
-    return envelope
+    if request.handed:
+        envelope.handed = True
 
 
 def request_of(envelope: RequestEnvelope, clock: Clock) -> Request:
@@ -80,4 +87,5 @@ def request_of(envelope: RequestEnvelope, clock: Clock) -> Request:
         attempt=envelope.attempt,
         reply_to=envelope.reply_to,
         deadline=asyncio.get_running_loop().time() + left,
+        handed=envelope.handed,
     )

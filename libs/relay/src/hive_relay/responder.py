@@ -1,4 +1,4 @@
-"""The service's side of the relay: takes requests, queued or direct; one reply stream per caller.
+"""The service's side of the relay: takes requests, queued, direct or handed; one reply stream per caller.
 
 With a caller in the same process no stream is needed (`beside.py`).
 """
@@ -47,6 +47,7 @@ class Bounds:
 
 
 LAST_FRAMES_SECONDS = 2.0
+REMEMBERED = 4096
 
 
 class Asker:
@@ -97,6 +98,8 @@ class Responder(GatewayServicer):
         """Requests that wait for a place."""
         self._alarm = Alarm(self._look_at_runs)
         self._body_bytes = 0
+        self._handed: dict[Key, None] = {}
+        """Attempts that came by a stream, the latest ones: they are queued as well."""
         self._askers: dict[str, Asker] = {}
         self._running: set[Run] = set()
         self._draining = False
@@ -112,20 +115,31 @@ class Responder(GatewayServicer):
         a caller in this process.
         """
         request = asked if isinstance(asked, Request) else request_of(asked, self._clock)
-        if not self._places:
-            return self._begin_later(request)
-        self._places -= 1
-        self._begin_in_place(request)
-        return None
+        return self._begin(request, self._once_wanted if request.handed else None)
 
     def begin_again(self, envelope: RequestEnvelope) -> Awaitable[None] | None:
         """The same for what another process may have begun with, and not survived: its caller has to want it first."""
-        request = request_of(envelope, self._clock)
+        return self._begin(request_of(envelope, self._clock), self._once_wanted)
+
+    def _begin(self, request: Request, app: App | None) -> Awaitable[None] | None:
+        if request.handed and (request.request_id, request.attempt) in self._handed:
+            return None
         if not self._places:
-            return self._begin_later(request, self._once_wanted)
+            return self._begin_later(request, app)
         self._places -= 1
-        self._begin_in_place(request, self._once_wanted)
+        self._begin_in_place(request, app)
         return None
+
+    def _take_handed(self, envelope: RequestEnvelope) -> None:
+        """The same for what comes by a caller's stream. Where there is no place it is let be: it is queued as well."""
+        if not self._places or self._draining:
+            return
+        request, handed = request_of(envelope, self._clock), self._handed
+        handed[request.request_id, request.attempt] = None
+        if len(handed) > REMEMBERED:
+            del handed[next(iter(handed))]
+        self._places -= 1
+        self._begin_in_place(request)
 
     async def _once_wanted(self, scope: Scope, receive: Receive, send: Send) -> None:
         await exchange_of(scope).go()
@@ -136,7 +150,7 @@ class Responder(GatewayServicer):
         if (later := self.begin(asked)) is not None:
             await later
 
-    async def _begin_later(self, request: Request, app: App | None = None) -> None:
+    async def _begin_later(self, request: Request, app: App | None) -> None:
         if self._places:  # one was given back since
             self._places -= 1
             self._begin_in_place(request, app)
@@ -292,6 +306,9 @@ class Responder(GatewayServicer):
                 run.on_cancel()
 
     def _on_frame(self, asker: Asker, frame: CallerFrame) -> None:
+        if frame.HasField("envelope"):
+            self._take_handed(frame.envelope)
+            return
         run = asker.runs.get((frame.request_id, frame.attempt))
         if run is None:
             return

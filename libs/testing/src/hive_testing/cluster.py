@@ -38,7 +38,8 @@ SERVICES = {
 }
 """How many processes of each, where a test says nothing else."""
 REDIS_DATABASES = 16
-TOPICS_SECONDS = 60.0
+OWN_TABLES = ("console", "billing", "routing")
+JOB_SECONDS = 60.0
 SETTLE_SECONDS = 60.0
 
 
@@ -236,6 +237,8 @@ class Cluster(Served):
         self._stack.enter_context(self._balancer)
         try:
             self.make_topics()
+            if self.environment.get("HIVE_MIGRATE") == "0":
+                self.make_tables()
             with ThreadPoolExecutor(len(self.replicas)) as pool:
                 list(pool.map(Replica.start, self.replicas.values()))
             self.wait_for_key(self.key)
@@ -260,12 +263,20 @@ class Cluster(Served):
 
     def make_topics(self) -> None:
         """What an operator does before everything else."""
+        self._run("console", "topics")
+
+    def make_tables(self) -> None:
+        """The same, where services are not to do it themselves at their starts."""
+        with ThreadPoolExecutor(len(OWN_TABLES)) as pool:
+            list(pool.map(lambda service: self._run(service, "migrate"), OWN_TABLES))
+
+    def _run(self, service: str, verb: str) -> None:
         done = subprocess.run(
-            [sys.executable, "-m", "hive_console", "topics"],
-            env=self.environment | {"HIVE_DATA_DIR": str(self._processes / "topics")},
+            [sys.executable, "-m", f"hive_{service}", verb],
+            env=self.environment | {"HIVE_DATA_DIR": str(self._processes / f"{verb}-{service}")},
             capture_output=True,
             text=True,
-            timeout=TOPICS_SECONDS,
+            timeout=JOB_SECONDS,
             check=False,
         )
         assert done.returncode == 0, done.stderr

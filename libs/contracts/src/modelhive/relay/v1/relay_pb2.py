@@ -26,7 +26,7 @@ from modelhive.common.v1 import common_pb2 as modelhive_dot_common_dot_v1_dot_co
 from modelhive.options.v1 import options_pb2 as modelhive_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1emodelhive/relay/v1/relay.proto\x12\x12modelhive.relay.v1\x1a modelhive/common/v1/common.proto\x1a\"modelhive/options/v1/options.proto\"%\n\x06Header\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"A\n\rBlobReference\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\"\x90\x03\n\x0fRequestEnvelope\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12\x0f\n\x07service\x18\x03 \x01(\t\x12\x10\n\x08reply_to\x18\x04 \x01(\t\x12\x0e\n\x06method\x18\x05 \x01(\t\x12\x0c\n\x04path\x18\x06 \x01(\t\x12\r\n\x05query\x18\x07 \x01(\t\x12+\n\x07headers\x18\x08 \x03(\x0b\x32\x1a.modelhive.relay.v1.Header\x12\x0e\n\x04\x62ody\x18\t \x01(\x0cH\x00\x12\x31\n\x04\x62lob\x18\n \x01(\x0b\x32!.modelhive.relay.v1.BlobReferenceH\x00\x12\x31\n\tprincipal\x18\x0b \x01(\x0b\x32\x1e.modelhive.common.v1.Principal\x12\x18\n\x10\x64\x65\x61\x64line_unix_ms\x18\x0c \x01(\x03\x12\x13\n\x0btraceparent\x18\r \x01(\t:+\xca\xf3\x18\'\n\x17hive.requests.{service}\x12\nrequest_id\x18\x01\x42\t\n\x07payload\"G\n\x0e\x45xecuteRequest\x12\x35\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32#.modelhive.relay.v1.RequestEnvelope\"\x11\n\x0f\x45xecuteResponse\"=\n\x0bOpenRequest\x12.\n\x06\x66rames\x18\x01 \x03(\x0b\x32\x1e.modelhive.relay.v1.ReplyFrame\"?\n\x0cOpenResponse\x12/\n\x06\x66rames\x18\x01 \x03(\x0b\x32\x1f.modelhive.relay.v1.CallerFrame\"\xc6\x02\n\nReplyFrame\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12*\n\x05hello\x18\x03 \x01(\x0b\x32\x19.modelhive.relay.v1.HelloH\x00\x12\x30\n\x08\x61\x63\x63\x65pted\x18\x04 \x01(\x0b\x32\x1c.modelhive.relay.v1.AcceptedH\x00\x12(\n\x04head\x18\x05 \x01(\x0b\x32\x18.modelhive.relay.v1.HeadH\x00\x12*\n\x05\x63hunk\x18\x06 \x01(\x0b\x32\x19.modelhive.relay.v1.ChunkH\x00\x12&\n\x03\x65nd\x18\x07 \x01(\x0b\x32\x17.modelhive.relay.v1.EndH\x00\x12.\n\x07goodbye\x18\x08 \x01(\x0b\x32\x1b.modelhive.relay.v1.GoodbyeH\x00\x42\x07\n\x05\x66rame\";\n\x05Hello\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\"\n\n\x08\x41\x63\x63\x65pted\"C\n\x04Head\x12\x0e\n\x06status\x18\x01 \x01(\r\x12+\n\x07headers\x18\x02 \x03(\x0b\x32\x1a.modelhive.relay.v1.Header\"&\n\x05\x43hunk\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x08\"z\n\x03\x45nd\x12-\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x1c.modelhive.common.v1.Failure\x12\x30\n\x05usage\x18\x02 \x01(\x0b\x32!.modelhive.common.v1.UsageSummary\x12\x12\n\ngiven_back\x18\x03 \x01(\x08\"\t\n\x07Goodbye\"\xbd\x01\n\x0b\x43\x61llerFrame\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12$\n\x02go\x18\x03 \x01(\x0b\x32\x16.modelhive.relay.v1.GoH\x00\x12,\n\x06\x63redit\x18\x04 \x01(\x0b\x32\x1a.modelhive.relay.v1.CreditH\x00\x12,\n\x06\x63\x61ncel\x18\x05 \x01(\x0b\x32\x1a.modelhive.relay.v1.CancelH\x00\x42\x07\n\x05\x66rame\"\x04\n\x02Go\"\x17\n\x06\x43redit\x12\r\n\x05\x62ytes\x18\x01 \x01(\x04\":\n\x06\x43\x61ncel\x12\x30\n\x06reason\x18\x01 \x01(\x0e\x32 .modelhive.relay.v1.CancelReason*\x9d\x01\n\x0c\x43\x61ncelReason\x12\x1d\n\x19\x43\x41NCEL_REASON_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x43\x41NCEL_REASON_CLIENT_GONE\x10\x01\x12\x17\n\x13\x43\x41NCEL_REASON_STALE\x10\x02\x12\x1a\n\x16\x43\x41NCEL_REASON_DEADLINE\x10\x03\x12\x1a\n\x16\x43\x41NCEL_REASON_SHUTDOWN\x10\x04\x32]\n\x07Gateway\x12R\n\x07\x45xecute\x12\".modelhive.relay.v1.ExecuteRequest\x1a#.modelhive.relay.v1.ExecuteResponse2X\n\x07Replies\x12M\n\x04Open\x12\x1f.modelhive.relay.v1.OpenRequest\x1a .modelhive.relay.v1.OpenResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1emodelhive/relay/v1/relay.proto\x12\x12modelhive.relay.v1\x1a modelhive/common/v1/common.proto\x1a\"modelhive/options/v1/options.proto\"%\n\x06Header\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"A\n\rBlobReference\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\"\xa0\x03\n\x0fRequestEnvelope\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12\x0f\n\x07service\x18\x03 \x01(\t\x12\x10\n\x08reply_to\x18\x04 \x01(\t\x12\x0e\n\x06method\x18\x05 \x01(\t\x12\x0c\n\x04path\x18\x06 \x01(\t\x12\r\n\x05query\x18\x07 \x01(\t\x12+\n\x07headers\x18\x08 \x03(\x0b\x32\x1a.modelhive.relay.v1.Header\x12\x0e\n\x04\x62ody\x18\t \x01(\x0cH\x00\x12\x31\n\x04\x62lob\x18\n \x01(\x0b\x32!.modelhive.relay.v1.BlobReferenceH\x00\x12\x31\n\tprincipal\x18\x0b \x01(\x0b\x32\x1e.modelhive.common.v1.Principal\x12\x18\n\x10\x64\x65\x61\x64line_unix_ms\x18\x0c \x01(\x03\x12\x13\n\x0btraceparent\x18\r \x01(\t\x12\x0e\n\x06handed\x18\x0e \x01(\x08:+\xca\xf3\x18\'\n\x17hive.requests.{service}\x12\nrequest_id\x18\x01\x42\t\n\x07payload\"G\n\x0e\x45xecuteRequest\x12\x35\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32#.modelhive.relay.v1.RequestEnvelope\"\x11\n\x0f\x45xecuteResponse\"=\n\x0bOpenRequest\x12.\n\x06\x66rames\x18\x01 \x03(\x0b\x32\x1e.modelhive.relay.v1.ReplyFrame\"?\n\x0cOpenResponse\x12/\n\x06\x66rames\x18\x01 \x03(\x0b\x32\x1f.modelhive.relay.v1.CallerFrame\"\xc6\x02\n\nReplyFrame\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12*\n\x05hello\x18\x03 \x01(\x0b\x32\x19.modelhive.relay.v1.HelloH\x00\x12\x30\n\x08\x61\x63\x63\x65pted\x18\x04 \x01(\x0b\x32\x1c.modelhive.relay.v1.AcceptedH\x00\x12(\n\x04head\x18\x05 \x01(\x0b\x32\x18.modelhive.relay.v1.HeadH\x00\x12*\n\x05\x63hunk\x18\x06 \x01(\x0b\x32\x19.modelhive.relay.v1.ChunkH\x00\x12&\n\x03\x65nd\x18\x07 \x01(\x0b\x32\x17.modelhive.relay.v1.EndH\x00\x12.\n\x07goodbye\x18\x08 \x01(\x0b\x32\x1b.modelhive.relay.v1.GoodbyeH\x00\x42\x07\n\x05\x66rame\";\n\x05Hello\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\"\n\n\x08\x41\x63\x63\x65pted\"C\n\x04Head\x12\x0e\n\x06status\x18\x01 \x01(\r\x12+\n\x07headers\x18\x02 \x03(\x0b\x32\x1a.modelhive.relay.v1.Header\"&\n\x05\x43hunk\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x08\"z\n\x03\x45nd\x12-\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x1c.modelhive.common.v1.Failure\x12\x30\n\x05usage\x18\x02 \x01(\x0b\x32!.modelhive.common.v1.UsageSummary\x12\x12\n\ngiven_back\x18\x03 \x01(\x08\"\t\n\x07Goodbye\"\xf6\x01\n\x0b\x43\x61llerFrame\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12$\n\x02go\x18\x03 \x01(\x0b\x32\x16.modelhive.relay.v1.GoH\x00\x12,\n\x06\x63redit\x18\x04 \x01(\x0b\x32\x1a.modelhive.relay.v1.CreditH\x00\x12,\n\x06\x63\x61ncel\x18\x05 \x01(\x0b\x32\x1a.modelhive.relay.v1.CancelH\x00\x12\x37\n\x08\x65nvelope\x18\x06 \x01(\x0b\x32#.modelhive.relay.v1.RequestEnvelopeH\x00\x42\x07\n\x05\x66rame\"\x04\n\x02Go\"\x17\n\x06\x43redit\x12\r\n\x05\x62ytes\x18\x01 \x01(\x04\":\n\x06\x43\x61ncel\x12\x30\n\x06reason\x18\x01 \x01(\x0e\x32 .modelhive.relay.v1.CancelReason*\x9d\x01\n\x0c\x43\x61ncelReason\x12\x1d\n\x19\x43\x41NCEL_REASON_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x43\x41NCEL_REASON_CLIENT_GONE\x10\x01\x12\x17\n\x13\x43\x41NCEL_REASON_STALE\x10\x02\x12\x1a\n\x16\x43\x41NCEL_REASON_DEADLINE\x10\x03\x12\x1a\n\x16\x43\x41NCEL_REASON_SHUTDOWN\x10\x04\x32]\n\x07Gateway\x12R\n\x07\x45xecute\x12\".modelhive.relay.v1.ExecuteRequest\x1a#.modelhive.relay.v1.ExecuteResponse2X\n\x07Replies\x12M\n\x04Open\x12\x1f.modelhive.relay.v1.OpenRequest\x1a .modelhive.relay.v1.OpenResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,46 +35,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_REQUESTENVELOPE']._loaded_options = None
   _globals['_REQUESTENVELOPE']._serialized_options = b'\312\363\030\'\n\027hive.requests.{service}\022\nrequest_id\030\001'
-  _globals['_CANCELREASON']._serialized_start=1783
-  _globals['_CANCELREASON']._serialized_end=1940
+  _globals['_CANCELREASON']._serialized_start=1856
+  _globals['_CANCELREASON']._serialized_end=2013
   _globals['_HEADER']._serialized_start=124
   _globals['_HEADER']._serialized_end=161
   _globals['_BLOBREFERENCE']._serialized_start=163
   _globals['_BLOBREFERENCE']._serialized_end=228
   _globals['_REQUESTENVELOPE']._serialized_start=231
-  _globals['_REQUESTENVELOPE']._serialized_end=631
-  _globals['_EXECUTEREQUEST']._serialized_start=633
-  _globals['_EXECUTEREQUEST']._serialized_end=704
-  _globals['_EXECUTERESPONSE']._serialized_start=706
-  _globals['_EXECUTERESPONSE']._serialized_end=723
-  _globals['_OPENREQUEST']._serialized_start=725
-  _globals['_OPENREQUEST']._serialized_end=786
-  _globals['_OPENRESPONSE']._serialized_start=788
-  _globals['_OPENRESPONSE']._serialized_end=851
-  _globals['_REPLYFRAME']._serialized_start=854
-  _globals['_REPLYFRAME']._serialized_end=1180
-  _globals['_HELLO']._serialized_start=1182
-  _globals['_HELLO']._serialized_end=1241
-  _globals['_ACCEPTED']._serialized_start=1243
-  _globals['_ACCEPTED']._serialized_end=1253
-  _globals['_HEAD']._serialized_start=1255
-  _globals['_HEAD']._serialized_end=1322
-  _globals['_CHUNK']._serialized_start=1324
-  _globals['_CHUNK']._serialized_end=1362
-  _globals['_END']._serialized_start=1364
-  _globals['_END']._serialized_end=1486
-  _globals['_GOODBYE']._serialized_start=1488
-  _globals['_GOODBYE']._serialized_end=1497
-  _globals['_CALLERFRAME']._serialized_start=1500
-  _globals['_CALLERFRAME']._serialized_end=1689
-  _globals['_GO']._serialized_start=1691
-  _globals['_GO']._serialized_end=1695
-  _globals['_CREDIT']._serialized_start=1697
-  _globals['_CREDIT']._serialized_end=1720
-  _globals['_CANCEL']._serialized_start=1722
-  _globals['_CANCEL']._serialized_end=1780
-  _globals['_GATEWAY']._serialized_start=1942
-  _globals['_GATEWAY']._serialized_end=2035
-  _globals['_REPLIES']._serialized_start=2037
-  _globals['_REPLIES']._serialized_end=2125
+  _globals['_REQUESTENVELOPE']._serialized_end=647
+  _globals['_EXECUTEREQUEST']._serialized_start=649
+  _globals['_EXECUTEREQUEST']._serialized_end=720
+  _globals['_EXECUTERESPONSE']._serialized_start=722
+  _globals['_EXECUTERESPONSE']._serialized_end=739
+  _globals['_OPENREQUEST']._serialized_start=741
+  _globals['_OPENREQUEST']._serialized_end=802
+  _globals['_OPENRESPONSE']._serialized_start=804
+  _globals['_OPENRESPONSE']._serialized_end=867
+  _globals['_REPLYFRAME']._serialized_start=870
+  _globals['_REPLYFRAME']._serialized_end=1196
+  _globals['_HELLO']._serialized_start=1198
+  _globals['_HELLO']._serialized_end=1257
+  _globals['_ACCEPTED']._serialized_start=1259
+  _globals['_ACCEPTED']._serialized_end=1269
+  _globals['_HEAD']._serialized_start=1271
+  _globals['_HEAD']._serialized_end=1338
+  _globals['_CHUNK']._serialized_start=1340
+  _globals['_CHUNK']._serialized_end=1378
+  _globals['_END']._serialized_start=1380
+  _globals['_END']._serialized_end=1502
+  _globals['_GOODBYE']._serialized_start=1504
+  _globals['_GOODBYE']._serialized_end=1513
+  _globals['_CALLERFRAME']._serialized_start=1516
+  _globals['_CALLERFRAME']._serialized_end=1762
+  _globals['_GO']._serialized_start=1764
+  _globals['_GO']._serialized_end=1768
+  _globals['_CREDIT']._serialized_start=1770
+  _globals['_CREDIT']._serialized_end=1793
+  _globals['_CANCEL']._serialized_start=1795
+  _globals['_CANCEL']._serialized_end=1853
+  _globals['_GATEWAY']._serialized_start=2015
+  _globals['_GATEWAY']._serialized_end=2108
+  _globals['_REPLIES']._serialized_start=2110
+  _globals['_REPLIES']._serialized_end=2198
 # @@protoc_insertion_point(module_scope)

@@ -4,7 +4,7 @@ isort:skip_file
 One HTTP request on its way to the service that owns it, and its answer on the way back.
 
   caller (edge)                                  service
-    RequestEnvelope ── queued or direct ──────────▶
+    RequestEnvelope ── queued, direct or handed ──▶
     ◀────────────────────────────────── Accepted     (took it; may check, must not call a provider)
     Go ─────────────────────────────────────────▶    (exactly one attempt and process ever gets it)
     ◀──────────────────────── Head, Chunk … , End
@@ -121,6 +121,7 @@ class RequestEnvelope(_message.Message):
     PRINCIPAL_FIELD_NUMBER: _builtins.int
     DEADLINE_UNIX_MS_FIELD_NUMBER: _builtins.int
     TRACEPARENT_FIELD_NUMBER: _builtins.int
+    HANDED_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     attempt: _builtins.int
     """Counts the processes that this request was given to, from 1."""
@@ -136,6 +137,10 @@ class RequestEnvelope(_message.Message):
     deadline_unix_ms: _builtins.int
     traceparent: _builtins.str
     """W3C trace context of the caller's span."""
+    handed: _builtins.bool
+    """One process was handed it by its stream when it was queued, and runs it most likely: whoever takes it from the
+    queue asks its caller before anything else.
+    """
     @_builtins.property
     def headers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Header]: ...
     @_builtins.property
@@ -158,10 +163,11 @@ class RequestEnvelope(_message.Message):
         principal: _common_pb2.Principal | None = ...,
         deadline_unix_ms: _builtins.int = ...,
         traceparent: _builtins.str = ...,
+        handed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["blob", b"blob", "body", b"body", "payload", b"payload", "principal", b"principal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "blob", b"blob", "body", b"body", "deadline_unix_ms", b"deadline_unix_ms", "headers", b"headers", "method", b"method", "path", b"path", "payload", b"payload", "principal", b"principal", "query", b"query", "reply_to", b"reply_to", "request_id", b"request_id", "service", b"service", "traceparent", b"traceparent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "blob", b"blob", "body", b"body", "deadline_unix_ms", b"deadline_unix_ms", "handed", b"handed", "headers", b"headers", "method", b"method", "path", b"path", "payload", b"payload", "principal", b"principal", "query", b"query", "reply_to", b"reply_to", "request_id", b"request_id", "service", b"service", "traceparent", b"traceparent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["body", "blob"]  # noqa: Y015
     _WhichOneofArgType_payload: _TypeAlias = _typing.Literal["payload", b"payload"]  # noqa: Y015
@@ -439,6 +445,7 @@ class CallerFrame(_message.Message):
     GO_FIELD_NUMBER: _builtins.int
     CREDIT_FIELD_NUMBER: _builtins.int
     CANCEL_FIELD_NUMBER: _builtins.int
+    ENVELOPE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     attempt: _builtins.int
     @_builtins.property
@@ -447,6 +454,10 @@ class CallerFrame(_message.Message):
     def credit(self) -> Global___Credit: ...
     @_builtins.property
     def cancel(self) -> Global___Cancel: ...
+    @_builtins.property
+    def envelope(self) -> Global___RequestEnvelope:
+        """One that is queued at the same time: who has no place for it lets it be."""
+
     def __init__(
         self,
         *,
@@ -455,12 +466,13 @@ class CallerFrame(_message.Message):
         go: Global___Go | None = ...,
         credit: Global___Credit | None = ...,
         cancel: Global___Cancel | None = ...,
+        envelope: Global___RequestEnvelope | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "credit", b"credit", "frame", b"frame", "go", b"go"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "credit", b"credit", "envelope", b"envelope", "frame", b"frame", "go", b"go"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "cancel", b"cancel", "credit", b"credit", "frame", b"frame", "go", b"go", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "cancel", b"cancel", "credit", b"credit", "envelope", b"envelope", "frame", b"frame", "go", b"go", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_frame: _TypeAlias = _typing.Literal["go", "credit", "cancel"]  # noqa: Y015
+    _WhichOneofReturnType_frame: _TypeAlias = _typing.Literal["go", "credit", "cancel", "envelope"]  # noqa: Y015
     _WhichOneofArgType_frame: _TypeAlias = _typing.Literal["frame", b"frame"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_frame) -> _WhichOneofReturnType_frame | None: ...
 

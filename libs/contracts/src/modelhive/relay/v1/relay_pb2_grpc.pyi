@@ -4,7 +4,7 @@ isort:skip_file
 One HTTP request on its way to the service that owns it, and its answer on the way back.
 
   caller (edge)                                  service
-    RequestEnvelope ── queued or direct ──────────▶
+    RequestEnvelope ── queued, direct or handed ──▶
     ◀────────────────────────────────── Accepted     (took it; may check, must not call a provider)
     Go ─────────────────────────────────────────▶    (exactly one attempt and process ever gets it)
     ◀──────────────────────── Head, Chunk … , End
