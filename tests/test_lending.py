@@ -27,7 +27,7 @@ from hive_billing.accounts import Accounts, ApiKey, Tenant
 from hive_billing.auditing import audit
 from hive_billing.bookkeeper import Bookkeeper
 from hive_billing.books import Books
-from hive_billing.leases import Granted, Position, Spans
+from hive_billing.leases import Granted, Position, Said, Spans
 from hive_billing.ledger import Usage
 from hive_billing.lender import Asked, Given, Lender
 from hive_billing.rooms import ThreadRoom
@@ -91,9 +91,11 @@ class PostedBank:
     async def lend(
         self, tenant_id: str, key_id: str, wanted: int, wants: Mapping[str, int] | None, generation: int
     ) -> Lent:
-        until = self.clock.monotonic() + LENT
+        until, through = self.clock.monotonic() + LENT, self.closed[self.holder]
         await self.post.way()
-        asked = Asked(self.holder, f"at/{self.holder}", tenant_id, key_id, wants or {}, wanted, generation)
+        asked = Asked(
+            self.holder, f"at/{self.holder}", tenant_id, key_id, wants or {}, wanted, generation, through
+        )
         answer = await self.lender.acquire(asked)
         await self.post.way()
         terms = Terms(tuple(answer.terms.scopes), False, 1, until)
@@ -102,12 +104,14 @@ class PostedBank:
             return Lent(terms, slices, generation=answer.generation)
         return Lent(terms, {}, answer.scope, answer.free, answer.generation)
 
-    async def renew(self, leases: Mapping[str, Lease], generation: int) -> Renewed:
+    async def renew(
+        self, leases: Mapping[str, Lease], generation: int, number: int, last_exact: int
+    ) -> Renewed:
         until = self.clock.monotonic() + LENT
         positions = [Position(scope, lease.amount) for scope, lease in leases.items()]
-        through = self.closed[self.holder]
+        said = Said(positions, generation, self.closed[self.holder], number, last_exact)
         await self.post.way()
-        known, now = await self.lender.renew(self.holder, f"at/{self.holder}", positions, generation, through)
+        known, now = await self.lender.renew(self.holder, f"at/{self.holder}", said)
         await self.post.way()
         return Renewed(until if known else None, now)
 
@@ -171,7 +175,7 @@ class Together(RuleBasedStateMachine):
         """Until everybody waits for the post, or for nothing."""
         while True:
             before = len(self.post.waiting), len(self.tasks), len(self.calls)
-            for _ in range(4):
+            for _ in range(16):  # of two that wait for the same key, one goes after the other
                 await self.writer.drain()
                 await asyncio.sleep(0)
             if before == (len(self.post.waiting), len(self.tasks), len(self.calls)):

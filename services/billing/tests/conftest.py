@@ -19,7 +19,7 @@ from hive_billing.audit import Audit
 from hive_billing.auditing import audit
 from hive_billing.bookkeeper import Bookkeeper
 from hive_billing.books import Books, Draft
-from hive_billing.leases import Granted, Short, Spans
+from hive_billing.leases import Granted, Position, Said, Short, Spans
 from hive_billing.ledger import Posting, Usage
 from hive_billing.lender import Asked, Given, Lender
 from hive_billing.loading import Found
@@ -223,9 +223,10 @@ class House:
         tenant: str = "t",
         holder: str = "h",
         generation: int = 0,
+        through: int = 0,
         **wants: int,
     ) -> Granted | Short:
-        asked = Asked(holder, f"at/{holder}", tenant, key, wants, wanted, generation)
+        asked = Asked(holder, f"at/{holder}", tenant, key, wants, wanted, generation, through)
         return await self.lender.acquire(asked)
 
     async def lent(self, wanted: int = 0, **options: Any) -> dict[str, int]:
@@ -239,6 +240,11 @@ class House:
         answer = await self.acquire(wanted, **options)
         assert isinstance(answer, Short), answer
         return answer.scope, answer.free
+
+    async def reports(self, has: int, **said: int) -> None:
+        """The holder `h` renews and says that it has so much of the wallet of `t`."""
+        report = Said([Position("wallet:t", has)], **{"generation": 1, **said})
+        await self.lender.renew("h", "at/h", report)
 
     def usage(self, cost: int, **fields: Any) -> Usage:
         """One attempt of a request of its own, held in the wallet of `t` and not carried by a lease."""

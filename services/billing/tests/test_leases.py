@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hive_billing.accounts import Caps
-from hive_billing.leases import REPORTS, Position
+from hive_billing.leases import Position, Said
 from hive_runtime.errors import HiveError, Kind
 
 DOLLAR = 1_000_000_000
@@ -173,15 +173,16 @@ class TestEnd:
         house.clock.advance(1)
         await house.lender.expire()
         assert await house.leases() == {}
-        assert await house.lender.renew("h", "at/h", [], 1) == (False, 3)
+        assert await house.lender.renew("h", "at/h", Said(generation=1)) == (False, 3)
         await house.settle(house.usage(3, carried=3, generation=1))  # from free money
         assert await house.balance("wallet:t") == ALL - 3
 
     async def test_renewing_keeps_all_leases(self, house: Any) -> None:
         await house.lent()
+        said = Said([Position("wallet:t", ALL)], 1)
         for _ in range(20):
             house.clock.advance(300)
-            assert await house.lender.renew("h", "at/h", [Position("wallet:t", ALL)], 1) == (True, 1)
+            assert await house.lender.renew("h", "at/h", said) == (True, 1)
             await house.lender.expire()
         assert await house.leases() == {("h", "wallet:t"): ALL}
 
@@ -225,8 +226,8 @@ class TestEnd:
         await house.lent()
         answer = await house.acquire(generation=7)
         assert answer.generation == 8
-        assert await house.lender.renew("h", "at/h", [], 8) == (True, 8)
-        assert await house.lender.renew("other", "at/other", [], 3) == (False, 4)
+        assert await house.lender.renew("h", "at/h", Said(generation=8)) == (True, 8)
+        assert await house.lender.renew("other", "at/other", Said(generation=3)) == (False, 4)
 
     async def test_time_goes_on_where_it_stood_when_the_process_died(self, house: Any) -> None:
         await house.lent()
@@ -255,35 +256,94 @@ class TestEnd:
         assert await house.leases() == {}
         await house.lender.give_back("nobody", {"wallet:t": 1}, last=True, settled=True)
 
-    async def test_what_got_lost_on_the_way_is_free_after_some_reports(self, house: Any) -> None:
+    async def test_what_got_lost_on_the_way_is_free_once_a_report_was_exact(self, house: Any) -> None:
         await house.lent()
-        for report in range(REPORTS):
-            assert (await house.leases())["h", "wallet:t"] == ALL
-            await house.lender.renew("h", "at/h", [Position("wallet:t", ALL - 70 - report)])
+        for number in range(1, 4):
+            await house.reports(ALL - 70, number=number)
+            assert (await house.leases())["h", "wallet:t"] == ALL, "something may have been on its way"
+        await house.reports(ALL - 70, number=4, last_exact=3)
+        assert (await house.leases())["h", "wallet:t"] == ALL - 70
+        await house.reports(ALL - 70, number=5, last_exact=4)
         assert (await house.leases())["h", "wallet:t"] == ALL - 70
 
-    async def test_what_is_told_but_not_settled_yet_is_not_lost(self, house: Any) -> None:
+    async def test_what_was_lent_since_is_not_lost(self, house: Any) -> None:
         await house.lent()
-        for report in range(2 * REPORTS):
-            on_its_way = 10 if report % 3 else 0
-            await house.lender.renew("h", "at/h", [Position("wallet:t", ALL - on_its_way)])
+        await house.lender.give_back("h", {"wallet:t": 500}, last=False, settled=False)
+        await house.reports(ALL - 500, number=1)
+        await house.lent(300)
+        await house.reports(ALL - 500, number=2, last_exact=1)
         assert (await house.leases())["h", "wallet:t"] == ALL
 
-    async def test_nor_is_it_where_some_is_on_its_way_all_the_time(self, house: Any) -> None:
+    async def test_nor_is_what_is_told_and_not_settled_yet(self, house: Any) -> None:
         await house.lent()
-        for number in range(1, 4 * REPORTS):
-            await house.lender.renew("h", "at/h", [Position("wallet:t", ALL - 10 * number)], 1, number)
+        for number in range(1, 20):
+            has = ALL - 10 * number
+            await house.reports(has, number=number, last_exact=number - 1, through=number)
             if number > 1:
                 await house.settle(house.usage(10, carried=10, sequence=number - 1))
-        assert (await house.leases())["h", "wallet:t"] == ALL - 10 * number + 10
+        assert (await house.leases())["h", "wallet:t"] == has + 10
 
     async def test_what_got_lost_is_found_beside_it(self, house: Any) -> None:
         await house.lent()
-        for number in range(1, 2 * REPORTS):
+        for number in range(1, 4):
             has = ALL - 70 - 10 * number
-            await house.lender.renew("h", "at/h", [Position("wallet:t", has)], 1, number)
+            await house.reports(has, number=number, last_exact=number - 1, through=number)
             await house.settle(house.usage(10, carried=10, sequence=number))
         assert (await house.leases())["h", "wallet:t"] == has
+
+    async def test_usage_that_never_comes_is_waited_for_as_long_as_a_lease_lasts(self, house: Any) -> None:
+        await house.lent()
+        await house.reports(ALL - 70, number=1, through=1)
+        for number in range(2, 36):
+            await house.reports(ALL - 70, number=number, last_exact=number - 1, through=1)
+            freed = number > 34
+            assert (await house.leases())["h", "wallet:t"] == ALL - 70 * freed, number
+            house.clock.advance(20)
+
+    async def test_nothing_is_concluded_while_the_holder_is_asked_to_give_back(self, house: Any) -> None:
+        await house.lent()
+        house.holders.silent.add("h")
+        house.holders.idle["h", "wallet:t"] = 70
+        house.lender.recall_seconds = 10.0
+        recalling = asyncio.ensure_future(house.lender.recall("wallet:t", 70))
+        while not house.holders.asked:
+            await asyncio.sleep(0)
+        await house.reports(ALL - 70, number=1)
+        house.holders.answers.set()
+        assert await recalling == 70
+        await house.reports(ALL - 70, number=2, last_exact=1)
+        assert (await house.leases())["h", "wallet:t"] == ALL - 70
+
+    async def test_what_was_used_before_a_holder_began_anew_finds_its_money(self, house: Any) -> None:
+        """It sleeps, and wakes: what it is lent first is what it needs, until all that it had used has come."""
+        await house.lent()
+        house.clock.advance(720)
+        assert await house.lent(5, generation=1, through=2) == {"wallet:t": 5}
+        await house.settle(*(house.usage(30, carried=30, generation=1, sequence=n) for n in (1, 2)))
+        assert await house.balance("overrun") == 0
+        assert await house.lent(5, generation=2, through=2) == {"wallet:t": ALL - 65}
+
+    async def test_time_in_which_nobody_kept_the_books_ends_no_lease(self, house: Any) -> None:
+        await house.lent()
+        await house.crash()
+        house.clock.advance(10_000)
+        await house.start()
+        assert (await house.acquire(generation=1)).generation == 1
+        await house.settle(house.usage(30, carried=30, generation=1))
+        assert await house.balance("overrun") == 0
+
+
+async def test_of_one_holder_one_is_asked_at_a_time(house: Any) -> None:
+    await house.lent(holder="a")
+    house.holders.idle["a", "wallet:t"] = 300
+    await asyncio.gather(*(house.lent(100, holder=name) for name in "bcd"))
+    house.holders.silent.add("a")
+    with pytest.raises(ExceptionGroup):
+        async with asyncio.TaskGroup() as group:
+            for name in "bcd":
+                group.create_task(house.short(100, holder=name))
+    assert [each[0] for each in house.holders.asked].count("a") <= 5
+    house.holders.answers.set()
 
 
 async def test_leases_outlive_the_process(house: Any) -> None:

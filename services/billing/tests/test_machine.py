@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 )
 
 from hive_billing.accounts import Caps, Rule
-from hive_billing.leases import Granted, Position
+from hive_billing.leases import Granted, Position, Said
 from hive_billing.ledger import PostingKind, Usage
 from hive_runtime.errors import HiveError, Kind
 
@@ -178,7 +178,7 @@ class Machine(RuleBasedStateMachine):
         positions = [
             Position(s, left) for (name, s), left in self.house.holders.idle.items() if name == holder
         ]
-        self.run(self.house.lender.renew(holder, f"at/{holder}", positions))
+        self.run(self.house.lender.renew(holder, f"at/{holder}", Said(positions)))
 
     @rule(holder=HOLDER, settled=st.booleans())
     def end(self, holder: str, settled: bool) -> None:

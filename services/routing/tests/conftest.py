@@ -79,6 +79,7 @@ class FakeBank:
         self.generation = 1
         self.lends = 0
         self.renewals = 0
+        self.exact: list[int] = []
         self.renewals_answered = asyncio.Event()
         self.renewals_answered.set()
         self.returned: list[tuple[dict[str, int], bool]] = []
@@ -104,9 +105,12 @@ class FakeBank:
             self.free[scope] = self.free.get(scope, 0) - slices[scope]
         return Lent(terms, slices, generation=self.generation)
 
-    async def renew(self, leases: Mapping[str, Lease], generation: int) -> Renewed:
+    async def renew(
+        self, leases: Mapping[str, Lease], generation: int, number: int, last_exact: int
+    ) -> Renewed:
         self._require()
         self.renewals += 1
+        self.exact.append(last_exact)
         known = generation == self.generation
         renewed = Renewed(self.clock.monotonic() + self.valid if known else None, self.generation)
         await self.renewals_answered.wait()

@@ -42,14 +42,18 @@ class Kept:
 
 @dataclass(slots=True, eq=False)
 class Report:
-    """What a holder said of its leases. surplus: by scope, what was booked for it then and is not with it.
+    """What a holder said of its leases. surplus: by scope, what was booked for it then and was not with it.
 
     through: the last usage that it had closed by then. What of that is settled later is taken off the surplus, so that
-    in the end nothing is in it but what is on its way, and what got lost there.
+    in the end nothing is in it but what got lost on its way. is_exact: nothing was on its way to the holder meanwhile.
+    since: monotonic seconds.
     """
 
+    number: int
     through: int
+    since: float
     surplus: dict[str, int]
+    is_exact: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -59,8 +63,8 @@ class Holder:
     grantable_until, booked_until: monotonic seconds; until then it may grant from its leases, and until then they
     stay booked. ended: it grants no more. written: what its row says of `booked_until`, in Unix milliseconds.
     generation: of what it has, a later one each time that all was freed since it was not heard of; 0: never had any.
-    report: the last that it said, while some of the usage before it is not settled.
-    surplus: per scope, the least that was booked beyond what the holder says it has, and in how many reports.
+    behind: the last usage that it may have closed before it heard that it begins anew.
+    report: the last that it said, until it is known whether it was exact, and the usage before it is settled.
     """
 
     name: str
@@ -71,8 +75,8 @@ class Holder:
     ended: bool = False
     generation: int = 0
     kept: Kept = field(default_factory=Kept)
+    behind: int = 0
     report: Report | None = None
-    surplus: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def is_live(self, monotonic: float) -> bool:
         return not self.ended and monotonic < self.grantable_until

@@ -7,14 +7,11 @@ seconds more, so that the longest call can end and be told. Nothing is freed bef
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from hive_billing.accounts import Terms
 from hive_billing.books import UNBOUNDED, Books, Why
 from hive_billing.holders import Holder, Report
-
-REPORTS: Final = 6
-"""How many reports in a row a holder must say that it has less than is booked, before that is free."""
 
 
 class Spans(NamedTuple):
@@ -53,6 +50,20 @@ class Position(NamedTuple):
     lease: int
 
 
+class Said(NamedTuple):
+    """What a holder says of itself when it renews.
+
+    generation: of the positions. through: the last usage that it had closed by then. number: of this report, from 1.
+    last_exact: the last report during which it asked for nothing.
+    """
+
+    positions: Sequence[Position] = ()
+    generation: int = 0
+    through: int = 0
+    number: int = 0
+    last_exact: int = 0
+
+
 def acquire(
     books: Books,
     holder: Holder,
@@ -76,23 +87,30 @@ def acquire(
         return Short(terms, scope, lacks[scope], max(0, free[scope]), holder.generation)
     live = sum(each.is_live(books.monotonic) for each in books.holders.values()) if free else 1
     sharers = 2 * max(fewest, live)
+    # What it used before it began anew is paid from what is free: that stays, until all of it has come.
+    is_behind = holder.kept.through < holder.behind
     slices = []
     for scope, left in free.items():
-        amount = _portion(left, needs[scope], waiting.get(scope, 0), sharers)
+        amount = needs[scope] if is_behind else _portion(left, needs[scope], waiting.get(scope, 0), sharers)
         if amount:
             books.change_lease(holder.name, scope, amount, Why.ACQUIRED)
         slices.append(Slice(scope, amount, max(0, left - amount)))
     return Granted(terms, slices, holder.generation)
 
 
-def touch(books: Books, holder: Holder, address: str, spans: Spans, generation: int) -> bool:
+def touch(
+    books: Books, holder: Holder, address: str, spans: Spans, generation: int = 0, through: int = 0
+) -> bool:
     """The holder is alive: its leases stay. False where there were none to stay, and it begins anew.
 
     generation: the last that it knows of. One that is not known here: the books are an older copy than what it had.
+    through: the last usage that it has closed.
     """
     stays = books.monotonic < holder.booked_until and generation <= holder.generation
     if not stays:
         _lapse(books, holder, generation)
+    if generation < holder.generation:
+        holder.behind = through
     holder.grantable_until = books.monotonic + spans.grantable
     holder.booked_until = holder.grantable_until + spans.booked
     until_ms = books.now_ms + round((spans.grantable + spans.booked) * 1000)
@@ -103,36 +121,30 @@ def touch(books: Books, holder: Holder, address: str, spans: Spans, generation: 
     return stays
 
 
-def renew(books: Books, holder: Holder, positions: Sequence[Position], through: int) -> None:
-    """Free what is booked beyond what the holder says it has, once it has said so for long enough.
+def renew(books: Books, holder: Holder, said: Said) -> None:
+    """Free what is booked and the holder does not have: it got lost on its way.
 
-    Such a surplus is what got lost on the way. What is on its way still, such as a slice that the holder has not heard
-    of, is in a few reports at most; what it has told and is not settled yet is in none.
+    That is known from a report during which nothing was on its way to the holder or back, which the holder says with a
+    later one, once all usage that it had closed before is settled. What of that does not come for so long as a lease
+    stays booked is taken for lost, and paid from free money should it come.
     """
-    if holder.report is not None:
-        if holder.kept.through < holder.report.through:
+    report = holder.report
+    if report is not None and report.number == said.last_exact:
+        report.is_exact = True
+    if report is not None and report.is_exact:
+        waits = books.monotonic - report.since < holder.booked_until - holder.grantable_until
+        if holder.kept.through < report.through and waits:
             return
-        _trim(books, holder, holder.report.surplus)
-    has = {position.scope: position.lease for position in positions}
-    leases = books.leases_of(holder.name)
-    surplus = {scope: booked - has.get(scope, 0) for scope, booked in leases.items()}
-    holder.report = Report(through, surplus)
-    if holder.kept.through >= through:
-        _trim(books, holder, surplus)
-        holder.report = None
-
-
-def _trim(books: Books, holder: Holder, reported: Mapping[str, int]) -> None:
-    for scope in [scope for scope in holder.surplus if scope not in reported]:
-        del holder.surplus[scope]
-    for scope, surplus in reported.items():
-        surplus = min(max(0, surplus), books.lease(holder.name, scope))
-        least, reports = holder.surplus.get(scope, (surplus, 0))
-        holder.surplus[scope] = least, reports = min(least, surplus), reports + 1
-        if reports >= REPORTS:
-            del holder.surplus[scope]
-            if least:
-                books.change_lease(holder.name, scope, -least, Why.TRIMMED)
+        for scope, missing in report.surplus.items():
+            lost = min(missing, books.lease(holder.name, scope))
+            if lost > 0:
+                books.change_lease(holder.name, scope, -lost, Why.TRIMMED)
+    holder.report = None
+    if said.number:
+        has = {position.scope: position.lease for position in said.positions}
+        leases = books.leases_of(holder.name)
+        surplus = {scope: booked - has.get(scope, 0) for scope, booked in leases.items()}
+        holder.report = Report(said.number, said.through, books.monotonic, surplus)
 
 
 def give_back(books: Books, holder: Holder, amounts: Mapping[str, int], why: Why) -> int:
@@ -177,7 +189,6 @@ def _lapse(books: Books, holder: Holder, generation: int = 0) -> None:
     """What the holder had is free, and what it is lent from now on is of another generation. It may not know so yet."""
     free_all(books, holder, Why.EXPIRED)
     holder.generation = max(holder.generation, generation) + 1
-    holder.surplus.clear()
     holder.report = None
     books.draft.holders.add(holder.name)
 

@@ -13,7 +13,7 @@ import structlog
 from hive_billing import leases
 from hive_billing.accounts import Accounts
 from hive_billing.books import Books, Why
-from hive_billing.leases import Granted, Position, Short
+from hive_billing.leases import Granted, Said, Short
 from hive_billing.loading import Found
 from hive_billing.recharges import Recharger
 from hive_billing.writer import Writer
@@ -30,7 +30,7 @@ RECHARGE_SECONDS = 5.0
 class Asked(NamedTuple):
     """What a holder wants: of each scope what `wants` says, or where that is empty `wanted` of each.
 
-    generation: the last of its leases that it knows of.
+    generation: the last of its leases that it knows of. through: the last usage that it has closed.
     """
 
     holder: str
@@ -40,6 +40,7 @@ class Asked(NamedTuple):
     wants: Mapping[str, int]
     wanted: int
     generation: int = 0
+    through: int = 0
 
 
 class Given(NamedTuple):
@@ -91,6 +92,8 @@ class Lender:
     recharger: Recharger | None = None
     fewest_holders: int = 1
     _waiting: dict[str, int] = field(default_factory=dict)
+    _asking: dict[tuple[str, str], asyncio.Task[int | None]] = field(default_factory=dict)
+    """Recalls that are under way, by holder and scope."""
 
     async def acquire(self, asked: Asked) -> Granted | Short:
         """HiveError `not_found` for a key that is not known."""
@@ -105,27 +108,19 @@ class Lender:
         with self._waits(needs):
             return await self._find(asked, needs, answer, brought)
 
-    async def renew(
-        self,
-        holder: str,
-        address: str,
-        positions: Sequence[Position],
-        generation: int = 0,
-        through: int = 0,
-    ) -> Renewed:
-        """Keep what the holder has. positions: what it says that it has, of this generation.
-
-        through: the last usage that it had closed by then.
-        """
+    async def renew(self, holder: str, address: str, said: Said = Said()) -> Renewed:
+        """Keep what the holder has."""
 
         def decide(books: Books, found: Found) -> Renewed:
-            if holder not in books.holders and not generation:
+            if holder not in books.holders and not said.generation:
                 return Renewed(False)
             known = books.holder(holder)
-            stays = leases.touch(books, known, address, self.writer.spans, generation)
-            stays = stays and known.has(generation)
+            stays = leases.touch(
+                books, known, address, self.writer.spans, said.generation, said.through
+            ) and known.has(said.generation)
             if stays:
-                leases.renew(books, known, positions, through)
+                is_asked = any(name == holder for name, _ in self._asking)
+                leases.renew(books, known, said._replace(number=0) if is_asked else said)
             return Renewed(stays, known.generation)
 
         return await self.writer.ask(decide)
@@ -166,7 +161,18 @@ class Lender:
 
     async def _recall(self, name: str, address: str, scope: str, amount: int) -> int | None:
         """None where the holder did not answer in time: what it gives back later is free then."""
-        asking = self.tasks.spawn(self._take_back(name, address, scope, amount), f"recall from {name}")
+        place, loop = (name, scope), asyncio.get_running_loop()
+        until = loop.time() + self.recall_seconds
+        while (before := self._asking.get(place)) is not None:  # one that hangs would let all of them hang
+            if (left := until - loop.time()) <= 0:
+                return None
+            await asyncio.wait({before}, timeout=left)
+
+        def ended() -> None:
+            del self._asking[place]
+
+        work = self._take_back(name, address, scope, amount)
+        self._asking[place] = asking = self.tasks.spawn(work, f"recall from {name}", ended)
         done, _ = await asyncio.wait({asking}, timeout=self.recall_seconds)
         return asking.result() if done else None
 
@@ -208,7 +214,7 @@ class Lender:
             terms = self.accounts.terms(asked.tenant_id, asked.key_id, books.now_ms)
             books.require(terms.scopes)
             holder = books.holder(asked.holder)
-            leases.touch(books, holder, asked.address, self.writer.spans, asked.generation)
+            leases.touch(books, holder, asked.address, self.writer.spans, asked.generation, asked.through)
             waiting = {scope: self._waiting.get(scope, 0) - needs.get(scope, 0) for scope in terms.scopes}
             return leases.acquire(
                 books, holder, terms, asked.wants, asked.wanted, waiting, self.fewest_holders

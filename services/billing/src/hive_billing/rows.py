@@ -89,9 +89,12 @@ def holder_row(holder: Holder) -> tuple[Any, ...]:
 
 
 def holder_of(row: Any, now_ms: int, monotonic: float, spans: Spans) -> Holder:
-    """Its time goes on where it stood, but never lasts longer than if it had spoken just now."""
+    """Its time goes on where it stood, but never lasts longer than if it had spoken just now.
+
+    Nor does it end before it can be heard: while nobody kept the books, nobody else was lent its money either.
+    """
     kept = Kept(row.through, _decode_strays(row.strays))
-    left = min(sum(spans), max(0, row.booked_until_ms - now_ms) / 1000)
+    left = min(sum(spans), max(spans.grantable, (row.booked_until_ms - now_ms) / 1000))
     until = monotonic + left
     return Holder(
         row.holder,

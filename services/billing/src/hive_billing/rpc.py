@@ -6,7 +6,7 @@ from hive_billing import windows
 from hive_billing.auditing import audit
 from hive_billing.bookkeeper import Bookkeeper, Budget, Wallet
 from hive_billing.consumers import settling
-from hive_billing.leases import Granted, Position, Short
+from hive_billing.leases import Granted, Position, Said, Short
 from hive_billing.lender import Asked, Lender
 from hive_billing.messages import posted_of, usage_of
 from hive_billing.price_list import PriceList
@@ -44,14 +44,19 @@ class LeasesDoor(LeasesServicer):
             wants={want.scope: want.amount_nanos for want in request.wants},
             wanted=request.wanted_nanos,
             generation=request.generation,
+            through=request.through_sequence,
         )
         return self._answer(await self._lender.acquire(asked))
 
     async def Renew(self, request: leases.RenewRequest, context: object) -> leases.RenewResponse:
-        positions = [Position(each.scope, each.lease_nanos) for each in request.positions]
-        known, generation = await self._lender.renew(
-            request.holder, request.address, positions, request.generation, request.through_sequence
+        said = Said(
+            positions=[Position(each.scope, each.lease_nanos) for each in request.positions],
+            generation=request.generation,
+            through=request.through_sequence,
+            number=request.number,
+            last_exact=request.last_exact,
         )
+        known, generation = await self._lender.renew(request.holder, request.address, said)
         return leases.RenewResponse(known=known, valid_seconds=self._valid_seconds, generation=generation)
 
     async def Return(self, request: leases.ReturnRequest, context: object) -> leases.ReturnResponse:

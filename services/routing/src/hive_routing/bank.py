@@ -54,6 +54,7 @@ class RpcBank:
             wanted_nanos=wanted,
             wants=[leases.Want(scope=scope, amount_nanos=amount) for scope, amount in (wants or {}).items()],
             generation=generation,
+            through_sequence=self._closed(),
         )
         answer = await self._stub.Acquire(request, timeout=LEND_SECONDS)
         terms = answer.terms
@@ -71,7 +72,9 @@ class RpcBank:
             answer.generation,
         )
 
-    async def renew(self, held: Mapping[str, Lease], generation: int) -> Renewed:
+    async def renew(
+        self, held: Mapping[str, Lease], generation: int, number: int, last_exact: int
+    ) -> Renewed:
         asked = self._clock.monotonic()
         positions = [
             leases.Position(scope=scope, lease_nanos=lease.amount, idle_nanos=max(0, lease.idle))
@@ -83,6 +86,8 @@ class RpcBank:
             positions=positions,
             generation=generation,
             through_sequence=self._closed(),
+            number=number,
+            last_exact=last_exact,
         )
         answer = await self._patience.call(lambda: self._stub.Renew(request, timeout=RENEW_SECONDS))
         return Renewed(asked + answer.valid_seconds if answer.known else None, answer.generation)

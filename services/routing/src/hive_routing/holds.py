@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -95,7 +96,11 @@ class Bank(Protocol):
         """Terms, and more money: `wants` by scope, or `wanted` of each where the scopes are not known."""
         ...
 
-    async def renew(self, leases: Mapping[str, Lease], generation: int) -> Renewed: ...
+    async def renew(
+        self, leases: Mapping[str, Lease], generation: int, number: int, last_exact: int
+    ) -> Renewed:
+        """number: of the renewal; last_exact: that of the last one during which nothing was lent."""
+        ...
 
     async def give_back(self, slices: Mapping[str, int], last: bool, generation: int) -> None: ...
 
@@ -168,6 +173,8 @@ class Purse:
         self._keys: dict[str, _Key] = {}
         self._leases: defaultdict[str, Lease] = defaultdict(Lease)
         self.generation = 0
+        self._moves = self._under_way = 0
+        self._renewals = self._last_exact = 0
         self.lent_seconds: float = USUAL_SECONDS
         """Seconds for which money is lent: a third of it is the time between two calls of `renew`."""
 
@@ -223,9 +230,14 @@ class Purse:
         """Keep the leases for longer, and give back those that no key spends from any more."""
         self._drop_what_expired()
         if unused := self._unused():
-            await self._bank.give_back(unused, False, self.generation)
-        generation = self.generation
-        renewed = await self._bank.renew(self._leases, generation)
+            with self._moving():
+                await self._bank.give_back(unused, False, self.generation)
+        generation, moves = self.generation, self._moves
+        was_quiet = not self._under_way
+        self._renewals = number = self._renewals + 1
+        renewed = await self._bank.renew(self._leases, generation, number, self._last_exact)
+        if was_quiet and self._moves == moves:
+            self._last_exact = number
         if renewed.until is None and self.generation == generation:
             self._drop_money()
             self.forget_all()
@@ -289,12 +301,26 @@ class Purse:
         raise HiveError(Kind.UNAVAILABLE, "The budget of this API key is in great demand.", retry_after=1)
 
     async def _lend(self, tenant_id: str, key_id: str, wants: Mapping[str, int] | None) -> Lent:
-        lent = await self._bank.lend(tenant_id, key_id, 0, wants, self.generation)
+        with self._moving():
+            lent = await self._bank.lend(tenant_id, key_id, 0, wants, self.generation)
         self.lent_seconds = max(SHORTEST_SECONDS, lent.terms.until - self._clock.monotonic())
         return lent
 
+    @contextmanager
+    def _moving(self) -> Iterator[None]:
+        """Money is on its way: what is said of it meanwhile need not be all that there is."""
+        self._moves += 1
+        self._under_way += 1
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+
     def _take(self, key: _Key, lent: Lent) -> Terms:
         key.terms = lent.terms
+        if not lent.generation and self._have_lapsed():
+            # An older billing does not say whether they are still this process's own.
+            self._drop_money()
         if self._is_of_now(lent.generation):
             for scope in lent.terms.scopes:
                 lease = self._leases[scope]
@@ -309,6 +335,10 @@ class Purse:
             self._drop_money()
             self.generation = generation
         return generation in (0, self.generation)
+
+    def _have_lapsed(self) -> bool:
+        now = self._clock.monotonic()
+        return any(lease.amount > 0 and lease.until <= now for lease in self._leases.values())
 
     def _drop_money(self) -> None:
         """All of it is others' now. What calls hold is still held: what is lent next has to carry that too."""

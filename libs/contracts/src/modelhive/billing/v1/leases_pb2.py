@@ -25,49 +25,49 @@ _sym_db = _symbol_database.Default()
 from modelhive.events.v1 import usage_pb2 as modelhive_dot_events_dot_v1_dot_usage__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!modelhive/billing/v1/leases.proto\x12\x14modelhive.billing.v1\x1a\x1fmodelhive/events/v1/usage.proto\"\x97\x01\n\x05Terms\x12\x0e\n\x06scopes\x18\x01 \x03(\t\x12\x34\n\nstrictness\x18\x02 \x01(\x0e\x32 .modelhive.billing.v1.Strictness\x12\x1a\n\x12\x64\x65\x66\x61ult_max_output\x18\x03 \x01(\x03\x12\x15\n\rvalid_seconds\x18\x04 \x01(\x01\x12\x15\n\runtil_unix_ms\x18\x05 \x01(\x03\"@\n\x05Slice\x12\r\n\x05scope\x18\x01 \x01(\t\x12\x14\n\x0c\x61mount_nanos\x18\x02 \x01(\x03\x12\x12\n\nfree_nanos\x18\x03 \x01(\x03\"\xa9\x01\n\x0e\x41\x63quireRequest\x12\x0e\n\x06holder\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x11\n\ttenant_id\x18\x03 \x01(\t\x12\x0e\n\x06key_id\x18\x04 \x01(\t\x12)\n\x05wants\x18\x05 \x03(\x0b\x32\x1a.modelhive.billing.v1.Want\x12\x14\n\x0cwanted_nanos\x18\x06 \x01(\x03\x12\x12\n\ngeneration\x18\x07 \x01(\x03\"+\n\x04Want\x12\r\n\x05scope\x18\x01 \x01(\t\x12\x14\n\x0c\x61mount_nanos\x18\x02 \x01(\x03\"\xa7\x01\n\x0f\x41\x63quireResponse\x12*\n\x05terms\x18\x01 \x01(\x0b\x32\x1b.modelhive.billing.v1.Terms\x12+\n\x06slices\x18\x02 \x03(\x0b\x32\x1b.modelhive.billing.v1.Slice\x12\x13\n\x0bshort_scope\x18\x03 \x01(\t\x12\x12\n\nfree_nanos\x18\x04 \x01(\x03\x12\x12\n\ngeneration\x18\x05 \x01(\x03\"\x90\x01\n\x0cRenewRequest\x12\x0e\n\x06holder\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x31\n\tpositions\x18\x03 \x03(\x0b\x32\x1e.modelhive.billing.v1.Position\x12\x12\n\ngeneration\x18\x04 \x01(\x03\x12\x18\n\x10through_sequence\x18\x05 \x01(\x03\"B\n\x08Position\x12\r\n\x05scope\x18\x01 \x01(\t\x12\x13\n\x0blease_nanos\x18\x02 \x01(\x03\x12\x12\n\nidle_nanos\x18\x03 \x01(\x03\"I\n\rRenewResponse\x12\r\n\x05known\x18\x01 \x01(\x08\x12\x15\n\rvalid_seconds\x18\x02 \x01(\x01\x12\x12\n\ngeneration\x18\x03 \x01(\x03\"\x7f\n\rReturnRequest\x12\x0e\n\x06holder\x18\x01 \x01(\t\x12+\n\x06slices\x18\x02 \x03(\x0b\x32\x1b.modelhive.billing.v1.Slice\x12\x0c\n\x04last\x18\x03 \x01(\x08\x12\x0f\n\x07settled\x18\x04 \x01(\x08\x12\x12\n\ngeneration\x18\x05 \x01(\x03\"\x10\n\x0eReturnResponse\"C\n\rSettleRequest\x12\x32\n\x06\x65vents\x18\x01 \x03(\x0b\x32\".modelhive.events.v1.UsageRecorded\"\x10\n\x0eSettleResponse\"J\n\rRecallRequest\x12\x0e\n\x06holder\x18\x01 \x01(\t\x12)\n\x05wants\x18\x02 \x03(\x0b\x32\x1a.modelhive.billing.v1.Want\"Q\n\x0eRecallResponse\x12+\n\x06slices\x18\x01 \x03(\x0b\x32\x1b.modelhive.billing.v1.Slice\x12\x12\n\ngeneration\x18\x02 \x01(\x03\"4\n\rForgetRequest\x12\x0f\n\x07key_ids\x18\x01 \x03(\t\x12\x12\n\ntenant_ids\x18\x02 \x03(\t\"\x10\n\x0e\x46orgetResponse*X\n\nStrictness\x12\x1a\n\x16STRICTNESS_UNSPECIFIED\x10\x00\x12\x15\n\x11STRICTNESS_STRICT\x10\x01\x12\x17\n\x13STRICTNESS_BALANCED\x10\x02\x32\xdc\x02\n\x06Leases\x12V\n\x07\x41\x63quire\x12$.modelhive.billing.v1.AcquireRequest\x1a%.modelhive.billing.v1.AcquireResponse\x12P\n\x05Renew\x12\".modelhive.billing.v1.RenewRequest\x1a#.modelhive.billing.v1.RenewResponse\x12S\n\x06Return\x12#.modelhive.billing.v1.ReturnRequest\x1a$.modelhive.billing.v1.ReturnResponse\x12S\n\x06Settle\x12#.modelhive.billing.v1.SettleRequest\x1a$.modelhive.billing.v1.SettleResponse2\xb7\x01\n\x0bLeaseHolder\x12S\n\x06Recall\x12#.modelhive.billing.v1.RecallRequest\x1a$.modelhive.billing.v1.RecallResponse\x12S\n\x06\x46orget\x12#.modelhive.billing.v1.ForgetRequest\x1a$.modelhive.billing.v1.ForgetResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!modelhive/billing/v1/leases.proto\x12\x14modelhive.billing.v1\x1a\x1fmodelhive/events/v1/usage.proto\"\x97\x01\n\x05Terms\x12\x0e\n\x06scopes\x18\x01 \x03(\t\x12\x34\n\nstrictness\x18\x02 \x01(\x0e\x32 .modelhive.billing.v1.Strictness\x12\x1a\n\x12\x64\x65\x66\x61ult_max_output\x18\x03 \x01(\x03\x12\x15\n\rvalid_seconds\x18\x04 \x01(\x01\x12\x15\n\runtil_unix_ms\x18\x05 \x01(\x03\"@\n\x05Slice\x12\r\n\x05scope\x18\x01 \x01(\t\x12\x14\n\x0c\x61mount_nanos\x18\x02 \x01(\x03\x12\x12\n\nfree_nanos\x18\x03 \x01(\x03\"\xc3\x01\n\x0e\x41\x63quireRequest\x12\x0e\n\x06holder\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x11\n\ttenant_id\x18\x03 \x01(\t\x12\x0e\n\x06key_id\x18\x04 \x01(\t\x12)\n\x05wants\x18\x05 \x03(\x0b\x32\x1a.modelhive.billing.v1.Want\x12\x14\n\x0cwanted_nanos\x18\x06 \x01(\x03\x12\x12\n\ngeneration\x18\x07 \x01(\x03\x12\x18\n\x10through_sequence\x18\x08 \x01(\x03\"+\n\x04Want\x12\r\n\x05scope\x18\x01 \x01(\t\x12\x14\n\x0c\x61mount_nanos\x18\x02 \x01(\x03\"\xa7\x01\n\x0f\x41\x63quireResponse\x12*\n\x05terms\x18\x01 \x01(\x0b\x32\x1b.modelhive.billing.v1.Terms\x12+\n\x06slices\x18\x02 \x03(\x0b\x32\x1b.modelhive.billing.v1.Slice\x12\x13\n\x0bshort_scope\x18\x03 \x01(\t\x12\x12\n\nfree_nanos\x18\x04 \x01(\x03\x12\x12\n\ngeneration\x18\x05 \x01(\x03\"\xb4\x01\n\x0cRenewRequest\x12\x0e\n\x06holder\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x31\n\tpositions\x18\x03 \x03(\x0b\x32\x1e.modelhive.billing.v1.Position\x12\x12\n\ngeneration\x18\x04 \x01(\x03\x12\x18\n\x10through_sequence\x18\x05 \x01(\x03\x12\x0e\n\x06number\x18\x06 \x01(\x03\x12\x12\n\nlast_exact\x18\x07 \x01(\x03\"B\n\x08Position\x12\r\n\x05scope\x18\x01 \x01(\t\x12\x13\n\x0blease_nanos\x18\x02 \x01(\x03\x12\x12\n\nidle_nanos\x18\x03 \x01(\x03\"I\n\rRenewResponse\x12\r\n\x05known\x18\x01 \x01(\x08\x12\x15\n\rvalid_seconds\x18\x02 \x01(\x01\x12\x12\n\ngeneration\x18\x03 \x01(\x03\"\x7f\n\rReturnRequest\x12\x0e\n\x06holder\x18\x01 \x01(\t\x12+\n\x06slices\x18\x02 \x03(\x0b\x32\x1b.modelhive.billing.v1.Slice\x12\x0c\n\x04last\x18\x03 \x01(\x08\x12\x0f\n\x07settled\x18\x04 \x01(\x08\x12\x12\n\ngeneration\x18\x05 \x01(\x03\"\x10\n\x0eReturnResponse\"C\n\rSettleRequest\x12\x32\n\x06\x65vents\x18\x01 \x03(\x0b\x32\".modelhive.events.v1.UsageRecorded\"\x10\n\x0eSettleResponse\"J\n\rRecallRequest\x12\x0e\n\x06holder\x18\x01 \x01(\t\x12)\n\x05wants\x18\x02 \x03(\x0b\x32\x1a.modelhive.billing.v1.Want\"Q\n\x0eRecallResponse\x12+\n\x06slices\x18\x01 \x03(\x0b\x32\x1b.modelhive.billing.v1.Slice\x12\x12\n\ngeneration\x18\x02 \x01(\x03\"4\n\rForgetRequest\x12\x0f\n\x07key_ids\x18\x01 \x03(\t\x12\x12\n\ntenant_ids\x18\x02 \x03(\t\"\x10\n\x0e\x46orgetResponse*X\n\nStrictness\x12\x1a\n\x16STRICTNESS_UNSPECIFIED\x10\x00\x12\x15\n\x11STRICTNESS_STRICT\x10\x01\x12\x17\n\x13STRICTNESS_BALANCED\x10\x02\x32\xdc\x02\n\x06Leases\x12V\n\x07\x41\x63quire\x12$.modelhive.billing.v1.AcquireRequest\x1a%.modelhive.billing.v1.AcquireResponse\x12P\n\x05Renew\x12\".modelhive.billing.v1.RenewRequest\x1a#.modelhive.billing.v1.RenewResponse\x12S\n\x06Return\x12#.modelhive.billing.v1.ReturnRequest\x1a$.modelhive.billing.v1.ReturnResponse\x12S\n\x06Settle\x12#.modelhive.billing.v1.SettleRequest\x1a$.modelhive.billing.v1.SettleResponse2\xb7\x01\n\x0bLeaseHolder\x12S\n\x06Recall\x12#.modelhive.billing.v1.RecallRequest\x1a$.modelhive.billing.v1.RecallResponse\x12S\n\x06\x46orget\x12#.modelhive.billing.v1.ForgetRequest\x1a$.modelhive.billing.v1.ForgetResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'modelhive.billing.v1.leases_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_STRICTNESS']._serialized_start=1454
-  _globals['_STRICTNESS']._serialized_end=1542
+  _globals['_STRICTNESS']._serialized_start=1516
+  _globals['_STRICTNESS']._serialized_end=1604
   _globals['_TERMS']._serialized_start=93
   _globals['_TERMS']._serialized_end=244
   _globals['_SLICE']._serialized_start=246
   _globals['_SLICE']._serialized_end=310
   _globals['_ACQUIREREQUEST']._serialized_start=313
-  _globals['_ACQUIREREQUEST']._serialized_end=482
-  _globals['_WANT']._serialized_start=484
-  _globals['_WANT']._serialized_end=527
-  _globals['_ACQUIRERESPONSE']._serialized_start=530
-  _globals['_ACQUIRERESPONSE']._serialized_end=697
-  _globals['_RENEWREQUEST']._serialized_start=700
-  _globals['_RENEWREQUEST']._serialized_end=844
-  _globals['_POSITION']._serialized_start=846
-  _globals['_POSITION']._serialized_end=912
-  _globals['_RENEWRESPONSE']._serialized_start=914
-  _globals['_RENEWRESPONSE']._serialized_end=987
-  _globals['_RETURNREQUEST']._serialized_start=989
-  _globals['_RETURNREQUEST']._serialized_end=1116
-  _globals['_RETURNRESPONSE']._serialized_start=1118
-  _globals['_RETURNRESPONSE']._serialized_end=1134
-  _globals['_SETTLEREQUEST']._serialized_start=1136
-  _globals['_SETTLEREQUEST']._serialized_end=1203
-  _globals['_SETTLERESPONSE']._serialized_start=1205
-  _globals['_SETTLERESPONSE']._serialized_end=1221
-  _globals['_RECALLREQUEST']._serialized_start=1223
-  _globals['_RECALLREQUEST']._serialized_end=1297
-  _globals['_RECALLRESPONSE']._serialized_start=1299
-  _globals['_RECALLRESPONSE']._serialized_end=1380
-  _globals['_FORGETREQUEST']._serialized_start=1382
-  _globals['_FORGETREQUEST']._serialized_end=1434
-  _globals['_FORGETRESPONSE']._serialized_start=1436
-  _globals['_FORGETRESPONSE']._serialized_end=1452
-  _globals['_LEASES']._serialized_start=1545
-  _globals['_LEASES']._serialized_end=1893
-  _globals['_LEASEHOLDER']._serialized_start=1896
-  _globals['_LEASEHOLDER']._serialized_end=2079
+  _globals['_ACQUIREREQUEST']._serialized_end=508
+  _globals['_WANT']._serialized_start=510
+  _globals['_WANT']._serialized_end=553
+  _globals['_ACQUIRERESPONSE']._serialized_start=556
+  _globals['_ACQUIRERESPONSE']._serialized_end=723
+  _globals['_RENEWREQUEST']._serialized_start=726
+  _globals['_RENEWREQUEST']._serialized_end=906
+  _globals['_POSITION']._serialized_start=908
+  _globals['_POSITION']._serialized_end=974
+  _globals['_RENEWRESPONSE']._serialized_start=976
+  _globals['_RENEWRESPONSE']._serialized_end=1049
+  _globals['_RETURNREQUEST']._serialized_start=1051
+  _globals['_RETURNREQUEST']._serialized_end=1178
+  _globals['_RETURNRESPONSE']._serialized_start=1180
+  _globals['_RETURNRESPONSE']._serialized_end=1196
+  _globals['_SETTLEREQUEST']._serialized_start=1198
+  _globals['_SETTLEREQUEST']._serialized_end=1265
+  _globals['_SETTLERESPONSE']._serialized_start=1267
+  _globals['_SETTLERESPONSE']._serialized_end=1283
+  _globals['_RECALLREQUEST']._serialized_start=1285
+  _globals['_RECALLREQUEST']._serialized_end=1359
+  _globals['_RECALLRESPONSE']._serialized_start=1361
+  _globals['_RECALLRESPONSE']._serialized_end=1442
+  _globals['_FORGETREQUEST']._serialized_start=1444
+  _globals['_FORGETREQUEST']._serialized_end=1496
+  _globals['_FORGETRESPONSE']._serialized_start=1498
+  _globals['_FORGETRESPONSE']._serialized_end=1514
+  _globals['_LEASES']._serialized_start=1607
+  _globals['_LEASES']._serialized_end=1955
+  _globals['_LEASEHOLDER']._serialized_start=1958
+  _globals['_LEASEHOLDER']._serialized_end=2141
 # @@protoc_insertion_point(module_scope)

@@ -133,6 +133,7 @@ class AcquireRequest(_message.Message):
     WANTS_FIELD_NUMBER: _builtins.int
     WANTED_NANOS_FIELD_NUMBER: _builtins.int
     GENERATION_FIELD_NUMBER: _builtins.int
+    THROUGH_SEQUENCE_FIELD_NUMBER: _builtins.int
     holder: _builtins.str
     """A name of this process and this start of it: what an earlier one held is not its own."""
     address: _builtins.str
@@ -143,6 +144,8 @@ class AcquireRequest(_message.Message):
     """Where the scopes are not known yet: by how much each of them should grow at least."""
     generation: _builtins.int
     """The last that billing told of this holder; 0: none yet."""
+    through_sequence: _builtins.int
+    """The last `UsageRecorded.sequence` that the holder had closed by then."""
     @_builtins.property
     def wants(self) -> _containers.RepeatedCompositeFieldContainer[Global___Want]:
         """By how much each scope's lease should grow at least; 0 asks for the terms and whatever there is."""
@@ -157,10 +160,11 @@ class AcquireRequest(_message.Message):
         wants: _abc.Iterable[Global___Want] | None = ...,
         wanted_nanos: _builtins.int = ...,
         generation: _builtins.int = ...,
+        through_sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "generation", b"generation", "holder", b"holder", "key_id", b"key_id", "tenant_id", b"tenant_id", "wanted_nanos", b"wanted_nanos", "wants", b"wants"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "generation", b"generation", "holder", b"holder", "key_id", b"key_id", "tenant_id", b"tenant_id", "through_sequence", b"through_sequence", "wanted_nanos", b"wanted_nanos", "wants", b"wants"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -236,12 +240,17 @@ class RenewRequest(_message.Message):
     POSITIONS_FIELD_NUMBER: _builtins.int
     GENERATION_FIELD_NUMBER: _builtins.int
     THROUGH_SEQUENCE_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    LAST_EXACT_FIELD_NUMBER: _builtins.int
     holder: _builtins.str
     address: _builtins.str
     generation: _builtins.int
     """As in `AcquireRequest`; the positions are of this one."""
     through_sequence: _builtins.int
-    """The last `UsageRecorded.sequence` that the holder had closed by then."""
+    """As in `AcquireRequest`."""
+    number: _builtins.int
+    """From 1; and the last one during which the holder asked for nothing: what it said then was all that it had."""
+    last_exact: _builtins.int
     @_builtins.property
     def positions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Position]:
         """What the holder still has of each scope, held or idle, and of that what is idle."""
@@ -254,10 +263,12 @@ class RenewRequest(_message.Message):
         positions: _abc.Iterable[Global___Position] | None = ...,
         generation: _builtins.int = ...,
         through_sequence: _builtins.int = ...,
+        number: _builtins.int = ...,
+        last_exact: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "generation", b"generation", "holder", b"holder", "positions", b"positions", "through_sequence", b"through_sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "generation", b"generation", "holder", b"holder", "last_exact", b"last_exact", "number", b"number", "positions", b"positions", "through_sequence", b"through_sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
