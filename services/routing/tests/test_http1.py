@@ -670,6 +670,66 @@ async def test_each_part_that_is_passed_on_gives_time_for_the_next() -> None:
         client.close()
 
 
+async def test_what_comes_in_bits_is_passed_on_and_its_frames_are_no_headers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Bits that hold nothing of the body give time for the next one, too."""
+    monkeypatch.setattr("hive_routing.providers.http1.connection.MAX_HEAD_BYTES", 100)
+
+    async def handler(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(CHUNKED)
+        for number in range(20):
+            for bit in (b"2", b"\r\n", b"x%d" % (number % 10), b"\r", b"\n"):
+                await asyncio.sleep(0.002)
+                await peer.say(bit)
+        for bit in (b"1", b"0", b"\r\n", b"the last of all\n", b"\r\n0\r\n\r\n"):
+            await asyncio.sleep(0.15)
+            await peer.say(bit)
+
+    took: list[bytes] = []
+
+    def take(data: bytes) -> bool:
+        took.append(data)
+        return True
+
+    async with serving(handler) as server:
+        client = Client("sim", "127.0.0.1", server.port)
+        response = await client.send(REQUEST, b"{}", Timeouts(connect=2, first_byte=2, idle=0.5, total=5))
+        with pytest.raises(StopAsyncIteration):
+            await response.pass_on(take)
+        assert (
+            b"".join(took) == b"".join(b"x%d" % (number % 10) for number in range(20)) + b"the last of all\n"
+        )
+        client.close()
+
+
+async def test_what_comes_between_two_turns_of_the_reader_is_passed_on_in_one_step() -> None:
+    """Nobody is woken for it: it is taken within the read that brings it, all parts of that together."""
+    heard = asyncio.Event()
+
+    async def handler(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(CHUNKED + part(b"0"))
+        await heard.wait()
+        await peer.say(part(b"1") + part(b"2") + part(b"3"))
+        await peer.until_left()
+
+    took: list[tuple[bytes, bool]] = []
+
+    def take(data: bytes) -> bool:
+        took.append((data, asyncio.current_task() is None))
+        heard.set()
+        return data != b"123"
+
+    async with serving(handler) as server:
+        client = Client("sim", "127.0.0.1", server.port)
+        response = await client.send(REQUEST, b"{}", PATIENT)
+        await response.pass_on(take)
+        assert took == [(b"0", False), (b"123", True)]
+        client.close()
+
+
 @pytest.mark.parametrize("ending", ["end", "cut"])
 async def test_an_end_that_came_before_it_was_asked_for_is_told_behind_what_is_passed_on(ending: str) -> None:
     """Nothing more comes then that could wake who waits for it."""

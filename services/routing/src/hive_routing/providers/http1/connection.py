@@ -36,6 +36,10 @@ class Connection(asyncio.Protocol):
         self._pool = pool
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
+        self._came: list[bytes] = []
+        """Of a body, in the read that is being parsed."""
+        self.on_body = self._came.append
+        """Which the parser calls as it does those below."""
         self._parser = httptools.HttpResponseParser(self)
         self._response: Response | None = None
         self._calls = 0
@@ -105,13 +109,19 @@ class Connection(asyncio.Protocol):
         if response is None:
             self.abort()
             return
-        size = len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._keep = False
+            response.take(self._came)
             response.fail("answered with malformed HTTP")
             self.abort()
+        if self._came:
+            if response.goes_through:
+                response.pass_through(self._came)
+                return
+            response.take(self._came)
+        size = len(data)
         if response.has_ended:
             self._response = None
             self._keep_or_close()
@@ -159,11 +169,8 @@ class Connection(asyncio.Protocol):
         if self._response is not None:
             self._response.begin(self._parser.get_status_code())
 
-    def on_body(self, data: bytes) -> None:
-        if self._response is not None:
-            self._response.take(data)
-
     def on_message_complete(self) -> None:
         if self._response is not None:
             self._keep = self._parser.should_keep_alive()
+            self._response.take(self._came)
             self._response.end()

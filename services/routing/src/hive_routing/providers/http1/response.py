@@ -38,6 +38,7 @@ class Response:
     looks_at: when the connection has to `look` first.
     parts: of the body, that nobody has taken yet.
     head_bytes: that came since there was last a part of the body: of the head, or of trailers without end.
+    goes_through: while more of the body comes, and nothing else happens, `pass_through` takes it.
     """
 
     # How it begins; most answers need few of these.
@@ -46,14 +47,16 @@ class Response:
     error: Exception | None = None
     buffered_bytes = 0
     head_bytes = 0
+    goes_through = False
     _waits_since = 0.0
     _has_begun = False
     _has_body = False
     _paused = False
     _inflate: zlib._Decompress | None = None
-    _waiter: asyncio.Future[None] | None = None
-    _take: Callable[[bytes], bool] | None = None
-    """Whoever takes what comes while nobody waits for it."""
+    _waiter: asyncio.Future[bool] | None = None
+    """Its result: whoever took what came wants no more of it."""
+    _take: Callable[[bytes], bool]
+    """Of whoever takes what goes through."""
 
     def __init__(
         self, socket: Socket, provider: str, timeouts: Timeouts, loop: asyncio.AbstractEventLoop
@@ -99,24 +102,24 @@ class Response:
 
     async def pass_on(self, take: Callable[[bytes], bool]) -> None:
         """Give `take` what comes, as `hive_routing.providers.port.PassOn` says, without waking anybody."""
+        self._take = take
         while take(await self.__anext__()):
-            if self.has_ended or self.error is not None:
-                continue  # the end came along: nothing would wake us, and asking for the next part tells
-            self._take = take
+            if self.has_ended or self.error is not None or self._inflate is not None:
+                continue  # an end that came along would wake nobody; what is compressed does not go through
+            self.goes_through = True
             try:
-                await self._until_change()
-                if self._take is None:
+                if await self._until_change():
                     return
             finally:
-                self._take = None
+                self.goes_through = False
 
     async def aclose(self) -> None:
         """Close the socket unless the answer has ended already."""
         self._give_up()
 
-    async def _until_change(self) -> None:
+    async def _until_change(self) -> bool:
         try:
-            await self._change()
+            return await self._change()
         except BaseException:
             self._give_up()
             raise
@@ -137,7 +140,7 @@ class Response:
             self._socket.resume()
         return data
 
-    def _change(self) -> asyncio.Future[None]:
+    def _change(self) -> asyncio.Future[bool]:
         """Done when something has come; raises HiveError `timeout`."""
         self._waits_since = now = self._loop.time()
         waiter = self._waiter = self._loop.create_future()
@@ -145,7 +148,8 @@ class Response:
             self._expire(waiter, self._timeouts.total, "did not finish")
         return waiter
 
-    def _expire(self, waiter: asyncio.Future[None], seconds: float, what: str) -> None:
+    def _expire(self, waiter: asyncio.Future[bool], seconds: float, what: str) -> None:
+        self.goes_through = False
         message = f"The provider `{self._provider}` {what} within {seconds:g} s."
         waiter.set_exception(HiveError(Kind.TIMEOUT, message))
 
@@ -184,15 +188,27 @@ class Response:
         else:
             self.fail(f"answered with the content encoding {encoding[:40]!r}, which was not asked for")
 
-    def take(self, data: bytes) -> None:
-        """A part of the body."""
-        if self.error is not None:
-            return
-        self._has_body = True
-        if self._inflate is not None:
-            data = self._unpack(self._inflate, data)
-            self.buffered_bytes += len(data)
-        self.parts.append(data)
+    def take(self, came: list[bytes]) -> None:
+        """Keep the next parts of the body; leaves the list empty."""
+        if came and self.error is None:
+            self._has_body = True
+            if self._inflate is None:
+                self.parts += came
+            else:
+                self._unpack_all(self._inflate, came)
+        came.clear()
+
+    def pass_through(self, came: list[bytes]) -> None:
+        """Give the next parts of the body to whoever takes them; leaves the list empty."""
+        self._waits_since = self._loop.time()
+        self.head_bytes = 0
+        data = b"".join(came)
+        came.clear()
+        try:
+            if not self._take(data):
+                self._wake(has_enough=True)
+        except Exception as error:
+            self._wake(error)
 
     def end(self) -> None:
         if self.status < 200:  # only an interim answer: the head of the final one is still to come
@@ -200,6 +216,7 @@ class Response:
             self.headers.clear()
             return
         self.has_ended = True
+        self.goes_through = False
         if self._paused:
             self._paused = False
             self._socket.resume()
@@ -219,28 +236,28 @@ class Response:
             self.fail("closed the connection without an answer")
 
     def fail(self, what: str) -> None:
+        self.goes_through = False
         if self.error is None and not self.has_ended:
             self.error = HiveError(Kind.UPSTREAM_FAILED, f"The provider `{self._provider}` {what}.")
 
     def tell(self, size: int) -> None:
         """One read of about so many bytes has been parsed: whoever waits gets to know what it brought."""
-        waiter = self._waiter
-        if waiter is not None:
-            if (take := self._take) is not None and self.parts and not waiter.done():
-                self._waits_since = self._loop.time()
-                self.buffered_bytes = 0
-                try:
-                    if not take(self.parts.pop() if len(self.parts) == 1 else self._taken_out()):
-                        self._take = None
-                    elif not self.has_ended and self.error is None:
-                        return
-                except Exception as error:
-                    waiter.set_exception(error)
-            self._waiter = None
-            if not waiter.done():
-                waiter.set_result(None)
+        if self.goes_through:  # it brought a part of a chunk's frame
+            self._waits_since = self._loop.time()
+            return
+        self._wake()
         if self.parts and not self.has_ended:
             self._hold_back(size)
+
+    def _wake(self, error: Exception | None = None, has_enough: bool = False) -> None:
+        self.goes_through = False
+        waiter, self._waiter = self._waiter, None
+        if waiter is None or waiter.done():
+            return
+        if error is None:
+            waiter.set_result(has_enough)
+        else:
+            waiter.set_exception(error)
 
     def _hold_back(self, size: int) -> None:
         """Nobody took what came: read no more than can be held."""
@@ -249,6 +266,14 @@ class Response:
         if self.buffered_bytes > MAX_BUFFERED_BYTES and not self._paused:
             self._paused = True
             self._socket.pause()
+
+    def _unpack_all(self, inflate: zlib._Decompress, came: list[bytes]) -> None:
+        for packed in came:
+            if self.error is not None:
+                return
+            data = self._unpack(inflate, packed)
+            self.buffered_bytes += len(data)
+            self.parts.append(data)
 
     def _unpack(self, inflate: zlib._Decompress, data: bytes) -> bytes:
         room = MAX_INFLATED_BYTES - self.buffered_bytes
