@@ -26,6 +26,7 @@ class ForwardedStream(ABC):
     is_content: whether what `feed` gave last holds more than comments.
     is_answered: what may still come is no content.
     goes_on: there is content, what `feed` gave last is more of it, and nothing has ended or failed with it.
+    delivered: about how many tokens came so far: pieces of text, or a token for every four characters of them.
     begun: what the provider stated of the prompt when it began, in dialects where it does.
     """
 
@@ -35,6 +36,7 @@ class ForwardedStream(ABC):
         self.is_content = False
         self.is_answered = False
         self.goes_on = False
+        self.delivered = 0
         self.last = b""
         self.begun: Usage | None = None
         self._provider = provider
@@ -64,11 +66,6 @@ class ForwardedStream(ABC):
     @abstractmethod
     def stated(self) -> Usage | None:
         """The usage that the provider said last."""
-
-    @property
-    @abstractmethod
-    def delivered(self) -> int:
-        """About how many tokens came so far."""
 
     @property
     @abstractmethod

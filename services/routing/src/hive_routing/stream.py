@@ -16,7 +16,7 @@ from msgspec import Raw
 
 from hive_routing.forwarding import CHARS_PER_TOKEN, ForwardedStream
 from hive_routing.providers.failures import error_event
-from hive_routing.providers.sse import is_comment, one_line, read_event
+from hive_routing.providers.sse import CR, is_comment, one_line, read_event
 from hive_routing.tokens import Countable
 from hive_routing.usage import Usage
 
@@ -95,12 +95,14 @@ class _Output:
         self._left_out = 0
         self.chars = 0
 
-    def add_text(self, text: str) -> None:
-        self.chars += len(text)
-        if self.chars > MAX_COUNTED_CHARS and self.chars - self._left_out > MAX_COUNTED_CHARS:
+    def add_text(self, text: str) -> int:
+        """Returns about how many tokens it is with all before, by their characters."""
+        self.chars = chars = self.chars + len(text)
+        if chars > MAX_COUNTED_CHARS and chars - self._left_out > MAX_COUNTED_CHARS:
             self._left_out += len(text)
         else:
             self._keep(text)
+        return chars // CHARS_PER_TOKEN
 
     def add_calls(self, calls: Raw) -> None:
         copied = bytes(calls)  # the original holds on to its whole event
@@ -139,14 +141,15 @@ class StreamRelay(ForwardedStream):
         """As a rule a read brings one event with one usual chunk: where another one came before, one look tells."""
         if self._is_usual:
             line, _, rest = data.partition(b"\n")
-            if rest == b"\n" and line.startswith(b"data:") and b"\r" not in line:
+            if rest == b"\n" and line.startswith(b"data:") and CR not in line:
                 try:
                     chunk = _decode_usual(line[5:])
                 except _MALFORMED:
                     pass  # it says something else, or nothing
                 else:
-                    self._pieces += 1
-                    self._output.add_text(chunk.choices[0].delta.content)
+                    self._pieces = pieces = self._pieces + 1
+                    tokens = self._output.add_text(chunk.choices[0].delta.content)
+                    self.delivered = tokens if tokens > pieces else pieces
                     return data
         return self._feed_any(data)
 
@@ -194,11 +197,6 @@ class StreamRelay(ForwardedStream):
         self._finished = dict.fromkeys(self._open, "length") | self._finished
         self.done = self.is_answered = True
         return b"".join(b"data: " + msgspec.json.encode(chunk) + b"\n\n" for chunk in chunks)
-
-    @property
-    def delivered(self) -> int:
-        """About how many tokens came so far: pieces of text, or a token for every four characters of them."""
-        return max(self._pieces, self._output.chars // CHARS_PER_TOKEN)
 
     @property
     def model(self) -> str:
@@ -290,6 +288,7 @@ class StreamRelay(ForwardedStream):
                     self._output.add_text(delta.content)
                 if _is_there(delta.tool_calls):
                     self._output.add_calls(delta.tool_calls)
+        self.delivered = max(self._pieces, self._output.chars // CHARS_PER_TOKEN)
 
     def _note_step(self, choice: _Choice) -> None:
         """A choice begins, or ends: all are answered once each one that has begun has ended too."""

@@ -64,11 +64,6 @@ class WatchedStream(ForwardedStream):
         return self._stated
 
     @property
-    def delivered(self) -> int:
-        """About how many tokens came so far: pieces of text, or a token for every four characters of them."""
-        return max(self._pieces, self._chars // CHARS_PER_TOKEN)
-
-    @property
     def model(self) -> str:
         return self._gathering.answer.model
 
@@ -136,6 +131,7 @@ class WatchedStream(ForwardedStream):
                     event = Said(choice, number, text)  # nobody asks for them again
                 self._chars += len(text)
                 self._pieces += 1
+                self.delivered = max(self._pieces, self._chars // CHARS_PER_TOKEN)
                 self._begun = self._begun or bool(text)
                 self.is_content = True
             case Opened(choice, number, part):
