@@ -304,8 +304,10 @@ async def test_headers_that_http_forbids_are_not_written_though_their_names_are_
 @both_loops
 async def test_an_app_may_take_a_body_and_answer_without_waiting() -> None:
     bodies: list[bytes | None] = []
+    waits = 0
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal waits
         at_hand: asgi.Client = scope["hive.client"]
         bodies.append(at_hand.whole_body())
         if bodies[-1] is None:
@@ -314,7 +316,9 @@ async def test_an_app_may_take_a_body_and_answer_without_waiting() -> None:
         for number in range(200):
             if at_hand.is_full:
                 await at_hand.room()
-            at_hand.write(b"%d" % (number % 10) * 10_000, number < 199)
+            full = at_hand.write(b"%d" % (number % 10) * 10_000, number < 199)
+            assert full is (at_hand.is_full and number < 199)
+            waits += full
 
     async with listening(app) as listener, client(listener) as c:
         await c.send(request("/first", b"whole"))
@@ -327,6 +331,7 @@ async def test_an_app_may_take_a_body_and_answer_without_waiting() -> None:
             await asyncio.sleep(0.001)
         await c.send(rest)
         assert (await c.answer()).status == 200
+    assert waits > 0
     assert bodies[:2] == [b"whole", None] and bodies[2] in (b"in ", b"in parts")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hive_relay import exchange_of, frames
-from hive_relay.asgi import App, Receive, Scope, Send
+from hive_relay.asgi import App, Receive, Scope, Send, Sent
 from hive_runtime.errors import HiveError, Kind
 from libs.relay.tests.rig import (
     request,
@@ -28,10 +28,11 @@ class Reader:
         self.go_on = asyncio.Event()
         self._most = most
 
-    def take(self, data: bytes) -> None:
+    def take(self, data: bytes) -> bool:
         assert not self.is_full
         self.parts.append(data)
         self.is_full = len(self.parts) % self._most == 0
+        return self.is_full
 
     async def room(self) -> None:
         await self.go_on.wait()
@@ -140,9 +141,40 @@ async def test_a_service_is_never_further_ahead_of_a_reader_than_its_credit(tmp_
         assert sum(map(len, reader.parts)) + len(await passing) == 64 * size == call.delivered
 
 
+async def test_who_writes_without_waiting_is_told_where_that_cannot_be_done(tmp_path: Path, way: str) -> None:
+    """What is refused was not sent; sent as a message it comes behind what was written."""
+    size, refused = 32_768, 0
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal refused
+        begun = send({"type": "http.response.start", "status": 200, "headers": []})
+        assert isinstance(begun, Sent)
+        await begun
+        for number in range(64):
+            part = b"%02d" % number * (size // 2)
+            if not begun.write(part):
+                refused += 1
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+            await asyncio.sleep(0)
+        assert not begun.write(b"x" * (frames.CREDIT_BYTES + 1)) or way == "beside"
+        await send({"type": "http.response.body", "body": b""})
+
+    async with rig_of(tmp_path) as rig:
+        await rig.instance(app)
+        call, reader = await rig.caller.call(request()), Reader(most=5)
+        await call.head()
+        passing = asyncio.create_task(call.pass_on(reader))
+        while not passing.done():
+            await asyncio.sleep(0.005)
+            reader.go_on.set()
+        whole = b"".join(reader.parts) + await passing
+        assert whole[: 64 * size] == b"".join(b"%02d" % number * (size // 2) for number in range(64))
+        assert refused > 0
+
+
 async def test_what_a_reader_raises_ends_the_passing(tmp_path: Path) -> None:
     class Broken(Reader):
-        def take(self, data: bytes) -> None:
+        def take(self, data: bytes) -> bool:
             raise RuntimeError("broken")
 
     async with rig_of(tmp_path) as rig:

@@ -16,7 +16,7 @@ import pytest
 import uvloop
 
 from hive_bus.port import StateChange
-from hive_relay.asgi import SENT
+from hive_relay.asgi import Sent
 from hive_relay.exchange import Exchange
 from hive_relay.principal import Principal
 from hive_relay.summary import Summary
@@ -237,7 +237,7 @@ class Answer:
         return "".join(choice["delta"].get("content") or "" for choice in choices if choice["index"] == 0)
 
 
-class Call:
+class Call(Sent):
     """One request to the app; it may be watched and cancelled while it runs."""
 
     def __init__(self, takes: bool) -> None:
@@ -259,7 +259,12 @@ class Call:
             answer.parts.append((bytes(message.get("body", b"")), message.get("hive.content", True)))
             answer.complete = not message.get("more_body", False)
         self._sent.set()
-        return SENT if self._takes else asyncio.sleep(3600)
+        return self if self._takes else asyncio.sleep(3600)
+
+    def write(self, body: bytes) -> bool:
+        self.answer.parts.append((body, True))
+        self._sent.set()
+        return True
 
     async def until_sent(self, text: bytes) -> None:
         """Wait until something was sent and the body holds `text`."""

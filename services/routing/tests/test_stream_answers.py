@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from hive_relay.asgi import SENT
+from hive_relay.asgi import Sent
 from hive_routing.answers import StreamAnswer
 from hive_routing.ending import DONE
 from hive_routing.stream import StreamRelay
@@ -61,7 +61,7 @@ class Body:
         return
 
 
-class Client:
+class Client(Sent):
     """Takes at once what is sent to it, unless it is `slow`."""
 
     def __init__(self) -> None:
@@ -69,11 +69,11 @@ class Client:
         self.slow: asyncio.Event | None = None
 
     def send(self, message: Any) -> Awaitable[None]:
-        return SENT if self._take(message) else self._wait(message)
+        return self if self.write(message.get("body", b"start")) else self._wait(message)
 
-    def _take(self, message: Any) -> bool:
+    def write(self, body: bytes) -> bool:
         if self.slow is None:
-            self.got.append(message.get("body", b"start"))
+            self.got.append(body)
         return self.slow is None
 
     async def _wait(self, message: Any) -> None:

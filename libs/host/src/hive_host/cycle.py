@@ -69,6 +69,8 @@ class Cycle:
     _without_body = False
     _chunked = False
     _left: int | None = None
+    _write_on: Callable[[bytes], None] | None = None
+    """Writes further chunks, once there was one, while the client is there."""
 
     def __init__(self, wire: Wire, scope: Scope, *, keep_alive: bool, awaits_continue: bool) -> None:
         self.scope = scope
@@ -95,6 +97,7 @@ class Cycle:
     def forsake(self) -> None:
         """There is nobody to answer any more."""
         self.disconnected = True
+        self._write_on = None
         self._tell()
         if self._on_departure is not None:
             self._on_departure()
@@ -209,9 +212,13 @@ class Cycle:
         lines += _END_OF_HEAD
         self._head = STATUS_LINE[status] + shared.date + b"\r\n".join(lines)
 
-    def write(self, body: bytes, more_body: bool) -> None:
+    def write(self, body: bytes, more_body: bool) -> bool:
+        write_on = self._write_on
+        if write_on is not None and body and more_body:
+            write_on(b"%x\r\n%b\r\n" % (len(body), body))
+            return self._wire.flow.write_paused
         if self.disconnected:
-            return
+            return False
         if self._chunked:
             if body:
                 body = b"%x\r\n%b\r\n" % (len(body), body)
@@ -221,12 +228,17 @@ class Cycle:
             self._left = _left(self._left - len(body), more_body)
         elif self._without_body:
             body = b""
+        transport = self._wire.transport
         if not self.head_sent:
             self.head_sent = True
             body = self._head + body
-        self._wire.transport.write(body)
-        if not more_body:
-            self._finish()
+            if self._chunked:
+                self._write_on = transport.write
+        transport.write(body)
+        if more_body:
+            return self.is_full
+        self._finish()
+        return False
 
     # The answer on the wire
 

@@ -16,14 +16,22 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-class _Sent:
+class Sent:
+    """What a `Send` gives back where all is done when it returns: there is nothing to wait for.
+
+    What it gives back so for the start of an answer can be written to, by who sends without being able to wait.
+    """
+
     def __await__(self) -> Generator[Any, Any, None]:
         return
         yield
 
+    def write(self, body: bytes) -> bool:
+        """Send a part of the body that is content, and not the last. False: it has to wait; nothing was sent."""
+        return False
 
-SENT: Awaitable[None] = _Sent()
-"""What a `Send` gives back where all is done when it returns: who sends without being able to wait may look for it."""
+
+SENT = Sent()
 
 
 class Client(Protocol):
@@ -53,8 +61,8 @@ class Client(Protocol):
         """headers: in lower case."""
         ...
 
-    def write(self, body: bytes, more_body: bool) -> None:
-        """A part of the body, after `start`; the last one where there is no more of it."""
+    def write(self, body: bytes, more_body: bool) -> bool:
+        """A part of the body, after `start`; the last one where there is no more of it. True: now it is full."""
         ...
 
 

@@ -31,8 +31,8 @@ class Taker(Protocol):
         """Return once it takes more."""
         ...
 
-    def take(self, data: bytes) -> None:
-        """Never waits."""
+    def take(self, data: bytes) -> bool:
+        """Never waits. True: now it is full."""
         ...
 
 
@@ -122,6 +122,7 @@ class Call:
     def ready(self) -> tuple[bytes, bool]:
         """What `read` gives where it has nothing to wait for, as right after `head`."""
         data = self._taken_out()
+        self.delivered += len(data)
         if self._error is not None and not data:
             raise self._error
         return data, self.finished and self._error is None
@@ -179,12 +180,22 @@ class Call:
         if self._head is None:
             self._head = status, headers
 
-    def on_chunk(self, data: bytes, content: bool, more: bool = False) -> bool:
+    def on_piece(self, data: bytes) -> bool:
         taker = self._taker
-        if more and taker is not None and self._passing is None:
-            self.delivered += len(data)
-            self._give(taker, data)
+        if taker is None or self._passing is not None:
+            return False
+        self.delivered += len(data)
+        try:
+            if taker.take(data):
+                self._wake()  # where it cannot go on so, whoever waits in `pass_on` does
+        except Exception as error:
+            self._wake(error)
+        return True
+
+    def on_chunk(self, data: bytes, content: bool, more: bool = False) -> bool:
+        if more and self.on_piece(data):
             return True
+        taker = self._taker
         self._parts.append(data)
         if not self._shown:
             self._held += len(data)
@@ -252,32 +263,20 @@ class Call:
             self._teller = None
 
     def _taken_out(self) -> bytes:
-        """All bytes that are ready, which counts as their delivery."""
+        """All bytes that are ready."""
         parts = self._parts
         if len(parts) == 1:
-            data = parts.pop()
-        else:
-            data = b"".join(parts)
-            parts.clear()
-        self.delivered += len(data)
+            return parts.pop()
+        data = b"".join(parts)
+        parts.clear()
         return data
 
     def _pass(self) -> None:
         self._passing = None
         if self._taker is not None:
             data = self._taken_out()
-            self._give(self._taker, data)
+            self.on_piece(data)
             self.taken(len(data))
-
-    def _give(self, taker: Taker, data: bytes) -> None:
-        """Where it cannot go on so, whoever waits in `pass_on` does."""
-        try:
-            taker.take(data)
-        except Exception as error:
-            self._wake(error)
-            return
-        if taker.is_full:
-            self._wake()
 
     async def _passed_to(self, taker: Taker) -> None:
         """Return when it is full, or the answer has ended."""

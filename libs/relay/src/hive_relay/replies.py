@@ -22,6 +22,13 @@ class Listener(Protocol):
     def on_head(self, status: int, headers: HeaderPairs) -> None:
         """headers: the listener's own from now on."""
 
+    def on_piece(self, data: bytes) -> bool:
+        """A part of the body that is content and not the last, for a client that has it when this returns.
+
+        False: there is none that takes it so; it is to be told as a chunk.
+        """
+        ...
+
     def on_chunk(self, data: bytes, content: bool, more: bool) -> bool:
         """A part of the body; whether the client has it already, so that it uses up no credit.
 
@@ -38,6 +45,9 @@ class Nobody:
 
     def on_head(self, status: int, headers: HeaderPairs) -> None:
         return
+
+    def on_piece(self, data: bytes) -> bool:
+        return False
 
     def on_chunk(self, data: bytes, content: bool, more: bool) -> bool:
         return False
@@ -127,6 +137,9 @@ class _Framing:
 
     def on_head(self, status: int, headers: HeaderPairs) -> None:
         self._mailbox.put(frames.head(*self._key, status, headers))
+
+    def on_piece(self, data: bytes) -> bool:
+        return False
 
     def on_chunk(self, data: bytes, content: bool, more: bool) -> bool:
         self._mailbox.put(frames.chunk(*self._key, data, content), len(data))

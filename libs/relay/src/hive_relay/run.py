@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable
 
 import structlog
 
-from hive_relay.asgi import SENT, App, Message, scope_of
+from hive_relay.asgi import SENT, App, Message, Sent, scope_of
 from hive_relay.exchange import Exchange
 from hive_relay.frames import CHUNK_BYTES, CREDIT_BYTES
 from hive_relay.replies import NOBODY, Listener, Replies
@@ -20,7 +20,7 @@ from modelhive.relay.v1.relay_pb2 import BlobReference
 log = structlog.get_logger(__name__)
 
 
-class Run:
+class Run(Sent):
     """Feeds the app the request, tells what it sends, and holds it back where credit is used up.
 
     deadline: in the event loop's time. is_owed: the caller waits for the end of it. claimed_bytes: of a body in blob
@@ -153,11 +153,11 @@ class Run:
         return {"type": "http.request", "body": b"", "more_body": False}
 
     def send(self, message: Message) -> Awaitable[None]:
-        """`SENT` where there is nothing to wait for."""
+        """Something that is `Sent` where there is nothing to wait for; for the start this itself, to be written to."""
         if message["type"] == "http.response.start":
             self._started = True
             self.listener.on_head(message["status"], list(message.get("headers", ())))
-            return SENT
+            return self
         body, more = message.get("body", b""), message.get("more_body", False)
         size, content = len(body), message.get("hive.content", True)
         if size > CHUNK_BYTES or size > self._credit or self._replies.is_full:
@@ -167,6 +167,16 @@ class Run:
         if not more:
             self._finish()
         return SENT
+
+    def write(self, body: bytes) -> bool:
+        if self.listener.on_piece(body):
+            return True
+        size = len(body)
+        if size > CHUNK_BYTES or size > self._credit or self._replies.is_full:
+            return False
+        if not self.listener.on_chunk(body, True, True):
+            self._credit -= size
+        return True
 
     async def _send_in_parts(self, body: bytes, content: bool, more: bool) -> None:
         """Each as soon as there is credit and room for it."""

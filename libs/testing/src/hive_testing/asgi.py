@@ -97,8 +97,9 @@ class Client:
     def start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         self._note({"type": "http.response.start", "status": status, "headers": headers})
 
-    def write(self, body: bytes, more_body: bool) -> None:
+    def write(self, body: bytes, more_body: bool) -> bool:
         self._note({"type": "http.response.body", "body": body, "more_body": more_body})
+        return self.is_full
 
     async def _receive(self) -> MutableMapping[str, Any]:
         if self._parts:

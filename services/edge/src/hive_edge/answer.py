@@ -70,10 +70,10 @@ class Answer:
     async def room(self) -> None:
         await self._client.room()
 
-    def take(self, data: bytes, *, more_body: bool = True) -> None:
+    def take(self, data: bytes, *, more_body: bool = True) -> bool:
         if self._streaming:
             self.events += data.count(b"\n\n")
-        self._client.write(data, more_body)
+        return self._client.write(data, more_body)
 
     async def fail(self, error: HiveError) -> None:
         """End with an error: as a body of its own, or as a stream's last event."""

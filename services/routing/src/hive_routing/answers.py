@@ -7,13 +7,13 @@ answered by another deployment.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from functools import partial
 from typing import Any, Protocol
 
 import msgspec
 
-from hive_relay.asgi import SENT
+from hive_relay.asgi import Sent
 from hive_routing.dialects.form import Answer
 from hive_routing.endpoints import RERANK
 from hive_routing.estimates import answer_countable
@@ -258,24 +258,24 @@ class StreamAnswer:
         False: the budget ended before the answer did. It was cut there, and the provider should be stopped.
         """
         await (started := start_stream(send, [*self.headers, *more_headers]))
-        relay, ready = self._relay, self._ready
-        progress.note(relay.delivered)
+        relay, ready, note = self._relay, self._ready, progress.note
+        note(relay.delivered)
         complete = True
-        at_once = started is SENT and not (gates is not None and gates.alters)
         keep = None if gates is None else gates.keep
-        sending = SENT
+        write = started.write if isinstance(started, Sent) else None
+        if gates is not None and gates.alters:
+            write = None
 
         def forward(data: bytes) -> bool:
             """What has come goes on at once; false where there is more to be done, as the loop below does it."""
-            nonlocal ready, sending
-            ready = relay.feed(data)
-            if not (at_once and ready and relay.goes_on) or progress.note(relay.delivered):
-                return False
-            if keep is not None:
-                keep(ready)
-            sending = send(stream_part(ready))
-            ready = b""
-            return sending is SENT
+            nonlocal ready
+            part = relay.feed(data)
+            if write is not None and part and relay.goes_on and not note(relay.delivered) and write(part):
+                if keep is not None:
+                    keep(part)
+                return True
+            ready = part
+            return False
 
         while not relay.done:
             if ready and gates is not None:
@@ -291,15 +291,9 @@ class StreamAnswer:
                     await self._pass_on(forward)
                 except _ENDS as end:  # what `forward` raised comes out again: nothing is answered then
                     ready = self._ended(end)
-                except BaseException:
-                    if isinstance(sending, Coroutine):
-                        sending.close()  # it was to be waited for, and nobody does
-                    raise
-                await sending
-                sending = SENT
             if (
                 relay.is_content
-                and progress.note(relay.delivered)
+                and note(relay.delivered)
                 and not relay.is_answered
                 and not await progress.extend(relay.delivered)
             ):
