@@ -70,7 +70,7 @@ class Cycle:
     _chunked = False
     _left: int | None = None
     _write_on: Callable[[bytes], None] | None = None
-    """Writes further chunks, once there was one, while the client is there."""
+    """Writes what is behind the first chunk, while the client is there."""
 
     def __init__(self, wire: Wire, scope: Scope, *, keep_alive: bool, awaits_continue: bool) -> None:
         self.scope = scope
@@ -222,19 +222,18 @@ class Cycle:
         if self._chunked:
             if body:
                 body = b"%x\r\n%b\r\n" % (len(body), body)
-            if not more_body:
+            if more_body:
+                self._write_on = self._wire.transport.write
+            else:
                 body += b"0\r\n\r\n"
         elif self._left is not None:
             self._left = _left(self._left - len(body), more_body)
         elif self._without_body:
             body = b""
-        transport = self._wire.transport
         if not self.head_sent:
             self.head_sent = True
             body = self._head + body
-            if self._chunked:
-                self._write_on = transport.write
-        transport.write(body)
+        self._wire.transport.write(body)
         if more_body:
             return self.is_full
         self._finish()

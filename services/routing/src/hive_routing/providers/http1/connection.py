@@ -170,7 +170,7 @@ class Connection(asyncio.Protocol):
             self._response.begin(self._parser.get_status_code())
 
     def on_message_complete(self) -> None:
-        if self._response is not None:
+        if (response := self._response) is not None:
             self._keep = self._parser.should_keep_alive()
-            self._response.take(self._came)
-            self._response.end()
+            response.take(self._came)
+            response.end()

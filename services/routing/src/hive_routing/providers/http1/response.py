@@ -208,7 +208,7 @@ class Response:
             if not self._take(data):
                 self._wake(has_enough=True)
         except Exception as error:
-            self._wake(error)
+            self._wake(error=error)
 
     def end(self) -> None:
         if self.status < 200:  # only an interim answer: the head of the final one is still to come
@@ -249,7 +249,7 @@ class Response:
         if self.parts and not self.has_ended:
             self._hold_back(size)
 
-    def _wake(self, error: Exception | None = None, has_enough: bool = False) -> None:
+    def _wake(self, has_enough: bool = False, error: Exception | None = None) -> None:
         self.goes_through = False
         waiter, self._waiter = self._waiter, None
         if waiter is None or waiter.done():
