@@ -11,8 +11,11 @@ import pytest
 
 from hive_bus import Options
 from hive_relay.asgi import App, Scope
+from hive_relay.caller import Patience
 from hive_relay.exchange import exchange_of
 from hive_relay.frames import HANDED_BODY_BYTES
+from hive_relay.link import StreamLink
+from hive_relay.mailbox import BATCH_BYTES
 from hive_relay.request import Request
 from libs.relay.tests.rig import Instance, Rig, answers, request, rig_of, until, whole
 from modelhive.relay.v1.relay_pb2 import RequestEnvelope
@@ -158,3 +161,72 @@ async def test_a_queue_that_refuses_it_is_not_needed(tmp_path: Path) -> None:
     async with rig_of(tmp_path) as rig:
         await known(rig, answers(b"x"))
         assert await whole(rig, request()) == (200, b"x"), "nobody listens at the queue"
+
+
+async def test_nothing_more_is_handed_until_the_queue_takes_something_again(tmp_path: Path) -> None:
+    """Meanwhile instances that are not known yet are found by the service's name."""
+    async with rig_of(tmp_path) as rig:
+        await known(rig, answers(b"x"))
+        await whole(rig, request())
+        await until(lambda: rig.caller._handing.is_refused)
+        for is_handed in (False, False, True):
+            call = await rig.caller.call(request())
+            assert (call.handed is not None) == is_handed
+            assert (await call.head())[0] == 200
+            call.close()
+            if not is_handed and not rig.instances[1:]:
+                await rig.instance(answers(b"x"))
+
+
+async def test_what_neither_its_process_nor_the_queue_takes_is_given_to_another(tmp_path: Path) -> None:
+    async with rig_of(tmp_path) as rig:
+        full = await known(rig, answers(b"full"))
+        full.responder._places = 0
+        other = await known(rig, answers(b"other"))
+        rig.caller._handing._turn = 1  # the next one in turn is the one that is full
+        call = await rig.caller.call(request())
+        assert call.handed is not None and call.handed.peer.instance == full.name
+        assert (await call.head())[0] == 200 and (await call.read())[0] == b"other"
+        assert call.attempt == 1
+        call.close()
+        assert other.responder.in_flight == 0
+
+
+async def test_who_hangs_is_not_asked_again(tmp_path: Path) -> None:
+    async with rig_of(tmp_path, Patience(accepted=0.05, anyone=5)) as rig:
+        deaf = await known(rig, answers(b"deaf"))
+        await queue_of(rig)
+        deaf.responder._take_handed = lambda envelope: None  # type: ignore[method-assign]
+        await known(rig, answers(b"other"))
+        rig.caller._handing._turn = 1  # the next one in turn is the one that is deaf
+        call = await rig.caller.call(request())
+        assert call.handed is not None and call.handed.peer.instance == deaf.name
+        assert (await call.head())[0] == 200 and (await call.read())[0] == b"other"
+        assert (call.attempt, call.losses) == (2, 0)
+        call.close()
+
+
+async def test_a_stream_that_is_closed_or_not_read_gets_nothing(tmp_path: Path) -> None:
+    async with rig_of(tmp_path) as rig:
+        await known(rig, answers(b"x"))
+        await queue_of(rig)
+        (link,) = rig.caller._links["work"].values()
+        assert isinstance(link, StreamLink)
+        link.mailbox._bytes = BATCH_BYTES
+        call = await rig.caller.call(request())
+        assert call.handed is None
+        call.close()
+        link.mailbox._bytes = 0
+        link.mailbox.close()
+        call = await rig.caller.call(request())
+        assert call.handed is None
+        call.close()
+
+
+async def test_a_process_that_goes_down_meanwhile_complains_of_nothing(tmp_path: Path) -> None:
+    async with rig_of(tmp_path) as rig:
+        await known(rig, answers(b"x"))
+        await whole(rig, request())
+        await rig.bus.close()
+        await until(lambda: not rig.caller.in_flight)
+        await asyncio.sleep(0.05)

@@ -582,6 +582,34 @@ async def test_a_body_is_passed_on_for_as_long_as_it_is_wanted() -> None:
         client.close()
 
 
+async def test_a_body_that_ends_with_its_connection_is_passed_on_to_its_end() -> None:
+    heard = asyncio.Queue[bytes]()
+
+    async def handler(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(b"HTTP/1.1 200 OK\r\n\r\n0")
+        for number in range(1, 4):
+            await heard.get()
+            await peer.say(b"%d" % number)
+        await heard.get()
+
+    async with serving(handler) as server:
+        client = Client("sim", "127.0.0.1", server.port)
+        response = await client.send(REQUEST, b"{}", PATIENT)
+        took: list[bytes] = []
+
+        def take(data: bytes) -> bool:
+            took.append(data)
+            heard.put_nowait(data)
+            return True
+
+        async with asyncio.timeout(10):
+            with pytest.raises(StopAsyncIteration):
+                await response.pass_on(take)
+        assert b"".join(took) == b"0123"
+        client.close()
+
+
 async def test_what_a_body_is_passed_on_to_may_fail() -> None:
     """Only the first part is given by whoever reads, the next one by the socket: the reader hears of both."""
     heard = asyncio.Event()

@@ -239,7 +239,9 @@ class Call:
     def restart(self, attempt: int) -> None:
         """Forget what a lost process had sent: nobody saw it."""
         self._listen_no_more()
-        self.unhand()
+        if self.handed is not None:
+            self.try_with(self.handed)
+            self.unhand()
         self.attempt = attempt
         if self.link is not None:
             self.try_with(self.link)

@@ -99,7 +99,7 @@ class Caller(RepliesServicer):
         self._links: dict[str, dict[str, Link]] = {}  # by service and instance
         self._ways_beside: dict[str, Callable[[object], bool]] = {}  # by service
         self._costly = CostlyBodies()
-        self._handing = Handing(bus, clock, tasks, few)
+        self._handing = Handing(bus, clock, tasks, few, self._send_directly)
         self._turn = 0
         self._alarm = Alarm(self._look_at_calls)
 
@@ -217,7 +217,11 @@ class Caller(RepliesServicer):
                 if error.kind is not Kind.UNAVAILABLE or error.retry_after is not None:
                     raise  # a bus that is full says when to come back; only one that is away is passed by
             else:
+                self._handing.is_refused = False
                 return
+        self._send_directly(call, request)
+
+    def _send_directly(self, call: Call, request: Request) -> None:
         link = None if self._looks_around(call.service) else self._another(call)
         if link is not None:
             call.try_with(link)
@@ -300,7 +304,8 @@ class Caller(RepliesServicer):
         if call.is_bound:
             return None
         links = self._links.get(call.service, {})
-        tried = call.tried if call.link is None else {*call.tried, call.link.peer.instance}
+        held = call.link or call.handed
+        tried = call.tried if held is None else {*call.tried, held.peer.instance}
         free = [link for link in links.values() if link.peer.instance not in tried]
         return min(free, key=lambda link: len(link.calls), default=None)
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable
 
 from hive_bus import Bus
 from hive_relay.call import Call
@@ -23,12 +22,25 @@ QUEUED_AFTER = 0.01
 
 
 class Handing:
-    """few: calls per second; while there are no more, each is handed over."""
+    """few: calls per second; while there are no more, each is handed over.
 
-    def __init__(self, bus: Bus, clock: Clock, tasks: Tasks, few: float) -> None:
+    is_refused: the queue did not take the last one; nothing is handed over until it takes something again. otherwise:
+    what is done with a call that nobody has accepted, and the queue does not take.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        clock: Clock,
+        tasks: Tasks,
+        few: float,
+        otherwise: Callable[[Call, Request], None],
+    ) -> None:
+        self.is_refused = False
         self._bus = bus
         self._clock = clock
         self._tasks = tasks
+        self._otherwise = otherwise
         self._seconds = LATEST / few if few else float("inf")
         self._latest = deque([float("-inf") if few else float("inf")] * LATEST, LATEST)
         self._turn = 0
@@ -40,9 +52,9 @@ class Handing:
             return None
         since = latest[0]
         latest.append(now)
-        if now - since < self._seconds:
+        if now - since < self._seconds or self.is_refused:
             return None
-        streams = [link for link in links if isinstance(link, StreamLink)]
+        streams = [link for link in links if isinstance(link, StreamLink) and link.takes_more]
         if not streams:
             return None
         # Of those with as little to do each in turn: all that have nothing to do look alike.
@@ -55,9 +67,15 @@ class Handing:
         frame = CallerFrame()
         fill(frame.envelope, request, self._clock)
         link.hand(call, frame, frame.ByteSize())
-        self._tasks.spawn(self._queue(frame.envelope), "relay queue")
+        self._tasks.spawn(self._queue(call, request, frame.envelope), "relay queue")
 
-    async def _queue(self, envelope: RequestEnvelope) -> None:
+    async def _queue(self, call: Call, request: Request, envelope: RequestEnvelope) -> None:
         await self._clock.sleep(QUEUED_AFTER)
-        with suppress(HiveError):  # who was handed it runs it; and where that one is lost, its stream is
+        try:
             await self._bus.publish(envelope)
+        except HiveError:
+            self.is_refused = True
+            if call.handed is not None and call.attempt == request.attempt:
+                self._otherwise(call, request)
+        except RuntimeError:
+            pass  # the bus is closed: this process is going down

@@ -59,6 +59,11 @@ class StreamLink(Link):
         super().__init__()
         self.mailbox: Mailbox[CallerFrame] = Mailbox()
 
+    @property
+    def takes_more(self) -> bool:
+        """Whoever is at its other end reads what comes, as far as can be seen from here."""
+        return not (self.mailbox.is_closed or self.mailbox.is_full)
+
     def go(self, request_id: str, attempt: int) -> None:
         """This attempt of this process may begin what cannot be undone."""
         self.mailbox.put(frames.go(request_id, attempt))

@@ -35,6 +35,10 @@ class Mailbox(Generic[F]):
         _wake(self._waiter)
 
     @property
+    def is_closed(self) -> bool:
+        return self._closed
+
+    @property
     def is_full(self) -> bool:
         """Whether `room` would wait."""
         return self._bytes >= BATCH_BYTES and not self._closed

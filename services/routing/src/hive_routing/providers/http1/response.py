@@ -227,7 +227,7 @@ class Response:
             return
         framed = "content-length" in self.headers or "transfer-encoding" in self.headers
         if self._has_begun and cleanly and not framed:
-            self.has_ended = True
+            self.goes_through, self.has_ended = False, True
         elif stale and not self._has_begun and not self.headers:
             self.error = StaleConnection()
         elif self._has_begun:
