@@ -19,7 +19,7 @@ from benchmarks.charts import Block, chart
 from benchmarks.figures import Figures, medians
 from benchmarks.peers.cells import RunFolder, last_folder
 from benchmarks.peers.promises import BETTER, LOSSES, PROMISES, Promise
-from benchmarks.peers.scenarios import FLOOD_KEYS, HELD_RATE, SOAK
+from benchmarks.peers.scenarios import FLOOD_KEYS, HELD_RATE, ON_REQUEST, SOAK
 from benchmarks.peers.summary import LINES, OURS, STRAIGHT, Line, Summary, summary
 from benchmarks.peers.table import cell, remarks
 from benchmarks.report import BUSY, number
@@ -65,6 +65,7 @@ def condensed(folder: RunFolder) -> dict[str, Any]:
         "sizes": measured[-1]["sizes"],
         "others": {"mean": round(mean(busy), 2), "most": max(busy)},
         "seconds": round(sum(each["seconds"] for each in measured)),
+        "begun": _begun(measured),
         "subjects": folder.subjects(),
         "rounds": {
             subject: {scenario: [_rounded(each) for each in rounds] for scenario, rounds in scenarios.items()}
@@ -73,6 +74,16 @@ def condensed(folder: RunFolder) -> dict[str, Any]:
         "faults": found.faults,
         "lacks": found.lacks,
     }
+
+
+def _begun(cells: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """By subject: when the run began in which its first round was measured."""
+    moments: dict[str, str] = {}
+    for each in cells:
+        if each["round"] == 1 and each["scenario"] not in ON_REQUEST:
+            subject, moment = each["subject"], each["machine"]["moment"]
+            moments[subject] = max(moments.get(subject, moment), moment)
+    return moments
 
 
 def _rounded(figures: Figures) -> Figures:
@@ -122,6 +133,20 @@ def _caution(content: Published) -> Iterator[str]:
             f"**The machine was busy: others kept {others['mean']:g} of {processors} processors busy on average. "
             "CPU is too high for all alike; times and requests per second say little.**"
         )
+
+
+def _apart(content: Published) -> str:
+    """Where some were measured again, after a change, and their rounds did not alternate with the others'."""
+    begun = content["begun"]
+    if len(set(begun.values())) < 2:
+        return ""
+    times = ", ".join(
+        f"{each['title']} {begun[name][11:16]}" for name, each in content["subjects"].items() if name in begun
+    )
+    return (
+        "Some were measured again, so that their rounds alternated among each other only. The runs began at (UTC): "
+        f"{times}."
+    )
 
 
 def _losses(found: Summary, peers: Sequence[tuple[str, str]]) -> Iterator[str]:
@@ -218,6 +243,8 @@ def _method(content: Published, found: Summary) -> Iterator[str]:
         f"{content['others']['most']:g} at most. {rounds} {'round' if rounds == 1 else 'rounds'}: round 1 of all, then "
         f"round 2, so that what changes on the machine meets all alike. All cells took {content['seconds']} s."
     )
+    if apart := _apart(content):
+        yield apart
     yield "\n".join(f"* {words}" for words in _subjects(content))
     mix = ", ".join(f"{rate:g}/s {kind.value}" for kind, rate in SOAK.items())
     yield "\n".join(

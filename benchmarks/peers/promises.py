@@ -26,14 +26,13 @@ _WORK = (
 _COLD = "at this rate each request finds the caches cold: its work takes three to four times as long as under load"
 _CHUNK = "two system calls and two wake-ups of other processes for each chunk, and a fiftieth of its request's cost"
 _HOPS = (
-    "a request passes five processes, each of which is woken for it and finds its caches cold; the broker alone takes "
-    "some 1.7 ms"
+    "a request passes edge, routing and guardrails twice and a cache; each is woken for it, with cold caches"
 )
 _SERVICES = "six processes read, check and answer their part: the interpreter's work is done several times"
 _RUNTIMES = (
-    "a cluster is measured at its first start, which has Alembic in memory for the tables that it made, and after "
-    "prompts of 100 KB; at a later start console rests at 92 MB, billing at 90, routing at 98, guardrails at 82, "
-    "analytics at 76 and edge at 69"
+    "a cluster is measured at its first start, in which console takes in the configuration file, and after prompts of "
+    "100 KB, which routing keeps 10 MB of; at a later start console rests at 92 MB, billing at 90, routing at 98, "
+    "guardrails at 82, analytics at 86 and edge at 69"
 )
 _FILLING = (
     "the cache of answers keeps each for an hour and fills up to its 64 MiB meanwhile; in the second half of another "
