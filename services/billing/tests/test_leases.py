@@ -299,6 +299,35 @@ class TestEnd:
             freed = number > 34
             assert (await house.leases())["h", "wallet:t"] == ALL - 70 * freed, number
             house.clock.advance(20)
+        await house.restart()
+        await house.settle(house.usage(70, carried=70, sequence=1))
+        assert (await house.leases())["h", "wallet:t"] == ALL - 70, "it is paid from what is free"
+        assert await house.balance("wallet:t") == ALL - 70
+        # What comes after that is waited for again.
+        await house.settle(house.usage(5, carried=5, sequence=3))
+        await house.reports(ALL - 80, number=40, through=3)
+        await house.reports(ALL - 80, number=41, last_exact=40, through=3)
+        assert (await house.leases())["h", "wallet:t"] == ALL - 75
+        await house.settle(house.usage(5, carried=5, sequence=2))
+        await house.reports(ALL - 80, number=42, last_exact=41, through=3)
+        assert (await house.leases())["h", "wallet:t"] == ALL - 80
+
+    async def test_a_copy_of_a_report_that_comes_late_says_nothing(self, house: Any) -> None:
+        await house.lent()
+        await house.lender.give_back("h", {"wallet:t": 500}, last=False, settled=False)
+        await house.reports(ALL - 500, number=1)
+        await house.lent(300)
+        await house.reports(ALL, number=2, last_exact=1)
+        await house.reports(ALL - 500, number=1)
+        await house.reports(ALL, number=3, last_exact=1)
+        assert (await house.leases())["h", "wallet:t"] == ALL
+
+    async def test_what_comes_back_late_is_freed_once(self, house: Any) -> None:
+        await house.lent()
+        await house.reports(ALL - 70, number=1)
+        await house.lender.give_back("h", {"wallet:t": 70}, last=False, settled=False)
+        await house.reports(ALL - 70, number=2, last_exact=1)
+        assert (await house.leases())["h", "wallet:t"] == ALL - 70
 
     async def test_nothing_is_concluded_while_the_holder_is_asked_to_give_back(self, house: Any) -> None:
         await house.lent()
@@ -323,6 +352,24 @@ class TestEnd:
         assert await house.balance("overrun") == 0
         assert await house.lent(5, generation=2, through=2) == {"wallet:t": ALL - 65}
 
+    async def test_that_is_asked_again_with_the_first_word_of_what_it_has_now(self, house: Any) -> None:
+        await house.lent()
+        house.clock.advance(720)
+        assert await house.lent(5, generation=1, through=1) == {"wallet:t": 5}
+        await house.settle(house.usage(30, carried=30, generation=1, sequence=1))
+        assert await house.lent(5, generation=2, through=2) == {"wallet:t": 5}, "one more had ended meanwhile"
+        assert await house.lent(5, generation=1, through=1) == {"wallet:t": 5}, "an older word came later"
+        await house.settle(house.usage(30, carried=30, generation=1, sequence=2))
+        assert await house.lent(5, generation=2, through=3) == {"wallet:t": ALL - 75}
+
+    async def test_what_nobody_has_is_not_given_time_for(self, house: Any) -> None:
+        """A holder of before that has nothing any more is told so."""
+        await house.lent()
+        house.clock.advance(720)
+        await house.lender.expire()
+        await house.restart()
+        assert (await house.lender.renew("h", "at/h")).known is False
+
     async def test_time_in_which_nobody_kept_the_books_ends_no_lease(self, house: Any) -> None:
         await house.lent()
         await house.crash()
@@ -333,16 +380,23 @@ class TestEnd:
         assert await house.balance("overrun") == 0
 
 
-async def test_of_one_holder_one_is_asked_at_a_time(house: Any) -> None:
+async def test_many_at_once_get_what_one_holder_gives_back(house: Any) -> None:
     await house.lent(holder="a")
-    house.holders.idle["a", "wallet:t"] = 300
-    await asyncio.gather(*(house.lent(100, holder=name) for name in "bcd"))
+    house.holders.idle["a", "wallet:t"] = 1000
+    house.lender.recall_seconds = 10.0
+    got = await asyncio.gather(*(house.lent(10, holder=f"b{number}") for number in range(60)))
+    assert all(each["wallet:t"] >= 10 for each in got)
+
+
+async def test_a_holder_that_hangs_is_asked_no_more(house: Any) -> None:
+    await house.lent(holder="a")
     house.holders.silent.add("a")
-    with pytest.raises(ExceptionGroup):
-        async with asyncio.TaskGroup() as group:
-            for name in "bcd":
-                group.create_task(house.short(100, holder=name))
-    assert [each[0] for each in house.holders.asked].count("a") <= 5
+    for _ in range(5):
+        with pytest.raises(HiveError) as hangs:
+            await house.acquire(100, holder="b")
+        assert hangs.value.kind is Kind.UNAVAILABLE
+        house.clock.advance(1)
+    assert house.holders.asked == [("a", "wallet:t", 100)]
     house.holders.answers.set()
 
 

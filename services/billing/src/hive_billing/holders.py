@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -21,6 +21,13 @@ class Kept:
             return True
         place = bisect_left(self.strays, number)
         return place < len(self.strays) and self.strays[place] == number
+
+    def covers(self, after: int, through: int) -> bool:
+        """Whether all behind `after` and up to `through` came."""
+        after = max(after, self.through)
+        return through <= after or bisect_right(self.strays, through) - bisect_right(self.strays, after) == (
+            through - after
+        )
 
     def add(self, number: int) -> None:
         if number == self.through + 1:
@@ -63,8 +70,9 @@ class Holder:
     grantable_until, booked_until: monotonic seconds; until then it may grant from its leases, and until then they
     stay booked. ended: it grants no more. written: what its row says of `booked_until`, in Unix milliseconds.
     generation: of what it has, a later one each time that all was freed since it was not heard of; 0: never had any.
-    behind: the last usage that it may have closed before it heard that it begins anew.
-    report: the last that it said, until it is known whether it was exact, and the usage before it is settled.
+    begins_anew: it has not shown yet that it knows that. behind: the last usage that it may have closed before it did.
+    heard: the highest number of its reports. report: the last that it said, until it is known whether it was exact, and
+    the usage before it is settled. given_up: what of its usage up to this number has not come is not waited for.
     """
 
     name: str
@@ -74,8 +82,11 @@ class Holder:
     written: int = 0
     ended: bool = False
     generation: int = 0
+    given_up: int = 0
     kept: Kept = field(default_factory=Kept)
+    begins_anew: bool = False
     behind: int = 0
+    heard: int = 0
     report: Report | None = None
 
     def is_live(self, monotonic: float) -> bool:

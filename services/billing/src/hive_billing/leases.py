@@ -6,7 +6,7 @@ seconds more, so that the longest call can end and be told. Nothing is freed bef
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import NamedTuple
 
 from hive_billing.accounts import Terms
@@ -88,7 +88,7 @@ def acquire(
     live = sum(each.is_live(books.monotonic) for each in books.holders.values()) if free else 1
     sharers = 2 * max(fewest, live)
     # What it used before it began anew is paid from what is free: that stays, until all of it has come.
-    is_behind = holder.kept.through < holder.behind
+    is_behind = not holder.kept.covers(holder.given_up, holder.behind)
     slices = []
     for scope, left in free.items():
         amount = needs[scope] if is_behind else _portion(left, needs[scope], waiting.get(scope, 0), sharers)
@@ -109,8 +109,10 @@ def touch(
     stays = books.monotonic < holder.booked_until and generation <= holder.generation
     if not stays:
         _lapse(books, holder, generation)
-    if generation < holder.generation:
-        holder.behind = through
+    if generation < holder.generation or holder.begins_anew:
+        holder.behind = max(holder.behind, through)
+        if generation == holder.generation:
+            holder.begins_anew = False
     holder.grantable_until = books.monotonic + spans.grantable
     holder.booked_until = holder.grantable_until + spans.booked
     until_ms = books.now_ms + round((spans.grantable + spans.booked) * 1000)
@@ -121,29 +123,36 @@ def touch(
     return stays
 
 
-def renew(books: Books, holder: Holder, said: Said) -> None:
+def renew(books: Books, holder: Holder, said: Said, asked: Container[str] = ()) -> None:
     """Free what is booked and the holder does not have: it got lost on its way.
 
     That is known from a report during which nothing was on its way to the holder or back, which the holder says with a
     later one, once all usage that it had closed before is settled. What of that does not come for so long as a lease
-    stays booked is taken for lost, and paid from free money should it come.
+    stays booked is not waited for: should it come, it is paid from free money.
+
+    asked: scopes of which the holder is asked to give something back.
     """
     report = holder.report
     if report is not None and report.number == said.last_exact:
         report.is_exact = True
     if report is not None and report.is_exact:
-        waits = books.monotonic - report.since < holder.booked_until - holder.grantable_until
-        if holder.kept.through < report.through and waits:
-            return
+        if not holder.kept.covers(holder.given_up, report.through):
+            if books.monotonic - report.since < holder.booked_until - holder.grantable_until:
+                return
+            holder.given_up = report.through
+            books.draft.holders.add(holder.name)
         for scope, missing in report.surplus.items():
             lost = min(missing, books.lease(holder.name, scope))
             if lost > 0:
                 books.change_lease(holder.name, scope, -lost, Why.TRIMMED)
-    holder.report = None
-    if said.number:
+        holder.report = None
+    if said.number > holder.heard:  # else it is a copy that was long on its way
+        holder.heard = said.number
         has = {position.scope: position.lease for position in said.positions}
         leases = books.leases_of(holder.name)
-        surplus = {scope: booked - has.get(scope, 0) for scope, booked in leases.items()}
+        surplus = {
+            scope: booked - has.get(scope, 0) for scope, booked in leases.items() if scope not in asked
+        }
         holder.report = Report(said.number, said.through, books.monotonic, surplus)
 
 
@@ -155,6 +164,8 @@ def give_back(books: Books, holder: Holder, amounts: Mapping[str, int], why: Why
         if amount > 0:
             books.change_lease(holder.name, scope, -amount, why)
             freed += amount
+            if holder.report is not None and scope in holder.report.surplus:
+                holder.report.surplus[scope] -= amount
     return freed
 
 
@@ -189,7 +200,7 @@ def _lapse(books: Books, holder: Holder, generation: int = 0) -> None:
     """What the holder had is free, and what it is lent from now on is of another generation. It may not know so yet."""
     free_all(books, holder, Why.EXPIRED)
     holder.generation = max(holder.generation, generation) + 1
-    holder.report = None
+    holder.report, holder.begins_anew = None, True
     books.draft.holders.add(holder.name)
 
 

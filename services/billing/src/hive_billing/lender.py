@@ -92,8 +92,8 @@ class Lender:
     recharger: Recharger | None = None
     fewest_holders: int = 1
     _waiting: dict[str, int] = field(default_factory=dict)
-    _asking: dict[tuple[str, str], asyncio.Task[int | None]] = field(default_factory=dict)
-    """Recalls that are under way, by holder and scope."""
+    _asking: dict[tuple[str, str], dict[asyncio.Task[int | None], float]] = field(default_factory=dict)
+    """Recalls that are under way, by holder and scope, and since when (monotonic seconds)."""
 
     async def acquire(self, asked: Asked) -> Granted | Short:
         """HiveError `not_found` for a key that is not known."""
@@ -119,8 +119,8 @@ class Lender:
                 books, known, address, self.writer.spans, said.generation, said.through
             ) and known.has(said.generation)
             if stays:
-                is_asked = any(name == holder for name, _ in self._asking)
-                leases.renew(books, known, said._replace(number=0) if is_asked else said)
+                asked = {scope for name, scope in self._asking if name == holder}
+                leases.renew(books, known, said, asked)
             return Renewed(stays, known.generation)
 
         return await self.writer.ask(decide)
@@ -161,18 +161,17 @@ class Lender:
 
     async def _recall(self, name: str, address: str, scope: str, amount: int) -> int | None:
         """None where the holder did not answer in time: what it gives back later is free then."""
-        place, loop = (name, scope), asyncio.get_running_loop()
-        until = loop.time() + self.recall_seconds
-        while (before := self._asking.get(place)) is not None:  # one that hangs would let all of them hang
-            if (left := until - loop.time()) <= 0:
-                return None
-            await asyncio.wait({before}, timeout=left)
+        now, under_way = self.clock.monotonic(), self._asking.setdefault((name, scope), {})
+        if any(now - since >= self.recall_seconds for since in under_way.values()):
+            return None  # it hangs, and more of the same would hang with it
 
         def ended() -> None:
-            del self._asking[place]
+            under_way.pop(asking, None)
+            if not under_way:
+                self._asking.pop((name, scope), None)
 
-        work = self._take_back(name, address, scope, amount)
-        self._asking[place] = asking = self.tasks.spawn(work, f"recall from {name}", ended)
+        asking = self.tasks.spawn(self._take_back(name, address, scope, amount), f"recall from {name}", ended)
+        under_way[asking] = now
         done, _ = await asyncio.wait({asking}, timeout=self.recall_seconds)
         return asking.result() if done else None
 

@@ -36,13 +36,13 @@ def load(connection: Connection, accounts: Accounts, now_ms: int, monotonic: flo
     books.sequence = int(execute(select(func.max(postings.c.sequence))).scalar() or 0)
     for row in execute(select(balances)):
         books.balances[row.account] = Balance(row.amount, row.funded, row.used, row.tenant_id, row.closing)
-    for row in execute(select(holders)):
-        books.holders[row.holder] = holder_of(row, now_ms, monotonic, spans)
     for row in execute(select(leases)):
         leased = books.leased.setdefault(row.scope, Leased())
         leased.by_holder[row.holder] = row.amount
         leased.total += row.amount
         books.leasing.add(row.holder)
+    for row in execute(select(holders)):
+        books.holders[row.holder] = holder_of(row, now_ms, monotonic, spans, row.holder in books.leasing)
     if connection.dialect.name == "sqlite":  # it has ids in Python's order, and the greatest of them at hand
         books.posted = Posted(execute(select(func.max(postings.c.request_id))).scalar() or "")
     _load_recharges(connection, books, day_of(now_ms))

@@ -84,17 +84,27 @@ def balance_row(balance: Balance) -> tuple[Any, ...]:
 
 def holder_row(holder: Holder) -> tuple[Any, ...]:
     strays = encode(holder.kept.strays).decode()
-    kept = holder.kept.through
-    return holder.name, holder.address, holder.written, holder.ended, kept, strays, holder.generation
+    return (
+        holder.name,
+        holder.address,
+        holder.written,
+        holder.ended,
+        holder.kept.through,
+        strays,
+        holder.generation,
+        holder.given_up,
+    )
 
 
-def holder_of(row: Any, now_ms: int, monotonic: float, spans: Spans) -> Holder:
+def holder_of(row: Any, now_ms: int, monotonic: float, spans: Spans, has_leases: bool) -> Holder:
     """Its time goes on where it stood, but never lasts longer than if it had spoken just now.
 
-    Nor does it end before it can be heard: while nobody kept the books, nobody else was lent its money either.
+    Nor does that of one that has leases end before it can be heard: while nobody kept the books, nobody else was lent
+    its money either.
     """
     kept = Kept(row.through, _decode_strays(row.strays))
-    left = min(sum(spans), max(spans.grantable, (row.booked_until_ms - now_ms) / 1000))
+    left = max(spans.grantable if has_leases else 0.0, (row.booked_until_ms - now_ms) / 1000)
+    left = min(sum(spans), left)
     until = monotonic + left
     return Holder(
         row.holder,
@@ -104,5 +114,6 @@ def holder_of(row: Any, now_ms: int, monotonic: float, spans: Spans) -> Holder:
         row.booked_until_ms,
         row.ended,
         row.generation,
+        row.given_up,
         kept,
     )

@@ -228,9 +228,9 @@ def _free(books: Books, scopes: Iterable[str]) -> int:
 
 
 def _is_carried(books: Books, usage: Usage) -> bool:
-    """Whether its holder still has the leases that carry it: what it has of a later generation does not."""
+    """Whether its holder still has the leases that carry it: none of a later generation, nor what was given up."""
     holder = books.holders.get(usage.holder)
-    return holder is None or holder.has(usage.generation)
+    return holder is None or (holder.has(usage.generation) and not 0 < usage.sequence <= holder.given_up)
 
 
 def _is_kept(books: Books, usage: Usage) -> bool:

@@ -92,6 +92,7 @@ holders = Table(
     Column("through", BigInteger, nullable=False),
     Column("strays", Text, nullable=False),
     Column("generation", BigInteger, nullable=False, server_default="0"),
+    Column("given_up", BigInteger, nullable=False, server_default="0"),
 )
 leases = Table(
     "leases",
