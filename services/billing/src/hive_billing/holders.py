@@ -53,12 +53,12 @@ class Report:
 
     through: the last usage that it had closed by then. What of that is settled later is taken off the surplus, so that
     in the end nothing is in it but what got lost on its way. is_exact: nothing was on its way to the holder meanwhile.
-    since: monotonic seconds.
+    said_at: monotonic seconds.
     """
 
     number: int
     through: int
-    since: float
+    said_at: float
     surplus: dict[str, int]
     is_exact: bool = False
 

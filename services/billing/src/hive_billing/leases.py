@@ -137,7 +137,7 @@ def renew(books: Books, holder: Holder, said: Said, asked: Container[str] = ()) 
         report.is_exact = True
     if report is not None and report.is_exact:
         if not holder.kept.covers(holder.given_up, report.through):
-            if books.monotonic - report.since < holder.booked_until - holder.grantable_until:
+            if books.monotonic - report.said_at < holder.booked_until - holder.grantable_until:
                 return
             holder.given_up = report.through
             books.draft.holders.add(holder.name)

@@ -92,7 +92,7 @@ class Lender:
     recharger: Recharger | None = None
     fewest_holders: int = 1
     _waiting: dict[str, int] = field(default_factory=dict)
-    _asking: dict[tuple[str, str], dict[asyncio.Task[int | None], float]] = field(default_factory=dict)
+    _asked: dict[tuple[str, str], dict[asyncio.Task[int | None], float]] = field(default_factory=dict)
     """Recalls that are under way, by holder and scope, and since when (monotonic seconds)."""
 
     async def acquire(self, asked: Asked) -> Granted | Short:
@@ -119,7 +119,7 @@ class Lender:
                 books, known, address, self.writer.spans, said.generation, said.through
             ) and known.has(said.generation)
             if stays:
-                asked = {scope for name, scope in self._asking if name == holder}
+                asked = {scope for name, scope in self._asked if name == holder}
                 leases.renew(books, known, said, asked)
             return Renewed(stays, known.generation)
 
@@ -161,14 +161,14 @@ class Lender:
 
     async def _recall(self, name: str, address: str, scope: str, amount: int) -> int | None:
         """None where the holder did not answer in time: what it gives back later is free then."""
-        now, under_way = self.clock.monotonic(), self._asking.setdefault((name, scope), {})
+        now, under_way = self.clock.monotonic(), self._asked.setdefault((name, scope), {})
         if any(now - since >= self.recall_seconds for since in under_way.values()):
             return None  # it hangs, and more of the same would hang with it
 
         def ended() -> None:
             under_way.pop(asking, None)
             if not under_way:
-                self._asking.pop((name, scope), None)
+                self._asked.pop((name, scope), None)
 
         asking = self.tasks.spawn(self._take_back(name, address, scope, amount), f"recall from {name}", ended)
         under_way[asking] = now
