@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from hive_relay import exchange_of, frames
 from hive_relay.asgi import App, Receive, Scope, Send, Sent
+from hive_relay.call import Call
 from hive_runtime.errors import HiveError, Kind
 from libs.relay.tests.rig import (
     request,
@@ -38,6 +40,15 @@ class Reader:
         await self.go_on.wait()
         self.go_on.clear()
         self.is_full = False
+
+    async def read(self, call: Call, holds: Callable[[], bool] = lambda: True) -> bytes:
+        """The whole answer, let go on again and again; `holds` is true all the time."""
+        passing = asyncio.create_task(call.pass_on(self))
+        while not passing.done():
+            await asyncio.sleep(0.005)
+            assert holds()
+            self.go_on.set()
+        return b"".join(self.parts) + await passing
 
 
 def paced(*parts: bytes, error: HiveError | None = None) -> App:
@@ -133,12 +144,8 @@ async def test_a_service_is_never_further_ahead_of_a_reader_than_its_credit(tmp_
         await rig.instance(app)
         call, reader = await rig.caller.call(request()), Reader(most=5)
         await call.head()
-        passing = asyncio.create_task(call.pass_on(reader))
-        while not passing.done():
-            await asyncio.sleep(0.005)
-            assert sent <= sum(map(len, reader.parts)) + frames.CREDIT_BYTES
-            reader.go_on.set()
-        assert sum(map(len, reader.parts)) + len(await passing) == 64 * size == call.delivered
+        whole = await reader.read(call, lambda: sent - sum(map(len, reader.parts)) <= frames.CREDIT_BYTES)
+        assert len(whole) == 64 * size == call.delivered
 
 
 async def test_who_writes_without_waiting_is_told_where_that_cannot_be_done(tmp_path: Path, way: str) -> None:
@@ -163,11 +170,7 @@ async def test_who_writes_without_waiting_is_told_where_that_cannot_be_done(tmp_
         await rig.instance(app)
         call, reader = await rig.caller.call(request()), Reader(most=5)
         await call.head()
-        passing = asyncio.create_task(call.pass_on(reader))
-        while not passing.done():
-            await asyncio.sleep(0.005)
-            reader.go_on.set()
-        whole = b"".join(reader.parts) + await passing
+        whole = await reader.read(call)
         assert whole[: 64 * size] == b"".join(b"%02d" % number * (size // 2) for number in range(64))
         assert refused > 0
 

@@ -207,9 +207,8 @@ class Caller(RepliesServicer):
             return
         if request.queued:
             links = self._links.get(call.service, {}).values()
-            handed = self._handing.whom(request, links, asyncio.get_running_loop().time())
-            if handed is not None:
-                self._handing.hand(call, request, handed)
+            if (link := self._handing.whom(request, links, call.started)) is not None:
+                self._handing.hand(call, request, link)
                 return
             try:
                 await self._bus.publish(envelope_of(request, self._clock))
@@ -222,6 +221,7 @@ class Caller(RepliesServicer):
         self._send_directly(call, request)
 
     def _send_directly(self, call: Call, request: Request) -> None:
+        """To a process that is known, or in its turn to whoever the service's name leads to."""
         link = None if self._looks_around(call.service) else self._another(call)
         if link is not None:
             call.try_with(link)

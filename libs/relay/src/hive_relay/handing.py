@@ -46,7 +46,7 @@ class Handing:
         self._turn = 0
 
     def whom(self, request: Request, links: Iterable[Link], now: float) -> StreamLink | None:
-        """Who of them gets it; None where it is only to be queued. now: in any seconds that do not go back."""
+        """Who of them gets it; None where it is only to be queued. now: in the event loop's time."""
         body, latest = request.body, self._latest
         if isinstance(body, BlobReference) or len(body) > HANDED_BODY_BYTES:
             return None

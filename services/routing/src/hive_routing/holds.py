@@ -99,7 +99,7 @@ class Bank(Protocol):
     async def renew(
         self, leases: Mapping[str, Lease], generation: int, number: int, last_exact: int
     ) -> Renewed:
-        """number: of the renewal; last_exact: that of the last one during which nothing was lent."""
+        """number: of the renewal; last_exact: that of the last one during which nothing was lent or given back."""
         ...
 
     async def give_back(self, slices: Mapping[str, int], last: bool, generation: int) -> None: ...
